@@ -1,0 +1,3 @@
+"""Video in, searchable people out."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,195 @@
+"""Every setting, its default and its range, stated once: a frozen dataclass for each stage.
+
+A TOML file has a table for each stage (``[detect]``, ``every_s = 0.2``); ``--set
+detect.every_s=0.2`` does the same for one value and wins. An unknown name is refused with the
+names that exist.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from indexer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(config=_STRICT)
+class DecodeSettings:
+    """How a video is read."""
+
+    backend: Literal["pyav", "decord"] = "pyav"
+    """PyAV, or decord, which refuses what it cannot read rightly."""
+    threads: Count = 2
+    """Decoder threads."""
+
+
+@dataclass(config=_STRICT)
+class ShotSettings:
+    """PySceneDetect's adaptive detector, and what counts as a frame worth looking at."""
+
+    adaptive_threshold: Positive = 3.0
+    """How many times the average of its neighbours a frame's change must be."""
+    min_change: Positive = 15.0
+    """The least mean change of hue, saturation and value, in levels of 255."""
+    window: Count = 2
+    """Frames on each side that are averaged."""
+    min_length_s: Positive = 0.2
+    """A shot is at least this long."""
+    min_contrast: Annotated[float, Field(ge=0)] = 4.0
+    """A frame whose grey levels deviate less than this (of 255) is blank: not usable."""
+
+
+@dataclass(config=_STRICT)
+class DetectSettings:
+    """The MTCNN cascade and when it runs."""
+
+    every_s: Positive = 0.2
+    """Seconds between the frames looked at; the ends of a shot are looked at besides."""
+    min_face: Annotated[float, Field(gt=0, le=1)] = 0.04
+    """The smallest face sought, as a share of the frame's height."""
+    pyramid_factor: Annotated[float, Field(gt=0.3, lt=1)] = 0.709
+    """Ratio of one pyramid level to the one before."""
+    propose_threshold: Share = 0.6
+    refine_threshold: Share = 0.7
+    locate_threshold: Share = 0.7
+
+
+@dataclass(config=_STRICT)
+class LinkSettings:
+    """How detections become tracks."""
+
+    min_iou: Share = 0.25
+    """The least overlap of a detection with where its track should be."""
+    max_gap_s: Positive = 1.0
+    """A track that was missed for longer has ended."""
+    min_score: Share = 0.9
+    """A track whose best detection scores less is dropped as no face."""
+
+
+@dataclass(config=_STRICT)
+class EmbedSettings:
+    """How the faces of a track are encoded."""
+
+    weights: str = ""
+    """A weights file; empty for the encoder that comes with the project, or "vggface2"."""
+    best_faces: Annotated[int, Field(ge=3, le=8)] = 5
+    """Faces of a track that are encoded: the best, apart in time."""
+    apart_s: Annotated[float, Field(ge=0)] = 0.35
+    """Seconds between two faces that are kept, so that they do not show the same look."""
+    threads: Count = 1
+    """Threads of the networks; more of them help little and cost the decoder its core."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the networks run; auto takes a GPU if there is one."""
+
+
+@dataclass(config=_STRICT)
+class ClusterSettings:
+    """How tracks that nobody named become people."""
+
+    min_similarity: Share = 0.90
+    """Two groups of tracks are one person if their mean cosine is at least this."""
+
+
+@dataclass(config=_STRICT)
+class RecognizeSettings:
+    """When a name is given."""
+
+    min_probability: Share = 0.8
+    """A name is given if its calibrated probability is at least this."""
+
+
+@dataclass(config=_STRICT)
+class StoreSettings:
+    """How the library is kept."""
+
+    lock_wait_s: Annotated[float, Field(ge=0)] = 60.0
+    """How long a run waits for another that is publishing into the same library."""
+
+
+@dataclass(config=_STRICT)
+class Settings:
+    """All settings, a table for each stage."""
+
+    decode: DecodeSettings = DecodeSettings()
+    shots: ShotSettings = ShotSettings()
+    detect: DetectSettings = DetectSettings()
+    link: LinkSettings = LinkSettings()
+    embed: EmbedSettings = EmbedSettings()
+    cluster: ClusterSettings = ClusterSettings()
+    recognize: RecognizeSettings = RecognizeSettings()
+    store: StoreSettings = StoreSettings()
+
+
+def load(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
+    """Return the settings of a TOML file (or the defaults) with ``stage.key=value`` on top.
+
+    Raises:
+        ConfigError: the file cannot be read, or names or values are not valid.
+    """
+    tables: dict[str, Any] = {}
+    if path is not None:
+        try:
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(path, error.strerror or "cannot be read", "check --config") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(path, f"is not TOML: {error}", "correct the file") from error
+        _check(path, tables)
+    for override in overrides:
+        one = _parse_override(override)
+        _check(f"--set {override}", one)
+        for stage, values in one.items():
+            tables[stage] = {**tables.get(stage, {}), **values}
+    return TypeAdapter(Settings).validate_python(tables)
+
+
+def as_tables(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the settings as plain tables, for writing beside results."""
+    return dataclasses.asdict(settings)  # type: ignore[call-overload,no-any-return]
+
+
+def _parse_override(text: str) -> dict[str, dict[str, Any]]:
+    name, equals, value = text.partition("=")
+    stage, dot, key = name.strip().partition(".")
+    if not (equals and dot and stage and key):
+        raise ConfigError(f"--set {text}", "is not STAGE.KEY=VALUE", "as in detect.every_s=0.2")
+    try:
+        return {stage: {key: tomllib.loads(f"value = {value.strip()}")["value"]}}
+    except tomllib.TOMLDecodeError:
+        return {stage: {key: value.strip()}}
+
+
+def _check(where: Path | str, tables: dict[str, Any]) -> None:
+    try:
+        TypeAdapter(Settings).validate_python(tables)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] != "unexpected_keyword_argument":
+            raise ConfigError(where, f"{name}: {first['msg']}", "see README, Settings") from error
+        names = valid_names()
+        if "." not in name:
+            names = sorted({known.partition(".")[0] for known in names})
+        near = get_close_matches(name, names, n=len(names), cutoff=0.0)
+        raise ConfigError(
+            where, f"unknown setting {name}", f"settings are: {', '.join(near)}"
+        ) from error
+
+
+def valid_names() -> list[str]:
+    """Return every ``stage.key`` there is, sorted."""
+    return sorted(f"{stage}.{key}" for stage, keys in as_tables(Settings()).items() for key in keys)

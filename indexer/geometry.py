@@ -1,0 +1,96 @@
+"""Pure arithmetic on boxes and landmarks; see `records` for the conventions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from indexer.records import Float32, Float64, Int64
+
+
+def area(boxes: Float32) -> Float32:
+    """Return the area of each box, (N,) square pixels; 0 where a box is turned inside out."""
+    return np.clip(boxes[:, 2] - boxes[:, 0], 0, None) * np.clip(boxes[:, 3] - boxes[:, 1], 0, None)
+
+
+def intersection(first: Float32, second: Float32) -> Float32:
+    """Return the shared area of each pair of boxes, (N, M) square pixels."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])  # (N, M, 2)
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    return np.prod(np.clip(high - low, 0, None), axis=2)
+
+
+def iou(first: Float32, second: Float32) -> Float32:
+    """Return intersection over union of each pair, (N, M) in [0, 1]; 0 for two empty boxes."""
+    shared = intersection(first, second)
+    union = area(first)[:, None] + area(second)[None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def overlap_of_smaller(first: Float32, second: Float32) -> Float32:
+    """Return intersection over the smaller area of each pair, (N, M) in [0, 1]."""
+    shared = intersection(first, second)
+    smaller = np.minimum(area(first)[:, None], area(second)[None, :])
+    return np.divide(shared, smaller, out=np.zeros_like(shared), where=smaller > 0)
+
+
+def squared(boxes: Float32) -> Float32:
+    """Return the smallest square around each box with the same centre, (N, 4)."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, keepdims=True) / 2
+    return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+
+
+def similarity_transform(source: Float32, target: Float32) -> Float64:
+    """Return the rotation, scale and shift that bring `source` nearest to `target`, (N, 2, 3).
+
+    Least squares over the points of each face: Umeyama, "Least-squares estimation of
+    transformation parameters between two point patterns", TPAMI 1991, eq. 39-42, without
+    reflection; in the plane its solution is closed, with points as complex numbers.
+
+    Args:
+        source: (N, P, 2) points of each face.
+        target: (P, 2) where they should go.
+    """
+    points = source[..., 0].astype(np.float64) + 1j * source[..., 1]  # (N, P)
+    goal = target[:, 0].astype(np.float64) + 1j * target[:, 1]  # (P,)
+    points_mean = points.mean(axis=1, keepdims=True)
+    centred = points - points_mean
+    spread = np.sum(np.abs(centred) ** 2, axis=1)
+    turn = np.sum(np.conj(centred) * (goal - goal.mean()), axis=1)
+    turn = np.divide(turn, spread, out=np.ones_like(turn), where=spread > 0)  # scale·e^{iθ}, (N,)
+    shift = goal.mean() - turn * points_mean[:, 0]
+    rows = [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]
+    return np.moveaxis(np.array(rows), 2, 0)  # (N, 2, 3)
+
+
+def interpolate(at: Int64, known: Int64, values: Float32) -> Float32:
+    """Return `values` at the positions `at`, linearly between the `known` ones, (T, ...).
+
+    Args:
+        at: (T,) positions wanted, within the known range.
+        known: (K,) ascending positions of `values`.
+        values: (K, ...).
+    """
+    right = np.clip(np.searchsorted(known, at, side="left"), 1, max(len(known) - 1, 1))
+    left = right - 1
+    right = np.minimum(right, len(known) - 1)
+    gap = np.maximum(known[right] - known[left], 1)
+    share = ((at - known[left]) / gap).reshape(-1, *[1] * (values.ndim - 1))
+    return (values[left] * (1 - share) + values[right] * share).astype(np.float32)
+
+
+def suppress(overlap: Float32, scores: Float32, *, threshold: float) -> Int64:
+    """Return the indices kept by greedy non-maximum suppression, best score first, (K,).
+
+    Args:
+        overlap: (N, N) overlap of each pair, by whatever measure.
+        scores: (N,); ties keep the earlier box.
+        threshold: a box that overlaps a kept one by more than this is dropped.
+    """
+    alive = np.ones(len(scores), dtype=bool)
+    kept = []
+    for best in np.argsort(-scores, kind="stable"):
+        if alive[best]:
+            kept.append(best)
+            alive &= overlap[best] <= threshold
+    return np.array(kept, dtype=np.int64)

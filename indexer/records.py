@@ -1,0 +1,294 @@
+"""What the stages hand to each other: frozen records that check their shapes.
+
+Conventions, said once and for all:
+
+- pixels are RGB, uint8, (H, W, 3);
+- boxes are ``(x0, y0, x1, y1)``, float32 pixels of the displayed (rotated) frame, and may reach
+  outside it, as faces do;
+- landmarks are left eye, right eye, nose, left and right mouth corner as seen in the image,
+  (5, 2), float32, x before y, in the same pixels;
+- a frame's index counts from 0 in presentation order; time is in seconds from the container's
+  pts, 0 where the container starts, never index / rate;
+- embeddings are float32 rows of length one;
+- N may be 0: "none found" is an empty array, never None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UInt8 = NDArray[np.uint8]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+UNKNOWN = 0
+"""The character id of nobody: real ids count from 1."""
+
+
+def _check(name: str, array: NDArray[np.generic], shape: tuple[int | None, ...]) -> None:
+    fits = array.ndim == len(shape) and all(
+        want is None or want == got for want, got in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = tuple("any" if side is None else side for side in shape)
+        raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What the container says of a video before a frame is decoded."""
+
+    width: int
+    """Pixels across, as displayed: after rotation."""
+    height: int
+    rotation: int
+    """Degrees clockwise that were applied for display: 0, 90, 180 or 270."""
+    time_base: Fraction
+    """Seconds per pts tick."""
+    start_s: float
+    """Time of the container's start on its own clock; subtracted from every frame's time."""
+    rate: Fraction
+    """Nominal frames per second. Says how many frames to expect, never when one is shown."""
+    expected_frames: int
+    """Frames that the container promises, 0 where it does not say."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise ValueError(f"expected a size of at least 1x1, got {self.width}x{self.height}")
+        if self.rotation not in (0, 90, 180, 270):
+            raise ValueError(f"rotation: expected 0, 90, 180 or 270, got {self.rotation}")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One decoded picture, not yet converted: `render` makes RGB pixels when somebody looks."""
+
+    index: int
+    pts: int
+    time_s: float
+    shot: int
+    width: int
+    """Pixels across, as displayed."""
+    height: int
+    render: Callable[[int, int], UInt8]
+    """(width, height) → RGB pixels of that size, (height, width, 3), area-averaged if smaller."""
+
+    def pixels(self) -> UInt8:
+        """Return the whole frame at its own size, (H, W, 3) RGB uint8."""
+        return self.render(self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A run of frames between two cuts."""
+
+    shot: int
+    start_frame: int
+    end_frame: int
+    """The last frame, itself in the shot."""
+    start_s: float
+    end_s: float
+    """When the last frame leaves the screen: the next shot's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """The faces found in one frame."""
+
+    frame: int
+    time_s: float
+    boxes: Float32
+    """(N, 4)."""
+    scores: Float32
+    """(N,), the detector's probability of a face, in [0, 1]."""
+    landmarks: Float32
+    """(N, 5, 2)."""
+
+    def __post_init__(self) -> None:
+        count = self.boxes.shape[0]
+        _check("boxes", self.boxes, (None, 4))
+        _check("scores", self.scores, (count,))
+        _check("landmarks", self.landmarks, (count, 5, 2))
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """The faces of one frame with what recognition needs of them."""
+
+    detections: Detections
+    chips: UInt8
+    """(N, S, S, 3), aligned crops in the encoder's template."""
+    quality: Float32
+    """(N,), how well an encoder can read the face, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        count = len(self.detections)
+        _check("chips", self.chips, (count, None, None, 3))
+        _check("quality", self.quality, (count,))
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where one face was, frame by frame, within one shot: every frame from first to last."""
+
+    shot: int
+    frames: Int64
+    """(T,), consecutive."""
+    times: Float64
+    """(T,), seconds."""
+    boxes: Float32
+    """(T, 4)."""
+    landmarks: Float32
+    """(T, 5, 2)."""
+    scores: Float32
+    """(T,), the detector's score; between two detections, interpolated like the box."""
+    detected: Bool
+    """(T,), False where the box was filled in."""
+
+    def __post_init__(self) -> None:
+        count = len(self.frames)
+        if count == 0:
+            raise ValueError("frames: expected at least one, got none")
+        _check("frames", self.frames, (None,))
+        _check("times", self.times, (count,))
+        _check("boxes", self.boxes, (count, 4))
+        _check("landmarks", self.landmarks, (count, 5, 2))
+        _check("scores", self.scores, (count,))
+        _check("detected", self.detected, (count,))
+        if count != self.frames[-1] - self.frames[0] + 1:
+            raise ValueError(f"frames: expected consecutive ones, got {self.frames}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tracklet:
+    """A face followed through a shot, with its best crops: not yet encoded."""
+
+    trace: Trace
+    chips: UInt8
+    """(K, S, S, 3), the best aligned crops, best first, K ≥ 1."""
+    chip_frames: Int64
+    """(K,), the frames that the crops were cut from."""
+    quality: Float32
+    """(K,), in [0, 1], descending."""
+
+    def __post_init__(self) -> None:
+        count = len(self.chips)
+        if count == 0:
+            raise ValueError("chips: expected at least one, got none")
+        _check("chips", self.chips, (count, None, None, 3))
+        _check("chip_frames", self.chip_frames, (count,))
+        _check("quality", self.quality, (count,))
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A face followed through a shot, and what it looks like to the encoder."""
+
+    uid: int
+    """Unique in a library, below 2**53 so that JSON keeps it whole."""
+    shot: int
+    start_frame: int
+    end_frame: int
+    """The last frame, itself in the track."""
+    start_s: float
+    end_s: float
+    """When the last frame leaves the screen."""
+    detections: int
+    """How many of its boxes the detector found; the rest were filled in."""
+    score: float
+    """Mean detector score of its detections, in [0, 1]."""
+    width_px: float
+    """Median width of its detected boxes, in pixels of the displayed frame."""
+    quality: Float32
+    """(K,), quality of each exemplar, in [0, 1], descending."""
+    exemplar_frames: Int64
+    """(K,), the frame of each exemplar."""
+    embeddings: Float32
+    """(K, D), unit rows, one for each exemplar."""
+    embedding: Float32
+    """(D,), their quality-weighted mean, of length one."""
+
+    def __post_init__(self) -> None:
+        count, width = len(self.embeddings), len(self.embedding)
+        if not 0 <= self.uid < 1 << 53:
+            raise ValueError(f"uid: expected 0 <= uid < 2**53, got {self.uid}")
+        _check("embeddings", self.embeddings, (None, width))
+        _check("quality", self.quality, (count,))
+        _check("exemplar_frames", self.exemplar_frames, (count,))
+
+
+@dataclass(frozen=True, slots=True)
+class Character:
+    """Somebody the library knows: named by the user, or a person nobody has named yet."""
+
+    id: int
+    """Counts from 1 and is never reused."""
+    label: str
+    """The name, or "Person 3"."""
+    named: bool
+    prototypes: Float32
+    """(M, D), unit rows: a named character's stills, an unnamed one's mean."""
+    threshold: float
+    """The least similarity at which the character's name is given."""
+    slope: float
+    """Log-odds per unit of similarity above the threshold's midpoint."""
+    midpoint: float
+    """The similarity at which the character and a stranger are equally likely."""
+    genuine: int
+    """How many held-out genuine scores stand behind the calibration."""
+    impostors: int
+    """How many impostor scores stand behind it."""
+
+    def __post_init__(self) -> None:
+        if self.id < 1:
+            raise ValueError(f"id: expected at least 1, got {self.id}")
+        _check("prototypes", self.prototypes, (None, None))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a track is."""
+
+    track: int
+    """The track's uid."""
+    character: int
+    """A character's id, or UNKNOWN."""
+    probability: float
+    """That the character is the right one; for UNKNOWN, that it is none of the gallery."""
+    similarity: float
+    """Cosine to the character's prototypes."""
+    margin: float
+    """Probability of the best named character less that of the second, in [0, 1]."""
+    runner_up: int
+    """The second most likely named character's id, or UNKNOWN if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An answer to a query: a stretch of an episode."""
+
+    episode: str
+    shot: int
+    track: int
+    """The uid of the (longest) track that the hit rests on."""
+    start_s: float
+    end_s: float
+    score: float
+    """Probability of all the asked-for characters, or similarity to the asked-for image."""
+    screen_share: float
+    """Share of the shot's time that the hit fills, in (0, 1]."""
+    character: str
+    """The label of the character on screen."""

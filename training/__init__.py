@@ -1,0 +1,1 @@
+"""Faces in, weights out; may import indexer, never the reverse."""

@@ -1,0 +1,1 @@
+"""Honest numbers for what the indexer and its weights do."""
