@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from indexer.errors import ConfigError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -159,7 +157,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
 
 def as_tables(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the settings as plain tables, for writing beside results."""
-    return dataclasses.asdict(settings)  # type: ignore[call-overload,no-any-return]
+    return dataclasses.asdict(settings)
 
 
 def _parse_override(text: str) -> dict[str, dict[str, Any]]:

@@ -13,10 +13,7 @@ them as one line and exits with 2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 class IndexerError(Exception):

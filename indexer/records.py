@@ -15,15 +15,12 @@ Conventions, said once and for all:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
