@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
+Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
@@ -74,6 +75,9 @@ class Frame:
     pts: int
     time_s: float
     shot: int
+    """Counts from 0; 0 until the shots are known."""
+    usable: bool
+    """False for a blank picture, as in a fade; True until somebody looked."""
     width: int
     """Pixels across, as displayed."""
     height: int
@@ -100,10 +104,8 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """The faces found in one frame."""
+    """The faces found in one picture."""
 
-    frame: int
-    time_s: float
     boxes: Float32
     """(N, 4)."""
     scores: Float32
@@ -125,6 +127,9 @@ class Detections:
 class Faces:
     """The faces of one frame with what recognition needs of them."""
 
+    frame: int
+    time_s: float
+    shot: int
     detections: Detections
     chips: UInt8
     """(N, S, S, 3), aligned crops in the encoder's template."""

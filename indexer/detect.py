@@ -1,0 +1,263 @@
+"""Pictures in, faces out: which frames are looked at, and the MTCNN cascade that looks.
+
+The cascade proposes squares over a pyramid of the picture, refines them, and locates face and
+landmarks in what is left (Zhang et al., "Joint face detection and alignment using multitask
+cascaded convolutional networks", IEEE SPL 2016, section II). Resizing is cv2's on uint8, which
+on a CPU is most of the work; the networks run where they live.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.ops import batched_nms
+
+from indexer import geometry
+from indexer.config import DetectSettings
+from indexer.nets import mtcnn
+from indexer.nets.mtcnn import Mtcnn
+from indexer.records import Detections, Float32, Frame, Int32, Int64, UInt8
+
+_LOOK_BACK = 8
+"""Frames held so that a shot that ends in blank frames still has a last usable one."""
+_NONE = Detections(
+    np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
+)
+
+
+def sample(frames: Iterable[Frame], every_s: float) -> Iterator[Frame]:
+    """Yield the frames to look at: one each `every_s` seconds, and each shot's usable ends.
+
+    Blank frames are never looked at. Frames come out in order; a bounded number is held.
+    """
+    recent: deque[Frame] = deque(maxlen=_LOOK_BACK)
+    last: Frame | None = None
+    for frame in frames:
+        if recent and recent[-1].shot != frame.shot:
+            yield from _last_usable(recent, last)
+            recent.clear()
+            last = None
+        recent.append(frame)
+        due = last is None or frame.time_s >= last.time_s + every_s - 1e-6
+        if frame.usable and due:
+            last = frame
+            yield frame
+    yield from _last_usable(recent, last)
+
+
+def _last_usable(recent: Iterable[Frame], last: Frame | None) -> list[Frame]:
+    usable = [frame for frame in recent if frame.usable]
+    return [f for f in usable[-1:] if last is None or f.index > last.index]
+
+
+def detect(nets: Mtcnn, images: Sequence[UInt8], settings: DetectSettings) -> list[Detections]:
+    """Return the faces of each picture, largest first.
+
+    Pictures of one size run through the networks together; each picture's faces do not depend
+    on what it came with.
+
+    Args:
+        nets: the networks.
+        images: RGB uint8 (H, W, 3), of any sizes.
+        settings: the smallest face, the pyramid and the thresholds.
+    """
+    found: list[Detections] = [_NONE] * len(images)
+    for size in {image.shape: None for image in images}:
+        group = [i for i, image in enumerate(images) if image.shape == size]
+        for i, faces in zip(
+            group, _detect_same_size(nets, [images[i] for i in group], settings), strict=True
+        ):
+            found[i] = faces
+    return found
+
+
+@torch.inference_mode()
+def _detect_same_size(
+    nets: Mtcnn, images: Sequence[UInt8], settings: DetectSettings
+) -> list[Detections]:
+    sums = [cv2.integral(image).astype(np.int32, copy=False) for image in images]
+    boxes, owner = _propose(nets, sums, settings)
+    boxes, owner = _refine(nets, sums, boxes, owner, threshold=settings.refine_threshold)
+    boxes, scores, landmarks, owner = _locate(
+        nets, sums, boxes, owner, threshold=settings.locate_threshold
+    )
+    found = []
+    for i in range(len(images)):
+        mine = owner == i
+        smaller = geometry.overlap_of_smaller(boxes[mine], boxes[mine])
+        kept = geometry.suppress(smaller, scores[mine], threshold=0.7)
+        kept = kept[np.argsort(-geometry.area(boxes[mine][kept]), kind="stable")]
+        found.append(Detections(boxes[mine][kept], scores[mine][kept], landmarks[mine][kept]))
+    return found
+
+
+def pyramid_scales(height: int, width: int, settings: DetectSettings) -> list[float]:
+    """Return the scales at which the smallest to the largest face fill the proposing cell."""
+    scale = mtcnn.PROPOSE_CELL / (settings.min_face * height)
+    scales = []
+    while min(height, width) * scale >= mtcnn.PROPOSE_CELL:
+        scales.append(scale)
+        scale *= settings.pyramid_factor
+    return scales
+
+
+def _propose(nets: Mtcnn, sums: Sequence[Int32], settings: DetectSettings) -> tuple[Float32, Int64]:
+    """Return square proposals (N, 4) over all pictures and the picture of each, (N,)."""
+    height, width = sums[0].shape[0] - 1, sums[0].shape[1] - 1
+    boxes, scores, owner = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)], [_no_int()]
+    for scale in pyramid_scales(height, width, settings):
+        size = (int(height * scale + 1), int(width * scale + 1))
+        levels = np.stack([_level(picture, *size) for picture in sums])
+        offsets, face = nets.propose(_tensor(levels, nets.device))
+        picture, row, column = torch.nonzero(face[:, 1] >= settings.propose_threshold).T
+        score = face[picture, 1, row, column]
+        cell = _cells(row, column, scale)
+        moved = _moved(cell, offsets[picture, :, row, column], border=0)
+        # Overlaps are judged before boxes move, as facenet-pytorch does.
+        kept = batched_nms(cell, score, picture, 0.5)
+        boxes.append(np.concatenate([cell[kept].cpu(), moved[kept].cpu()], axis=1))
+        scores.append(score[kept].cpu().numpy())
+        owner.append(picture[kept].cpu().numpy())
+    return _merge_levels(boxes[1:], scores, owner)
+
+
+def _merge_levels(
+    boxes: list[Float32], scores: list[Float32], owner: list[Int64]
+) -> tuple[Float32, Int64]:
+    if not boxes:
+        return np.zeros((0, 4), np.float32), _no_int()
+    both, owners = np.concatenate(boxes), np.concatenate(owner)  # (N, 8): cell, moved
+    kept = _nms(both[:, :4], np.concatenate(scores), owners)
+    return geometry.squared(both[kept, 4:]), owners[kept]
+
+
+def _refine(
+    nets: Mtcnn, sums: Sequence[Int32], boxes: Float32, owner: Int64, *, threshold: float
+) -> tuple[Float32, Int64]:
+    """Return the squares that still look like faces, moved onto them, and their pictures."""
+    boxes, owner, crops = _crops(sums, boxes, owner, mtcnn.REFINE_SIDE)
+    if len(crops) == 0:
+        return boxes, owner
+    offsets, face = nets.refine(_tensor(crops, nets.device))
+    score = face[:, 1].cpu().numpy()
+    sure = score > threshold
+    kept = np.flatnonzero(sure)[_nms(boxes[sure], score[sure], owner[sure])]
+    moved = _moved(torch.from_numpy(boxes[kept]), offsets.cpu()[kept], border=1)
+    return geometry.squared(moved.numpy()), owner[kept]
+
+
+def _locate(
+    nets: Mtcnn, sums: Sequence[Int32], boxes: Float32, owner: Int64, *, threshold: float
+) -> tuple[Float32, Float32, Float32, Int64]:
+    """Return boxes, scores, landmarks and pictures of the faces, before duplicates go."""
+    boxes, owner, crops = _crops(sums, boxes, owner, mtcnn.LOCATE_SIDE)
+    if len(crops) == 0:
+        return boxes, np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32), owner
+    offsets, points, face = (out.cpu() for out in nets.locate(_tensor(crops, nets.device)))
+    score = face[:, 1].numpy()
+    sure = score > threshold
+    box = torch.from_numpy(boxes[sure])
+    moved = _moved(box, offsets[sure], border=1).numpy()
+    sides = (boxes[sure, 2:] - boxes[sure, :2] + 1)[:, None]  # (N, 1, 2)
+    places = points[sure].numpy().reshape(-1, 2, 5).transpose(0, 2, 1)  # (N, 5, 2)
+    landmarks = boxes[sure, None, :2] - 1 + sides * places
+    return moved, score[sure], landmarks.astype(np.float32), owner[sure]
+
+
+def _crops(
+    sums: Sequence[Int32], boxes: Float32, owner: Int64, side: int
+) -> tuple[Float32, Int64, Float32]:
+    """Return the boxes that show something of their picture, their owners, and their crops.
+
+    Boxes and crops are filtered together, so that they cannot drift apart. A box that reaches
+    outside is cut at the border and what is left is stretched, as the networks are used to.
+    """
+    height, width = sums[0].shape[0] - 1, sums[0].shape[1] - 1
+    inside = np.trunc(boxes).astype(np.int64)
+    low = np.maximum(inside[:, :2] - 1, 0)
+    high = np.minimum(inside[:, 2:], [width, height])
+    seen = np.all(high > low, axis=1)
+    boxes, owner, low, high = boxes[seen], owner[seen], low[seen], high[seen]
+    crops = np.zeros((len(boxes), side, side, 3), np.float32)
+    for picture in np.unique(owner):
+        mine = owner == picture
+        crops[mine] = _squares(sums[picture], low[mine], high[mine], side)
+    return boxes, owner, crops
+
+
+def _level(sums: Int32, rows: int, columns: int) -> Float32:
+    """Return a whole picture averaged down (or up) to (rows, columns, 3), levels 0 to 255."""
+    (y0, y1), (x0, x1) = (
+        _bins(np.zeros(1, np.int64), np.array([length - 1]), count)[:, 0]
+        for length, count in zip(sums.shape, (rows, columns), strict=False)
+    )
+    bands = sums[y1] - sums[y0]  # (rows, W + 1, 3)
+    total = np.take(bands, x1, axis=1) - np.take(bands, x0, axis=1)
+    share = 1 / np.outer(y1 - y0, x1 - x0).astype(np.float32)
+    return total * share[..., None]
+
+
+def _squares(sums: Int32, low: Int64, high: Int64, side: int) -> Float32:
+    """Return rectangles of a picture as squares, (N, side, side, 3), levels 0 to 255.
+
+    Args:
+        sums: (H + 1, W + 1, 3) from cv2.integral; differences survive an overflow.
+        low: (N, 2) first column and row.
+        high: (N, 2) the column and row after the last.
+        side: pixels of the squares.
+    """
+    x0, x1 = _bins(low[:, 0], high[:, 0], side)[..., None, :]  # each (N, 1, side)
+    y0, y1 = _bins(low[:, 1], high[:, 1], side)[..., :, None]
+    total = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]  # (N, side, side, 3)
+    return total / ((y1 - y0) * (x1 - x0))[..., None].astype(np.float32)
+
+
+def _bins(low: Int64, high: Int64, count: int) -> Int64:
+    """Return first and past-the-last source pixel of each target pixel, (2, N, count).
+
+    A target pixel averages whole source pixels, from the floor of its start to the ceiling of
+    its end, as torch's ``adaptive_avg_pool2d`` does, which MTCNN's weights are used with: half
+    of the faces come out otherwise by more than 2 % if areas are averaged exactly. Sums from
+    the corner (Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984) make the cost
+    independent of the size of what is averaged.
+    """
+    steps = np.arange(count)
+    length = (high - low)[:, None]
+    return np.stack(
+        [low[:, None] + steps * length // count, low[:, None] - (-(steps + 1) * length // count)]
+    )
+
+
+def _tensor(images: NDArray[np.generic], device: torch.device) -> torch.Tensor:
+    batch = torch.from_numpy(images).to(device)
+    return (batch.permute(0, 3, 1, 2).float() - 127.5) / 128  # (N, 3, H, W) in [-1, 1]
+
+
+def _cells(row: torch.Tensor, column: torch.Tensor, scale: float) -> torch.Tensor:
+    """Return the square of the picture that each output of the proposing network saw, (N, 4)."""
+    corner = torch.stack([column, row], dim=1) * mtcnn.PROPOSE_STRIDE + 1
+    low = torch.floor(corner / scale)
+    high = torch.floor((corner + mtcnn.PROPOSE_CELL - 1) / scale)
+    return torch.cat([low, high], dim=1).float()
+
+
+def _moved(boxes: torch.Tensor, offsets: torch.Tensor, *, border: int) -> torch.Tensor:
+    """Return boxes (N, 4) moved by offsets (N, 4) in units of their sides plus `border`."""
+    sides = (boxes[:, 2:] - boxes[:, :2] + border).repeat(1, 2)
+    return boxes + offsets * sides
+
+
+def _nms(boxes: Float32, scores: Float32, owner: Int64) -> Int64:
+    kept = batched_nms(
+        torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(owner), 0.7
+    )
+    return kept.numpy()
+
+
+def _no_int() -> Int64:
+    return np.zeros(0, dtype=np.int64)

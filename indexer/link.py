@@ -1,0 +1,152 @@
+"""The faces of sampled frames in, tracklets out: who continues whom, within a shot.
+
+Each new face is given to the track whose expected box it overlaps best, all at once
+(`scipy.optimize.linear_sum_assignment`); a track expects to move on as it last moved. What lies
+between two detections is filled in linearly and marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from indexer import geometry
+from indexer.config import LinkSettings
+from indexer.records import Detections, Faces, Float32, Trace, Tracklet, UInt8
+
+_FORBIDDEN = 1e3
+
+
+@dataclass(slots=True)
+class _Crop:
+    frame: int
+    time_s: float
+    quality: float
+    chip: UInt8
+
+
+@dataclass(slots=True)
+class _Open:
+    """A track that may go on: what was detected so far, and its best crops."""
+
+    shot: int
+    keep: int
+    apart_s: float
+    frames: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    boxes: list[Float32] = field(default_factory=list)
+    landmarks: list[Float32] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    crops: list[_Crop] = field(default_factory=list)
+
+    def add(self, faces: Faces, i: int) -> None:
+        found = faces.detections
+        self.frames.append(faces.frame)
+        self.times.append(faces.time_s)
+        self.boxes.append(found.boxes[i])
+        self.landmarks.append(found.landmarks[i])
+        self.scores.append(float(found.scores[i]))
+        self._offer(_Crop(faces.frame, faces.time_s, float(faces.quality[i]), faces.chips[i]))
+
+    def _offer(self, crop: _Crop) -> None:
+        """Keep the crop if it is among the best, no two of which are closer than `apart_s`."""
+        near = [kept for kept in self.crops if crop.time_s - kept.time_s < self.apart_s]
+        if any(kept.quality >= crop.quality for kept in near):
+            return
+        crop.chip = crop.chip.copy()  # not a view that keeps the frame's other faces alive
+        rest = [kept for kept in self.crops if all(kept is not other for other in near)]
+        self.crops = sorted([*rest, crop], key=lambda kept: -kept.quality)[: self.keep]
+
+    def expected(self, time_s: float) -> Float32:
+        """Return where the face should be if it moves on as between its last two boxes, (4,)."""
+        if len(self.boxes) == 1:
+            return self.boxes[-1]
+        gap = max(self.times[-1] - self.times[-2], 1e-6)
+        ahead = min((time_s - self.times[-1]) / gap, 2.0)
+        moved = self.boxes[-1] - self.boxes[-2]
+        shift = np.tile((moved[:2] + moved[2:]) / 2, 2)
+        return self.boxes[-1] + shift * ahead
+
+
+def link(
+    faces: Iterable[Faces],
+    times: Sequence[float],
+    settings: LinkSettings,
+    *,
+    keep: int,
+    apart_s: float,
+) -> Iterator[Tracklet]:
+    """Yield each tracklet as soon as it has ended, those ending together from left to right.
+
+    Args:
+        faces: the faces of each frame looked at, in order, also of frames without any.
+        times: the time of every frame decoded so far, by index; it may grow meanwhile.
+        settings: overlap, the longest gap, and the least score.
+        keep: how many crops of a track are kept, its best.
+        apart_s: the least seconds between two of them.
+    """
+    tracks: list[_Open] = []
+    for now in faces:
+        if tracks and tracks[0].shot != now.shot:
+            yield from _closed(tracks, times, settings)
+            tracks = []
+        oldest = now.time_s - settings.max_gap_s - 1e-6
+        yield from _closed([t for t in tracks if t.times[-1] < oldest], times, settings)
+        tracks = [t for t in tracks if t.times[-1] >= oldest]
+        taken = _assign(tracks, now.detections, now.time_s, settings.min_iou)
+        for i in range(len(now.detections)):
+            if i not in taken:
+                tracks.append(_Open(now.shot, keep, apart_s))
+            tracks[taken.get(i, -1)].add(now, i)
+    yield from _closed(tracks, times, settings)
+
+
+def _assign(
+    tracks: Sequence[_Open], found: Detections, time_s: float, min_iou: float
+) -> dict[int, int]:
+    """Return the track that each detection continues, by index; new ones are left out."""
+    if not tracks or len(found) == 0:
+        return {}
+    expected = geometry.iou(np.stack([t.expected(time_s) for t in tracks]), found.boxes)
+    still = geometry.iou(np.stack([t.boxes[-1] for t in tracks]), found.boxes)
+    overlap = np.maximum(expected, still)  # (tracks, detections)
+    cost = np.where(overlap >= min_iou, 1 - overlap, _FORBIDDEN)
+    rows, columns = linear_sum_assignment(cost)
+    return {
+        int(column): int(row)
+        for row, column in zip(rows, columns, strict=True)
+        if cost[row, column] < _FORBIDDEN
+    }
+
+
+def _closed(
+    tracks: Iterable[_Open], times: Sequence[float], settings: LinkSettings
+) -> Iterator[Tracklet]:
+    ended = [track for track in tracks if max(track.scores) >= settings.min_score]
+    for track in sorted(ended, key=lambda t: (t.frames[0], float(t.boxes[0][0]))):
+        yield _filled(track, times)
+
+
+def _filled(track: _Open, times: Sequence[float]) -> Tracklet:
+    """Return the track with every frame from its first to its last."""
+    known = np.array(track.frames, dtype=np.int64)
+    frames = np.arange(known[0], known[-1] + 1)
+    scores = np.array(track.scores, dtype=np.float32)
+    trace = Trace(
+        shot=track.shot,
+        frames=frames,
+        times=np.array(times[known[0] : known[-1] + 1], dtype=np.float64),
+        boxes=geometry.interpolate(frames, known, np.stack(track.boxes)),
+        landmarks=geometry.interpolate(frames, known, np.stack(track.landmarks)),
+        scores=geometry.interpolate(frames, known, scores),
+        detected=np.isin(frames, known),
+    )
+    return Tracklet(
+        trace=trace,
+        chips=np.stack([crop.chip for crop in track.crops]),
+        chip_frames=np.array([crop.frame for crop in track.crops], dtype=np.int64),
+        quality=np.array([crop.quality for crop in track.crops], dtype=np.float32),
+    )

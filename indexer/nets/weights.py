@@ -1,0 +1,174 @@
+"""Encoder weights on disk: a safetensors file that says everything needed to use it.
+
+The tensors are the network's state dict; the file's metadata holds one JSON object under
+``encoder`` with the fields of `EncoderFacts`. The encoder that comes with the project lies
+beside this module, so that it is there as soon as the package is. It is the face recognition
+ResNet of dlib, which its author Davis King put into the public domain (CC0 1.0), read out of
+``dlib_face_recognition_resnet_model_v1.dat`` by ``python -m training convert-dlib``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import urllib.error
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from indexer.errors import WeightsError
+
+DEFAULT_ENCODER = Path(__file__).with_name("resnet29.safetensors")
+VGGFACE2_URL = (
+    "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
+    "20180402-114759-vggface2.pt"
+)
+StateDict = dict[str, torch.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderFacts:
+    """What must be known of an encoder to feed it and to compare what it says."""
+
+    network: str
+    """The name of its definition in `indexer.nets.encoder`."""
+    dimension: int
+    input_size: int
+    """Side of the square it sees, in pixels."""
+    mean: tuple[float, float, float]
+    """Subtracted from RGB levels of 0 to 255."""
+    std: tuple[float, float, float]
+    """Divided by, after that."""
+    template: tuple[tuple[float, float], ...]
+    """Where the five landmarks go in that square, x before y."""
+    digest: str
+    """sha256 over names, types, shapes and bytes of the tensors, in order of name."""
+
+    @property
+    def encoder_id(self) -> str:
+        """Return sha256 over all of the above: embeddings compare only if it is the same."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+#: Where the mean landmarks of MTCNN's faces lie if its box is stretched over 160x160 pixels,
+#: which is how InceptionResnetV1 was fed: measured over LFW by ``python -m training template``.
+VGGFACE2_FACTS = EncoderFacts(
+    network="inception_resnet_v1",
+    dimension=512,
+    input_size=160,
+    mean=(127.5, 127.5, 127.5),
+    std=(128.0, 128.0, 128.0),
+    template=((50.0, 63.5), (110.0, 63.5), (80.0, 97.0), (55.0, 127.0), (105.0, 127.0)),
+    digest="",
+)
+
+
+def digest(tensors: StateDict) -> str:
+    """Return sha256 over names, types, shapes and bytes of the tensors, in order of name."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def save(path: Path, tensors: StateDict, facts: EncoderFacts) -> EncoderFacts:
+    """Write a weights file, whole or not at all, and return its facts with the digest filled in."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    facts = dataclasses.replace(facts, digest=digest(tensors))
+    metadata = {"encoder": json.dumps(dataclasses.asdict(facts), sort_keys=True)}
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, beside, metadata=metadata)
+        beside.chmod(0o644)  # safetensors writes for the owner alone
+        beside.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(path, f"cannot be written: {error}", "check the folder") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return facts
+
+
+def read_facts(path: Path) -> EncoderFacts:
+    """Return what a weights file says of its encoder, without reading the tensors.
+
+    Raises:
+        WeightsError: there is no such file, or it is not a weights file of this project.
+    """
+    if not path.is_file():
+        raise WeightsError(path, "no such weights file", "check embed.weights")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(path, f"is not a safetensors file: {error}", "export it anew") from error
+    try:
+        return TypeAdapter(EncoderFacts).validate_json(metadata.get("encoder", ""))
+    except ValidationError as error:
+        raise WeightsError(
+            path, "does not say how to use its encoder", "write it with `training export`"
+        ) from error
+
+
+def read(path: Path) -> tuple[EncoderFacts, StateDict]:
+    """Return facts and tensors of a weights file, checked against its digest.
+
+    Raises:
+        WeightsError: as `read_facts`, or the tensors are not the ones that were written.
+    """
+    facts = read_facts(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if digest(tensors) != facts.digest:
+        raise WeightsError(path, "is damaged: its digest does not match", "copy it anew")
+    return facts, tensors
+
+
+def resolve(name: str) -> Path:
+    """Return the weights file that the setting ``embed.weights`` means, fetching it if need be."""
+    if not name:
+        return DEFAULT_ENCODER
+    if name == "vggface2":
+        return fetch_vggface2(cache_folder() / "vggface2.safetensors")
+    return Path(name).expanduser()
+
+
+def cache_folder() -> Path:
+    """Return the folder that keeps downloaded weights, which need not exist yet."""
+    return Path(torch.hub.get_dir()).parent / "who-is-on-screen"
+
+
+def fetch_vggface2(path: Path, url: str = VGGFACE2_URL) -> Path:
+    """Download facenet-pytorch's VGGFace2 weights once and keep them as a weights file.
+
+    Args:
+        path: the weights file wanted; if it exists it is taken as it is.
+        url: where the state dict of facenet-pytorch's InceptionResnetV1 is served.
+
+    Raises:
+        WeightsError: the release page cannot be reached, or did not send such a state dict.
+    """
+    if path.is_file():
+        return path
+    download = path.with_suffix(".pt")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(download), progress=False)
+        tensors = torch.load(download, map_location="cpu", weights_only=True)
+    except (OSError, urllib.error.URLError, RuntimeError) as error:
+        raise WeightsError(
+            path, f"{url} cannot be fetched: {error}", f"download it and save it as {download}"
+        ) from error
+    finally:
+        download.unlink(missing_ok=True)
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("logits.")}
+    save(path, kept, VGGFACE2_FACTS)
+    return path

@@ -1,0 +1,97 @@
+"""Weights of other projects, rewritten as weights files of this one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from indexer.errors import WeightsError
+from indexer.nets import weights
+from indexer.nets.encoder import ResNet29
+from indexer.records import Float32
+
+RESNET29_FACTS = weights.EncoderFacts(
+    network="resnet29",
+    dimension=128,
+    input_size=150,
+    mean=(122.782, 117.001, 104.298),
+    std=(256.0, 256.0, 256.0),
+    template=((48.45, 46.22), (102.50, 46.23), (75.08, 79.65), (51.30, 105.18), (99.21, 105.26)),
+    digest="",
+)
+
+
+TENSOR_VERSION = 2
+
+
+def convert_dlib(source: Path, target: Path) -> weights.EncoderFacts:
+    """Write dlib's face recognition network as a weights file and return its facts.
+
+    Args:
+        source: ``dlib_face_recognition_resnet_model_v1.dat`` (CC0 1.0).
+        target: the .safetensors file to write.
+
+    Raises:
+        WeightsError: the source is not that network.
+    """
+    try:
+        layers = list(_layers(source.read_bytes()))
+    except OSError as error:
+        raise WeightsError(source, error.strerror or "cannot be read", "check the path") from error
+    module = ResNet29()
+    convolutions = [m for m in module.modules() if isinstance(m, torch.nn.Conv2d)]
+    tags = [tag for tag, _ in layers]
+    if tags != ["con_4", "affine_"] * len(convolutions) + ["fc_2"]:
+        raise WeightsError(source, "is not dlib's face recognition network", "check its sha256")
+    parameters = [values for _, values in layers]
+    with torch.no_grad():
+        for i, convolution in enumerate(convolutions):
+            _fold(convolution, parameters[2 * i], parameters[2 * i + 1])
+        module.head.weight.copy_(torch.from_numpy(parameters[-1].reshape(256, 128).T.copy()))
+    return weights.save(target, module.state_dict(), RESNET29_FACTS)
+
+
+def _fold(convolution: torch.nn.Conv2d, parameters: Float32, affine: Float32) -> None:
+    """Set the convolution to what dlib's convolution and the affine layer after it do together."""
+    split = convolution.weight.numel()
+    scale, shift = np.split(affine.ravel(), 2)
+    weight = parameters.ravel()[:split].reshape(convolution.weight.shape)
+    bias = parameters.ravel()[split:]
+    convolution.weight.copy_(torch.from_numpy(weight * scale[:, None, None, None]))
+    assert convolution.bias is not None
+    convolution.bias.copy_(torch.from_numpy(bias * scale + shift))
+
+
+def _layers(data: bytes) -> list[tuple[str, Float32]]:
+    """Return (tag, parameters) of each layer that has some, from the input to the output.
+
+    A layer is its tag (for the last, also its outputs and inputs), then a tensor: version 2,
+    four sizes, and little-endian float32.
+    """
+    found = []
+    for match in re.finditer(rb"con_4|affine_|fc_2", data):
+        numbers, at = [], match.end()
+        for _ in range(7 if match.group() == b"fc_2" else 5):
+            value, at = _integer(data, at)
+            numbers.append(value)
+        version, *shape = numbers[-5:]
+        if version != TENSOR_VERSION:
+            continue
+        count = int(np.prod(shape))
+        values = np.frombuffer(data, "<f4", count, at).astype(np.float32)
+        found.append((match.group().decode(), values))
+    return found
+
+
+def _integer(data: bytes, at: int) -> tuple[int, int]:
+    """Return dlib's variable-length integer at an offset, and the offset after it.
+
+    One byte with the sign in its top bit and the count of bytes below; then those bytes,
+    little-endian.
+    """
+    count, negative = data[at] & 0x0F, data[at] & 0x80
+    value = int.from_bytes(data[at + 1 : at + 1 + count], "little")
+    return (-value if negative else value), at + 1 + count
