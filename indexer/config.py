@@ -98,8 +98,8 @@ class EmbedSettings:
 class ClusterSettings:
     """How tracks that nobody named become people."""
 
-    min_similarity: Share = 0.90
-    """Two groups of tracks are one person if their mean cosine is at least this."""
+    min_log_odds: float = 1.5
+    """Two groups of tracks are one person if the mean log-odds of it are at least this."""
 
 
 @dataclass(config=_STRICT)
@@ -108,6 +108,8 @@ class RecognizeSettings:
 
     min_probability: Share = 0.8
     """A name is given if its calibrated probability is at least this."""
+    stranger_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the tracks expected to show none of the gallery: the prior of "unknown"."""
 
 
 @dataclass(config=_STRICT)
@@ -156,8 +158,16 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
 
 
 def as_tables(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return the settings as plain tables, for writing beside results."""
+    """Return the settings as plain tables: all of them, by stage and name."""
     return dataclasses.asdict(settings)
+
+
+def that_matter(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Return the settings that what is written depends on: not how fast, where or how patiently."""
+    tables = as_tables(settings)
+    del tables["store"], tables["decode"]["threads"]
+    del tables["embed"]["threads"], tables["embed"]["device"]
+    return tables
 
 
 def _parse_override(text: str) -> dict[str, dict[str, Any]]:

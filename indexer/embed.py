@@ -9,7 +9,7 @@ from indexer import geometry
 from indexer.nets import encoder as nets
 from indexer.nets.encoder import Encoder
 from indexer.nets.weights import EncoderFacts
-from indexer.records import Detections, Float32, Track, Tracklet, UInt8
+from indexer.records import Detections, Float32, Float64, Track, Tracklet, UInt8
 
 _READABLE_PX = 48.0
 """Width at which a face has given an encoder nearly all it will: see FACTS in the README."""
@@ -33,31 +33,27 @@ def align(image: UInt8, landmarks: Float32, facts: EncoderFacts) -> UInt8:
     template = np.array(facts.template, dtype=np.float32)
     turns = geometry.similarity_transform(landmarks, template)  # (N, 2, 3)
     for chip, turn in zip(chips, turns, strict=True):
-        shrink = int(1 / max(np.hypot(*turn[:, 0]), 1e-3))
-        source, shift = (image, np.zeros(2))
-        if shrink > 1:
-            source, shift = _averaged_around(image, turn, size, shrink)
-            turn = turn @ np.array([[shrink, 0, shift[0]], [0, shrink, shift[1]], [0, 0, 1]])  # noqa: PLW2901
-        cv2.warpAffine(source, turn, (size, size), dst=chip, flags=cv2.INTER_LINEAR)
+        shrink = int(1 / max(float(np.hypot(*turn[:, 0])), 1e-3))
+        source, placed = (image, turn) if shrink < 2 else _averaged(image, turn, size, shrink)  # noqa: PLR2004
+        cv2.warpAffine(source, placed, (size, size), dst=chip, flags=cv2.INTER_LINEAR)
     return chips
 
 
-def _averaged_around(image: UInt8, turn: Float32, size: int, shrink: int) -> tuple[UInt8, Float32]:
-    """Return the part of an image that a crop needs, `shrink` times smaller, and its shift.
-
-    A pixel (u, v) of the result lies at `shrink` * (u, v) + shift in the image.
-    """
+def _averaged(image: UInt8, turn: Float64, size: int, shrink: int) -> tuple[UInt8, Float64]:
+    """Return the part of an image that a crop needs, `shrink` times smaller, and its transform."""
     back = cv2.invertAffineTransform(turn)
     corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]) @ back.T
+    high = np.ceil(corners.max(axis=0)).astype(int) + 2 * shrink
     low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2 * shrink, 0, None)
-    high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 2 * shrink, image.shape[1::-1])
-    part = image[low[1] : max(high[1], low[1]), low[0] : max(high[0], low[0])]
+    low = np.minimum(low, np.array(image.shape[1::-1]) - shrink)
+    part = image[low[1] : high[1], low[0] : high[0]]
     rows, columns = part.shape[0] // shrink, part.shape[1] // shrink
-    if rows == 0 or columns == 0:
-        return np.zeros((1, 1, 3), dtype=np.uint8), low.astype(np.float32)
     whole = part[: rows * shrink, : columns * shrink]
     small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
-    return small, low + (shrink - 1) / 2  # type: ignore[return-value]
+    # Pixel (u, v) of the small picture is centred on shrink * (u, v) + x, y of the large one.
+    x, y = low + (shrink - 1) / 2
+    placed = turn @ np.array([[shrink, 0, x], [0, shrink, y], [0, 0, 1]])
+    return small.astype(np.uint8, copy=False), placed
 
 
 def quality(detections: Detections, chips: UInt8) -> Float32:
@@ -91,7 +87,8 @@ def frontality(landmarks: Float32) -> Float32:
     down = mouth - eyes
     breadth = np.maximum(np.linalg.norm(across, axis=1), 1e-3)
     middle = (eyes + mouth) / 2
-    sideways = np.abs(np.cross(_unit(down), nose - middle)) / breadth
+    axis, aside = _unit(down), nose - middle
+    sideways = np.abs(axis[:, 0] * aside[:, 1] - axis[:, 1] * aside[:, 0]) / breadth
     narrow = breadth / np.maximum(np.linalg.norm(down, axis=1), 1e-3)
     turned = np.maximum(sideways * 1.5, 0.8 - narrow)
     return np.clip(1 - turned, 0.1, 1).astype(np.float32)

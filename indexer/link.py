@@ -68,7 +68,7 @@ class _Open:
         ahead = min((time_s - self.times[-1]) / gap, 2.0)
         moved = self.boxes[-1] - self.boxes[-2]
         shift = np.tile((moved[:2] + moved[2:]) / 2, 2)
-        return self.boxes[-1] + shift * ahead
+        return (self.boxes[-1] + shift * ahead).astype(np.float32)
 
 
 def link(

@@ -233,6 +233,47 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a cosine of an encoder means: measured once over many people and face widths.
+
+    The log-odds that two faces show one person, if that is as likely as not beforehand, are
+    ``slope * (cosine - midpoint)``; both depend on the width of the narrower face, since narrow
+    faces resemble each other.
+    """
+
+    widths: tuple[float, ...]
+    """Ascending face widths in pixels at which the two were measured."""
+    midpoints: tuple[float, ...]
+    """The cosine at which one person and two are equally likely, at each width."""
+    slopes: tuple[float, ...]
+    """Log-odds per unit of cosine, at each width."""
+    genuine: float
+    """Mean cosine of two wide faces of one person."""
+    impostor: float
+    """Mean cosine of two wide faces of two people."""
+
+    def __post_init__(self) -> None:
+        if not len(self.widths) == len(self.midpoints) == len(self.slopes) > 0:
+            raise ValueError("expected as many widths as midpoints and slopes, at least one")
+        if list(self.widths) != sorted(self.widths):
+            raise ValueError(f"widths: expected ascending ones, got {self.widths}")
+
+    def log_odds(self, cosine: Float32, width_px: Float32, shift: float = 0.0) -> Float32:
+        """Return the log-odds of one person, of the shape of `cosine`.
+
+        Args:
+            cosine: of two embeddings.
+            width_px: width of the narrower face, broadcast against it.
+            shift: added to the midpoint, where evidence says that this person needs it.
+        """
+        at = np.log(np.maximum(width_px, 1.0))
+        known = np.log(self.widths)
+        midpoint = np.interp(at, known, self.midpoints)
+        slope = np.interp(at, known, self.slopes)
+        return (slope * (cosine - midpoint - shift)).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
 class Character:
     """Somebody the library knows: named by the user, or a person nobody has named yet."""
 
@@ -294,3 +335,19 @@ class Hit:
     """Share of the shot's time that the hit fills, in (0, 1]."""
     character: str
     """The label of the character on screen."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeReport:
+    """What became of a video's frames: nothing is dropped without being counted."""
+
+    frames: int
+    """Decoded and handed on, damaged ones included."""
+    corrupt_frames: int
+    """Of these, how many the decoder flagged as damaged."""
+    lost_packets: int
+    """Pieces of the stream that could not be decoded at all."""
+    expected_frames: int
+    """Frames that the container promises, 0 where it does not say."""
+    truncated: bool
+    """The file ended clearly before the end that it promises."""

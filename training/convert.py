@@ -11,7 +11,7 @@ import torch
 from indexer.errors import WeightsError
 from indexer.nets import weights
 from indexer.nets.encoder import ResNet29
-from indexer.records import Float32
+from indexer.records import Calibration, Float32
 
 RESNET29_FACTS = weights.EncoderFacts(
     network="resnet29",
@@ -20,6 +20,7 @@ RESNET29_FACTS = weights.EncoderFacts(
     mean=(122.782, 117.001, 104.298),
     std=(256.0, 256.0, 256.0),
     template=((48.45, 46.22), (102.50, 46.23), (75.08, 79.65), (51.30, 105.18), (99.21, 105.26)),
+    calibration=Calibration((96.0,), (0.907,), (100.0,), 0.95, 0.8),
     digest="",
 )
 

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from indexer.errors import WeightsError
+from indexer.records import Calibration
 
 DEFAULT_ENCODER = Path(__file__).with_name("resnet29.safetensors")
 VGGFACE2_URL = (
@@ -46,13 +47,16 @@ class EncoderFacts:
     """Divided by, after that."""
     template: tuple[tuple[float, float], ...]
     """Where the five landmarks go in that square, x before y."""
+    calibration: Calibration
+    """What a cosine means, for recognition; ``python -m training calibrate`` measures it."""
     digest: str
     """sha256 over names, types, shapes and bytes of the tensors, in order of name."""
 
     @property
     def encoder_id(self) -> str:
-        """Return sha256 over all of the above: embeddings compare only if it is the same."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        """Return sha256 over all but the calibration: embeddings compare if it is the same."""
+        facts = {k: v for k, v in dataclasses.asdict(self).items() if k != "calibration"}
+        text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -64,6 +68,7 @@ VGGFACE2_FACTS = EncoderFacts(
     input_size=160,
     mean=(127.5, 127.5, 127.5),
     std=(128.0, 128.0, 128.0),
+    calibration=Calibration((96.0,), (0.45,), (14.0,), 0.7, 0.05),
     template=((50.0, 63.5), (110.0, 63.5), (80.0, 97.0), (55.0, 127.0), (105.0, 127.0)),
     digest="",
 )

@@ -1,0 +1,73 @@
+# Every target sets up .venv by itself the first time; after that it starts at once.
+
+PYTHON  ?= python3
+LIBRARY ?= outputs
+VENV    := .venv
+RUN     := $(VENV)/bin/python
+PIP     := $(RUN) -m pip --disable-pip-version-check
+ARGS    ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup index enroll query people export demo test check format bench bench-lfw bench-clips clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+# The stamps are files, so that make sees when what they depend on has changed.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON): is older than Python 3.11 (install a newer one, or make PYTHON=python3.12)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(VENV)/.installed $@
+
+setup: $(VENV)/.installed ## install what the indexer needs into .venv
+
+index: $(VENV)/.installed ## VIDEO="ep.mp4 ...": put videos into the library
+	@test -n '$(VIDEO)' || { echo 'VIDEO: is not given (make index VIDEO=ep.mp4)' >&2; exit 2; }
+	@$(RUN) -m indexer index $(VIDEO) --library $(LIBRARY) $(ARGS)
+
+enroll: $(VENV)/.installed ## FACES=folder: name people by a folder of stills for each
+	@test -n '$(FACES)' || { echo 'FACES: is not given (make enroll FACES=folder)' >&2; exit 2; }
+	@$(RUN) -m indexer enroll '$(FACES)' --library $(LIBRARY) $(ARGS)
+
+query: $(VENV)/.installed ## CHARACTER=name: list the scenes of a character, best first
+	@$(RUN) -m indexer query --character '$(CHARACTER)' --library $(LIBRARY) $(ARGS)
+
+people: $(VENV)/.installed ## list everybody by screen time
+	@$(RUN) -m indexer people --library $(LIBRARY) $(ARGS)
+
+export: $(VENV)/.installed ## EPISODE=name: print the per-frame timeline as JSON
+	@$(RUN) -m indexer export '$(EPISODE)' --library $(LIBRARY) $(ARGS)
+
+demo: $(VENV)/.installed-dev ## make an episode, enrol its cast, index and query it
+	@$(RUN) -m training demo outputs/demo
+
+test: $(VENV)/.installed-dev ## run the tests (those that need DATA skip without it)
+	@$(RUN) -m pytest -q $(if $(DATA),--data '$(DATA)') $(ARGS)
+
+check: $(VENV)/.installed-dev ## formatting, lint, types, import layers, docs
+	@$(RUN) -m ruff format --check --quiet .
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m mypy
+	@$(VENV)/bin/lint-imports
+	@$(RUN) -m pytest -q tests/test_readme.py
+
+format: $(VENV)/.installed-dev ## put the code into shape
+	@$(RUN) -m ruff check --quiet --fix .
+	@$(RUN) -m ruff format --quiet .
+
+bench-lfw: $(VENV)/.installed ## DATA=folder: verification on LFW's 6,000 pairs
+	@$(RUN) -m training bench-lfw '$(DATA)'
+
+bench-clips: $(VENV)/.installed ## DATA=folder: shots, people and names on labelled clips
+	@$(RUN) -m training bench-clips '$(DATA)'
+
+clean: ## remove .venv and caches (the library stays)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,117 @@
+"""Stills in, characters out; every track of the library is then judged by them anew."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from indexer import stills
+from indexer.config import Settings
+from indexer.errors import ImageError
+from indexer.identify import Cast, identify
+from indexer.models import Models, still_faces
+from indexer.nets import encoder as encoders
+from indexer.progress import Progress, silent
+from indexer.records import Character, Float32, Identity
+from indexer.store import library as libraries
+from indexer.store import read
+from indexer.store.library import Library
+from indexer.store.publish import publish
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What enrolling a folder of stills came to."""
+
+    characters: Sequence[Character]
+    """Those of the folder, calibrated."""
+    skipped: Sequence[ImageError]
+    """A line for each still that could not be used."""
+    episodes: int
+    """How many episodes were judged anew."""
+
+
+def enroll(
+    folder: Path, library: Library, models: Models, settings: Settings, progress: Progress = silent
+) -> Enrolled:
+    """Make a character of each folder of stills and publish who every track now is.
+
+    A character of that name that exists already keeps its id and gets the new stills instead of
+    its old ones. Nothing changes if a name cannot be enrolled at all.
+
+    Args:
+        folder: a folder for each person, named like the person.
+        library: where to.
+        models: detector and encoder.
+        settings: of all stages.
+        progress: shows how far it is.
+
+    Raises:
+        ImageError: the folder holds nobody, or somebody without a single still that can be used.
+        StoreError: the library cannot be written.
+    """
+    gallery: dict[str, Float32] = {}
+    skipped: list[ImageError] = []
+    people = stills.people(folder)
+    for person in progress(people, total=len(people), what="people"):
+        rows = []
+        for path in person.paths:
+            try:
+                rows.append(_encoded(path, models, settings))
+            except ImageError as problem:
+                skipped.append(problem)
+        if not rows:
+            raise ImageError(
+                folder / person.name,
+                f"has no still that can be used: the last {skipped[-1].problem}",
+                "add better ones",
+            )
+        gallery[person.name] = np.concatenate(rows)
+    with libraries.locked(library, settings.store.lock_wait_s) as now:
+        cast = _with_gallery(now, gallery)
+        identities: dict[str, Sequence[Identity]] = {}
+        for episode in progress(read.episodes(now), total=len(read.episodes(now)), what="episodes"):
+            before = {i.track: i for i in read.read_identities(now, episode)}
+            tracks = read.read_tracks(now, episode)
+            cast = identify(tracks, before, cast, models.encoder.facts.calibration, settings)
+            identities[episode] = cast.identities
+        if not identities:
+            cast = identify([], {}, cast, models.encoder.facts.calibration, settings)
+        publish(
+            now,
+            episodes=[],
+            characters=cast.characters,
+            identities=identities,
+            next_character_id=cast.next_id,
+        )
+    enrolled = [c for c in cast.characters if c.named and c.label in gallery]
+    return Enrolled(enrolled, skipped, len(identities))
+
+
+def _encoded(path: Path, models: Models, settings: Settings) -> Float32:
+    """Return the embedding of the one face in a still, (1, D)."""
+    faces = still_faces(models, stills.read(path), settings)
+    sure = faces.detections.scores >= settings.link.min_score
+    if not sure.any():
+        raise ImageError(path, "shows no face", "crop it around one face, or leave it out")
+    if sure.sum() > 1:
+        raise ImageError(path, f"shows {sure.sum()} faces", "crop it around one of them")
+    return encoders.encode(models.encoder, faces.chips[sure])
+
+
+def _with_gallery(library: Library, gallery: Mapping[str, Float32]) -> Cast:
+    known = {character.label: character for character in read.read_characters(library)}
+    next_id = library.next_character_id
+    for name, prototypes in gallery.items():
+        if name in known and not known[name].named:
+            raise ImageError(name, "is what a person without a name is called", "rename the folder")
+        if name in known:
+            known[name] = dataclasses.replace(known[name], prototypes=prototypes)
+        else:
+            known[name] = Character(next_id, name, True, prototypes, 1.0, 1.0, 1.0, 0, 0)  # noqa: FBT003
+            next_id += 1
+    return Cast(list(known.values()), [], next_id)

@@ -1,0 +1,58 @@
+"""The networks, ready to run, and what they see in a still."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from indexer import detect, embed
+from indexer.config import Settings
+from indexer.nets import encoder as encoders
+from indexer.nets import mtcnn
+from indexer.nets.encoder import Encoder
+from indexer.nets.mtcnn import Mtcnn
+from indexer.records import Detections, Faces, UInt8
+
+_TIGHT = 0.6
+"""A face that fills more of a picture's side than this has no room for its landmarks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The networks, ready to run."""
+
+    detector: Mtcnn
+    encoder: Encoder
+
+
+def load_models(settings: Settings) -> Models:
+    """Return detector and encoder on the device that the settings ask for."""
+    wanted = settings.embed.device
+    has_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and has_gpu) else "cpu")
+    torch.set_num_threads(settings.embed.threads)
+    return Models(mtcnn.load(device), encoders.load(settings.embed.weights, device))
+
+
+def still_faces(models: Models, image: UInt8, settings: Settings) -> Faces:
+    """Return the faces of a still, largest first, with aligned crops.
+
+    A picture that is all face breaks the detector's landmarks; then a border is put around.
+    """
+    found = detect.detect(models.detector, [image], settings.detect)[0]
+    if len(found) == 0 or _fills(found, image):
+        border = max(image.shape[:2]) // 2
+        padded = np.pad(image, ((border, border), (border, border), (0, 0)))
+        again = detect.detect(models.detector, [padded], settings.detect)[0]
+        if len(again):
+            found = Detections(again.boxes - border, again.scores, again.landmarks - border)
+    chips = embed.align(image, found.landmarks, models.encoder.facts)
+    return Faces(0, 0.0, 0, found, chips, embed.quality(found, chips))
+
+
+def _fills(found: Detections, image: UInt8) -> bool:
+    height, width = image.shape[:2]
+    sides = found.boxes[0, 2:] - found.boxes[0, :2]
+    return bool(np.any(sides > _TIGHT * np.array([width, height])))

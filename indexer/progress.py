@@ -1,0 +1,64 @@
+"""How far a run is and where its time goes: hooks for a display, and a stopwatch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Progress(Protocol):
+    """Shows how far an iteration is; `tqdm` is one when its arguments are fixed."""
+
+    def __call__(self, items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:
+        """Return the items, showing progress as they are taken."""
+        ...
+
+
+def silent(items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:
+    """Return the items and show nothing."""
+    return items
+
+
+class Stopwatch:
+    """Seconds spent on each stage of a chain of generators, each counted once.
+
+    While an inner stage runs, the outer one that asked it for the next item stands still.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._running: list[str] = []
+        self._since = 0.0
+
+    def _switch(self) -> None:
+        now = time.perf_counter()
+        if self._running:
+            stage = self._running[-1]
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now
+
+    @contextmanager
+    def on(self, stage: str) -> Iterator[None]:
+        """Count the time of the block for `stage`."""
+        self._switch()
+        self._running.append(stage)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._running.pop()
+
+    def over(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """Yield the items, counting the time it takes to make each for `stage`."""
+        iterator = iter(items)
+        while True:
+            with self.on(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item

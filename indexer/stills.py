@@ -1,0 +1,65 @@
+"""A folder of stills in, pictures of people out: what a gallery is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from indexer.errors import ImageError
+from indexer.records import UInt8
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A name and the files that show its bearer."""
+
+    name: str
+    paths: Sequence[Path]
+
+
+def read(path: Path) -> UInt8:
+    """Return a still as RGB uint8 (H, W, 3), upright as its EXIF orientation says.
+
+    Raises:
+        ImageError: there is no such file, or PIL cannot read it.
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            return np.array(upright.convert("RGB"))
+    except FileNotFoundError as error:
+        raise ImageError(path, "no such file", "check the path") from error
+    except IsADirectoryError as error:
+        raise ImageError(path, "is a folder", "name one image") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(path, "is not an image that can be read", "replace the file") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(path, f"is damaged: {error}", "replace the file") from error
+
+
+def people(folder: Path) -> list[Person]:
+    """Return the people of a gallery, a folder each, in order of name; hidden files are left out.
+
+    Raises:
+        ImageError: there is no such folder, or it holds no folder with files.
+    """
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "no such folder"
+        raise ImageError(folder, problem, "name a folder with a folder of stills per person")
+    found = [
+        Person(inside.name, sorted(p for p in inside.iterdir() if _is_visible_file(p)))
+        for inside in sorted(folder.iterdir())
+        if inside.is_dir() and not inside.name.startswith(".")
+    ]
+    found = [person for person in found if person.paths]
+    if not found:
+        raise ImageError(folder, "holds nobody", "put a folder of stills per person into it")
+    return found
+
+
+def _is_visible_file(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")

@@ -1,0 +1,210 @@
+"""The timeline of an episode in other people's formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from html import escape
+from itertools import groupby
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+import pyarrow.compute as pc
+from webvtt import Caption, WebVTT
+from webvtt.models import Timestamp
+
+from indexer.records import UNKNOWN
+from indexer.store import disk, query, read, schema
+from indexer.store.library import Library
+from indexer.store.read import Appearance
+
+SCHEMA = "timeline/1"
+_FRAMES_AT_ONCE = 4096
+_CSV_COLUMNS = ("character", "start_s", "end_s", "shot", "track", "probability")
+_TIME_DIGITS, _BOX_DIGITS, _PROBABILITY_DIGITS = 6, 2, 4
+
+
+def write_json(library: Library, episode: str, stream: TextIO) -> None:
+    """Write the episode's timeline/1 (timeline.schema.json): who is where in every frame.
+
+    Frame by frame: memory does not grow with the episode's length. An unknown face has the
+    character 0 and the name null; a person nobody has named has an id and the name null.
+    """
+    appearances = read.read_appearances(library, episode)
+    manifest = read.read_manifest(library, episode)
+    head = {
+        "schema": SCHEMA,
+        "encoder_id": library.encoder_id,
+        "video": {key: manifest["video"][key] for key in schema.VIDEO_KEYS},
+        "shots": _shots(library, episode),
+        "characters": _characters(library, episode, appearances),
+    }
+    stream.write(json.dumps(head, allow_nan=False)[:-1] + ', "frames": [')
+    before = "\n"
+    for frame in _frames(library, episode, appearances):
+        stream.write(before + json.dumps(frame, allow_nan=False))
+        before = ",\n"
+    stream.write("\n]}\n")
+
+
+def write_csv(library: Library, episode: str, stream: TextIO) -> None:
+    """Write a line for every track, by start: who it is (empty if unknown), when, in which shot."""
+    labels = _labels(library)
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for one in read.read_appearances(library, episode):
+        line = _interval(one) | {"character": labels[one.character]}
+        writer.writerow([line[column] for column in _CSV_COLUMNS])
+
+
+def write_webvtt(library: Library, episode: str, stream: TextIO) -> None:
+    """Write subtitles that say who is on screen: a cue while the same people are, a line each.
+
+    People whom nobody has named go by their label; unknown faces are left out.
+    """
+    labels = _labels(library)
+    captions = WebVTT()
+    known = [one for one in read.read_appearances(library, episode) if one.character != UNKNOWN]
+    for start_s, end_s, people in _cues(known):
+        names = sorted(escape(" ".join(labels[one].split()), quote=False) for one in people)
+        start, end = (str(Timestamp.from_seconds(max(0.0, one))) for one in (start_s, end_s))
+        if start < end:
+            captions.captions.append(Caption(start, end, names))
+    captions.write(stream)
+
+
+FORMATS: dict[str, Callable[[Library, str, TextIO], None]] = {
+    "json": write_json,
+    "csv": write_csv,
+    "webvtt": write_webvtt,
+}
+
+
+def export_to(library: Library, episode: str, form: str, target: Path | TextIO) -> None:
+    """Write the episode in the form that FORMATS name; a file is written whole or not at all.
+
+    Raises:
+        StoreError: the episode cannot be read, or the file not be written.
+    """
+    if not isinstance(target, Path):
+        FORMATS[form](library, episode, target)
+        return
+    with disk.explained(target), _opened(target) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
+        FORMATS[form](library, episode, text)
+        text.detach()
+
+
+def _opened(target: Path) -> AbstractContextManager[IO[bytes]]:
+    if target.exists() and not target.is_file():  # a pipe or a device cannot be replaced
+        return target.open("wb")
+    return disk.replacing(target.resolve())
+
+
+def _labels(library: Library) -> dict[int, str]:
+    return {one.id: one.label for one in read.read_characters(library)} | {UNKNOWN: ""}
+
+
+def _shots(library: Library, episode: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "shot": one.shot,
+            "start_s": round(one.start_s, _TIME_DIGITS),
+            "end_s": round(one.end_s, _TIME_DIGITS),
+            "start_frame": one.start_frame,
+            "end_frame": one.end_frame,
+        }
+        for one in read.read_shots(library, episode)
+    ]
+
+
+def _characters(
+    library: Library, episode: str, appearances: Sequence[Appearance]
+) -> list[dict[str, Any]]:
+    """Return who is in the episode, longest on screen first."""
+    found = []
+    for one in query.screen_times(library, [episode]):
+        here = [track for track in appearances if track.character == one.id]
+        if here:
+            found.append(
+                {
+                    "id": one.id,
+                    "name": one.label if one.named else None,
+                    "label": one.label,
+                    "screen_time_s": round(one.screen_time_s, _TIME_DIGITS),
+                    "probability": round(read.mean_probability(here), _PROBABILITY_DIGITS),
+                    "intervals": [_interval(track) for track in here],
+                }
+            )
+    return found
+
+
+def _interval(one: Appearance) -> dict[str, float | str]:
+    return {
+        "start_s": round(one.start_s, _TIME_DIGITS),
+        "end_s": round(one.end_s, _TIME_DIGITS),
+        "track": one.track,
+        "shot": one.shot,
+        "probability": round(one.probability, _PROBABILITY_DIGITS),
+    }
+
+
+def _frames(
+    library: Library, episode: str, appearances: Sequence[Appearance]
+) -> Iterator[dict[str, Any]]:
+    who = _faces_facts(library, appearances)
+    folder = library.episode(episode)
+    total = read.read_manifest(library, episode)["video"]["frames"]
+    for start in range(0, total, _FRAMES_AT_ONCE):
+        frame = pc.field("frame")
+        where = (frame >= start) & (frame < start + _FRAMES_AT_ONCE)
+        faces: dict[int, list[dict[str, Any]]] = {}
+        rows = read.read_table(
+            library, folder / schema.FACES, ["track", "frame", "box", "detected"], where
+        )
+        for row in rows.sort_by([("frame", "ascending"), ("track", "ascending")]).to_pylist():
+            box = [round(side, _BOX_DIGITS) for side in row["box"]]
+            face = {"track": row["track"], "box": box, "detected": row["detected"]}
+            faces.setdefault(row["frame"], []).append(face | who[row["track"]])
+        for row in read.read_table(library, folder / schema.FRAMES, None, where).to_pylist():
+            yield {
+                "frame": row["frame"],
+                "pts": row["pts"],
+                "time_s": round(row["time_s"], _TIME_DIGITS),
+                "faces": faces.get(row["frame"], []),
+            }
+
+
+def _faces_facts(library: Library, appearances: Sequence[Appearance]) -> dict[int, dict[str, Any]]:
+    """Return what the timeline says of each track's faces."""
+    names = {one.id: one.label for one in read.read_characters(library) if one.named}
+    return {
+        one.track: {
+            "character": one.character,
+            "name": names.get(one.character),
+            "probability": round(one.probability, _PROBABILITY_DIGITS),
+        }
+        for one in appearances
+    }
+
+
+def _cues(appearances: Sequence[Appearance]) -> Iterator[tuple[float, float, frozenset[int]]]:
+    """Yield the longest times in which the same people are on screen, somebody at least."""
+    changes = sorted(
+        [(one.start_s, 1, one.character) for one in appearances]
+        + [(one.end_s, -1, one.character) for one in appearances]
+    )
+    counts: Counter[int] = Counter()
+    since_s, people = 0.0, frozenset[int]()
+    for time_s, group in groupby(changes, key=lambda change: change[0]):
+        for _, change, character in group:
+            counts[character] += change
+        now = frozenset(one for one, count in counts.items() if count)
+        if now != people:
+            if people:
+                yield since_s, time_s, people
+            since_s, people = time_s, now

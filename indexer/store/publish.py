@@ -1,0 +1,187 @@
+"""Episodes, characters and identities become visible: all of them at once, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from indexer.errors import StoreError
+from indexer.records import UNKNOWN, Character, Identity
+from indexer.store import disk, journal, nearest, read, schema, tables
+from indexer.store.journal import Move
+from indexer.store.library import Library, encoded, locked
+from indexer.store.write import StagedEpisode
+
+
+def publish(
+    library: Library,
+    *,
+    episodes: Sequence[StagedEpisode],
+    characters: Sequence[Character],
+    identities: Mapping[str, Sequence[Identity]],
+    next_character_id: int,
+    wait_s: float = 60.0,
+) -> Library:
+    """Return the library with new episodes (or new versions of them), characters, identities.
+
+    Args:
+        library: as `locked` yields it; what is published replaces what was read from it.
+        episodes: finished, in the block of their writers.
+        characters: everybody, old and new.
+        identities: of every track of each staged episode, and of any other episode that was
+            recognised again, by episode id.
+        next_character_id: the id that the next new character gets.
+        wait_s: seconds to wait for the lock, if it is not held already.
+
+    Raises:
+        StoreError: the disk fails (the library is as it was), another run published since
+            `library` was read, or a video is in the library under another name.
+    """
+    with locked(library, wait_s) as current:
+        if current.revision != library.revision:
+            problem = "another run has changed the library meanwhile"
+            raise StoreError(library.root, problem, "run again")
+        _check_people(current, characters, next_character_id)
+        _check_episodes(current, episodes)
+        _check_identities(current, episodes, identities, {one.id for one in characters})
+        new = replace(current, next_character_id=next_character_id, revision=current.revision + 1)
+        with disk.explained(library.root):
+            _commit(new, episodes, characters, identities)
+        try:
+            with disk.explained(library.root):
+                journal.roll_forward(library.root)
+                journal.clean(library.root)
+        except StoreError as error:
+            problem = f"{error.problem}; all is published, but not all in place"
+            remedy = f"{error.remedy}: the next command puts it there"
+            raise StoreError(error.path, problem, remedy) from error
+    return new
+
+
+def _commit(
+    new: Library,
+    episodes: Sequence[StagedEpisode],
+    characters: Sequence[Character],
+    identities: Mapping[str, Sequence[Identity]],
+) -> None:
+    (new.root / journal.WORKSHOP).mkdir()
+    try:
+        moves = _move_in(new, episodes)
+        if moves or not (new.root / schema.INDEX).exists():
+            moves.append(_write_index(new, episodes))
+        moves += _write(new, characters, identities)
+        journal.commit(new.root, moves)
+    except BaseException:
+        journal.clean(new.root)
+        raise
+
+
+def _move_in(library: Library, episodes: Sequence[StagedEpisode]) -> list[Move]:
+    """Take the episodes out of their writers' hands, who would remove them."""
+    moves = []
+    for staged in episodes:
+        move = _move(f"{schema.EPISODES}/{staged.episode}")
+        (library.root / move.source).parent.mkdir(exist_ok=True)
+        staged.folder.rename(library.root / move.source)
+        moves.append(move)
+    return moves
+
+
+def _write_index(library: Library, episodes: Sequence[StagedEpisode]) -> Move:
+    """Write the index of all tracks, old and new; their tables are where they are just now."""
+    workshop = library.root / journal.WORKSHOP / schema.EPISODES
+    folders = {one: library.episode(one) for one in read.episodes(library)}
+    folders |= {one.episode: workshop / one.episode for one in episodes}
+    tracks = [folder / schema.TRACKS for _, folder in sorted(folders.items())]
+    move = _move(schema.INDEX)
+    nearest.write(library.root / move.source, nearest.build(library, tracks))
+    return move
+
+
+def _write(
+    library: Library,
+    characters: Sequence[Character],
+    identities: Mapping[str, Sequence[Identity]],
+) -> list[Move]:
+    moves = [_move(schema.CHARACTERS), _move(schema.LIBRARY)]
+    _write_table(library, library.root / moves[0].source, characters)
+    disk.write_file(library.root / moves[1].source, encoded(library))
+    for episode in sorted(identities):
+        move = _move(f"{schema.EPISODES}/{episode}/{schema.IDENTITIES}")
+        source = library.root / move.source
+        if not source.parent.exists():  # of a new episode, it moves with all its folder
+            source.parent.mkdir(parents=True)
+            moves.append(move)
+        _write_table(library, source, sorted(identities[episode], key=lambda one: one.track))
+    return moves
+
+
+def _write_table(
+    library: Library, path: Path, records: Sequence[Character] | Sequence[Identity]
+) -> None:
+    columns = schema.table_schema(path.name, library.dimension)
+    facts = schema.stamp(library.encoder_id, library.settings)
+    tables.write_table(path, tables.batch_of_records(columns.with_metadata(facts), records))
+
+
+def _move(target: str) -> Move:
+    return Move(f"{journal.WORKSHOP}/{target}", target)
+
+
+def _check_people(library: Library, characters: Sequence[Character], next_id: int) -> None:
+    ids, labels = [one.id for one in characters], [one.label for one in characters]
+    if len(set(ids)) < len(ids) or len(set(labels)) < len(labels):
+        raise ValueError(f"characters: expected no id or label twice, got {ids}, {labels}")
+    if not max([*ids, library.next_character_id - 1]) < next_id:
+        raise ValueError(f"next_character_id: expected one never used, got {next_id}")
+    for one in characters:
+        if not one.label.strip():
+            raise ValueError(f"label: expected a name for character {one.id}, got {one.label!r}")
+        if one.prototypes.shape[1] != library.dimension:
+            expected = (len(one.prototypes), library.dimension)
+            raise ValueError(f"prototypes: expected {expected}, got {one.prototypes.shape}")
+
+
+def _check_episodes(library: Library, episodes: Sequence[StagedEpisode]) -> None:
+    """Check that no two episodes would have tracks of the same uids."""
+    owners = {schema.id_digits(one): one for one in read.episodes(library)}
+    if len({one.episode for one in episodes}) < len(episodes):
+        raise ValueError(f"episodes: expected none twice, got {[one.episode for one in episodes]}")
+    for staged in episodes:
+        if not staged.folder.is_dir():
+            raise ValueError(f"episodes: expected {staged.episode} in its writer's open block")
+        owner = owners.setdefault(schema.id_digits(staged.episode), staged.episode)
+        if owner != staged.episode:
+            raise StoreError(
+                library.episode(owner),
+                f"has the same track uids as {staged.episode} would have",
+                "it is probably the same video: use that one, or index into another library",
+            )
+
+
+def _check_identities(
+    library: Library,
+    episodes: Sequence[StagedEpisode],
+    identities: Mapping[str, Sequence[Identity]],
+    known: set[int],
+) -> None:
+    """Check that every track has one identity, and that no identity is of somebody gone."""
+    folders = {one: library.episode(one) for one in read.episodes(library)}
+    staged = {one.episode: one.folder for one in episodes}
+    unknown = (set(staged) | set(identities)) - (set(identities) & set(folders | staged))
+    if unknown:
+        raise ValueError(f"identities: expected those of every new episode, got {unknown}")
+    for episode, folder in (folders | staged).items():
+        rows = identities.get(episode)
+        if rows is None:
+            table = read.read_table(library, folder / schema.IDENTITIES, ["character"])
+            used = set(table["character"].to_pylist())
+        else:
+            used = {one.character for one in rows}
+            uids = read.read_table(library, folder / schema.TRACKS, ["uid"])["uid"]
+            if sorted(one.track for one in rows) != sorted(uids.to_pylist()):
+                raise ValueError(f"identities: expected one for each track of {episode}")
+        if used - known - {UNKNOWN}:
+            gone = sorted(used - known - {UNKNOWN})
+            raise ValueError(f"characters: expected also {gone}, whom {episode} shows")

@@ -1,0 +1,231 @@
+"""Answers: the scenes of a character, the tracks like a face, who is on screen how long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from indexer.records import UNKNOWN, Character, Float32, Hit, Shot
+from indexer.store import nearest, read, schema
+from indexer.store.library import Library
+from indexer.store.read import Appearance
+
+BRIDGE_S = 1.0
+"""A character gone for less than this, within a shot, counts as on screen throughout."""
+
+_TOLERANCE_S = 1e-6  # differences of two times are not exact
+_SCORE_DIGITS = 2  # scores closer than this are alike: the longer scene comes first
+
+
+@dataclass(frozen=True, slots=True)
+class SceneQuery:
+    """Which scenes are wanted; all names are labels of characters, whatever the case."""
+
+    character: str
+    with_: tuple[str, ...] = ()
+    """All of them on screen at the same time."""
+    without: tuple[str, ...] = ()
+    """None of them on screen."""
+    min_seconds: float = 0.0
+    episode: str = ""
+    """Only this episode, called as `find_episode` understands; all of them if empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenTime:
+    """A character and how much the library shows of them."""
+
+    id: int
+    label: str
+    named: bool
+    screen_time_s: float
+    """Seconds in which they are on screen at least once."""
+    tracks: int
+    episodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A time in one shot in which somebody is on screen, short gaps bridged."""
+
+    start_s: float
+    end_s: float
+    tracks: tuple[Appearance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """A time in one shot in which everybody asked for is on screen."""
+
+    start_s: float
+    end_s: float
+    stretches: tuple[_Stretch, ...]
+    """One for each asked-for character, the main one's first; the scene lies in all of them."""
+
+
+def scenes(library: Library, query: SceneQuery) -> list[Hit]:
+    """Return the stretches of a shot in which everybody asked for is on screen, best first.
+
+    A character is on screen where their tracks are, gaps under `BRIDGE_S` within a shot bridged.
+    A scene's score is the least of the asked-for characters' probabilities, each the
+    duration-weighted mean over the tracks of the bridged stretch that the scene lies in. Order:
+    score (to two decimals), then duration, then episode and start.
+
+    Raises:
+        StoreError: a name or the episode is not in the library.
+    """
+    asked = [read.find_character(library, name) for name in (query.character, *query.with_)]
+    barred = [read.find_character(library, name) for name in query.without]
+    some = [read.find_episode(library, query.episode)] if query.episode else None
+    hits = []
+    for episode in some or read.episodes(library):
+        if not _all_appear(library, episode, asked):
+            continue
+        by_shot: dict[int, list[Appearance]] = {}
+        for one in read.read_appearances(library, episode):
+            by_shot.setdefault(one.shot, []).append(one)
+        for shot in read.read_shots(library, episode):
+            for scene in _scenes_of_shot(by_shot.get(shot.shot, []), asked, barred):
+                if scene.end_s - scene.start_s >= query.min_seconds - _TOLERANCE_S:
+                    hits.append(_hit(episode, shot, scene, asked[0].label))
+    return sorted(hits, key=_best_first)
+
+
+def similar(library: Library, embedding: Float32, count: int) -> list[Hit]:
+    """Return the `count` tracks most like an embedding, (D,), nearest first.
+
+    The score is the cosine; the character's label is empty where nobody knows who it is.
+
+    Raises:
+        StoreError: the index cannot be read, or does not agree with the tables.
+    """
+    if embedding.shape != (library.dimension,):
+        raise ValueError(f"embedding: expected ({library.dimension},), got {embedding.shape}")
+    labels = {one.id: one.label for one in read.read_characters(library)} | {UNKNOWN: ""}
+    owners = {schema.id_digits(one): one for one in read.episodes(library)}
+    found = nearest.search(nearest.read(library), embedding, count)
+    tracks: dict[int, tuple[Appearance, Shot]] = {}
+    for episode in {owners[schema.uid_digits(uid)] for uid, _ in found}:
+        shots = {one.shot: one for one in read.read_shots(library, episode)}
+        for one in read.read_appearances(library, episode):
+            tracks[one.track] = one, shots[one.shot]
+    return [
+        Hit(
+            episode=owners[schema.uid_digits(uid)],
+            shot=shot.shot,
+            track=uid,
+            start_s=one.start_s,
+            end_s=one.end_s,
+            score=score,
+            screen_share=_share(one.start_s, one.end_s, shot),
+            character=labels[one.character],
+        )
+        for uid, score in found
+        for one, shot in [tracks[uid]]
+    ]
+
+
+def people(library: Library) -> list[ScreenTime]:
+    """Return every character with their screen time in the library, longest first."""
+    return screen_times(library, read.episodes(library))
+
+
+def screen_times(library: Library, episodes: Sequence[str]) -> list[ScreenTime]:
+    """Return every character with their screen time in some episodes, longest first."""
+    if library.revision == 0:
+        return []
+    everybody = read.read_table(library, library.root / schema.CHARACTERS, ["id", "label", "named"])
+    appearances = read.appearance_table(library, episodes)
+    rows = read.ask(_SCREEN_TIMES, appearances=appearances, characters=everybody)
+    return [ScreenTime(**row) for row in rows.to_pylist()]
+
+
+# Of a track, only what comes after the end of all earlier ones is new. The episode is in the
+# high bits of the uid.
+_SCREEN_TIMES = """
+    WITH new AS (
+        SELECT character, track, end_s, greatest(start_s, coalesce(max(end_s) OVER (
+            PARTITION BY track >> 20, character ORDER BY start_s, track
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), start_s)) AS start_s
+        FROM appearances)
+    SELECT id, label, named,
+           round(coalesce(sum(greatest(end_s - start_s, 0)), 0), 6) AS screen_time_s,
+           count(track) AS tracks, count(DISTINCT track >> 20) AS episodes
+    FROM characters LEFT JOIN new ON character = id
+    GROUP BY id, label, named ORDER BY screen_time_s DESC, id
+"""
+
+
+def _all_appear(library: Library, episode: str, asked: Sequence[Character]) -> bool:
+    path = library.episode(episode) / schema.IDENTITIES
+    seen = set(read.read_table(library, path, ["character"])["character"].to_pylist())
+    return {one.id for one in asked} <= seen
+
+
+def _scenes_of_shot(
+    here: Sequence[Appearance], asked: Sequence[Character], barred: Sequence[Character]
+) -> list[_Scene]:
+    found = [_Scene(-math.inf, math.inf, ())]
+    for character in asked:
+        stretches = _stretches(here, character)
+        found = [
+            _Scene(max(one.start_s, two.start_s), min(one.end_s, two.end_s), (*one.stretches, two))
+            for one in found
+            for two in stretches
+            if min(one.end_s, two.end_s) > max(one.start_s, two.start_s)
+        ]
+    for character in barred:
+        for hole in _stretches(here, character):
+            found = [
+                _Scene(start_s, end_s, one.stretches)
+                for one in found
+                for start_s, end_s in (
+                    (one.start_s, min(one.end_s, hole.start_s)),
+                    (max(one.start_s, hole.end_s), one.end_s),
+                )
+                if end_s > start_s
+            ]
+    return found
+
+
+def _stretches(here: Sequence[Appearance], character: Character) -> list[_Stretch]:
+    """Return when a character is on screen; `here` are a shot's appearances by start."""
+    found: list[_Stretch] = []
+    for one in here:
+        if one.character != character.id:
+            continue
+        last = found[-1] if found else None
+        if last and one.start_s - last.end_s < BRIDGE_S - _TOLERANCE_S:
+            end_s = max(last.end_s, one.end_s)
+            found[-1] = _Stretch(last.start_s, end_s, (*last.tracks, one))
+        else:
+            found.append(_Stretch(one.start_s, one.end_s, (one,)))
+    return found
+
+
+def _hit(episode: str, shot: Shot, scene: _Scene, label: str) -> Hit:
+    def weight(one: Appearance) -> tuple[float, float, int]:
+        shown_s = min(one.end_s, scene.end_s) - max(one.start_s, scene.start_s)
+        return round(max(shown_s, 0), 6), round(one.end_s - one.start_s, 6), -one.track
+
+    main = max(scene.stretches[0].tracks, key=weight)
+    return Hit(
+        episode=episode,
+        shot=shot.shot,
+        track=main.track,
+        start_s=scene.start_s,
+        end_s=scene.end_s,
+        score=min(read.mean_probability(one.tracks) for one in scene.stretches),
+        screen_share=_share(scene.start_s, scene.end_s, shot),
+        character=label,
+    )
+
+
+def _best_first(hit: Hit) -> tuple[float, float, str, float]:
+    duration_s = round(hit.end_s - hit.start_s, 6)
+    return (-round(hit.score, _SCORE_DIGITS), -duration_s, hit.episode, hit.start_s)
+
+
+def _share(start_s: float, end_s: float, shot: Shot) -> float:
+    return min(1.0, (end_s - start_s) / (shot.end_s - shot.start_s))

@@ -1,0 +1,240 @@
+"""What the library holds, as records: tables checked on the way in, episodes and people found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from indexer.errors import StoreError
+from indexer.records import Character, Identity, Int64, Shot, Track
+from indexer.store import disk, schema, tables
+from indexer.store.library import Library, check_version
+
+_SHORTEST_S = 1e-6
+_REPAIR = "restore it from a copy, or index the video again"
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """A track with who it is: a stretch of one shot."""
+
+    track: int
+    shot: int
+    start_s: float
+    end_s: float
+    character: int
+    """An id, or UNKNOWN."""
+    probability: float
+
+
+def read_table(
+    library: Library,
+    path: Path,
+    columns: Sequence[str] | None = None,
+    where: pa.compute.Expression | None = None,
+) -> pa.Table:
+    """Return a table of the library, or some of its columns and rows, in the file's order.
+
+    Raises:
+        StoreError: the file is missing, damaged, of another schema or another encoder.
+    """
+    wanted = schema.table_schema(path.name, library.dimension)
+    names = list(columns or wanted.names)
+    with disk.explained(path), path.open("rb") as file:
+        try:
+            table = pq.read_table(
+                file, columns=names, filters=where, page_checksum_verification=True
+            )
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno:  # the disk's fault, not the file's
+                raise
+            raise StoreError(path, f"is damaged: {error}", _REPAIR) from error
+    _check_stamp(library, path, table.schema.metadata or {})
+    if not table.schema.equals(pa.schema([wanted.field(name) for name in names])):
+        raise StoreError(path, "does not have the columns it must have", _REPAIR)
+    return table
+
+
+def _check_stamp(library: Library, path: Path, stamp: Mapping[bytes, bytes]) -> None:
+    version, encoder_id = (
+        stamp.get(key, b"").decode() for key in (b"schema_version", b"encoder_id")
+    )
+    if not version.isdecimal():
+        raise StoreError(path, "does not say which schema it has", _REPAIR)
+    check_version(path, int(version))
+    if encoder_id != library.encoder_id:
+        problem = f"was made with encoder {encoder_id or 'unknown'}, not {library.encoder_id}"
+        raise StoreError(path, problem, _REPAIR)
+
+
+def read_characters(library: Library) -> list[Character]:
+    """Return everybody the library knows, by id."""
+    if library.revision == 0:
+        return []
+    return tables.characters_of(read_table(library, library.root / schema.CHARACTERS))
+
+
+def read_tracks(library: Library, episode: str) -> list[Track]:
+    """Return the tracks of an episode, in the order they were written."""
+    return tables.tracks_of(read_table(library, library.episode(episode) / schema.TRACKS))
+
+
+def read_shots(library: Library, episode: str) -> list[Shot]:
+    """Return the shots of an episode."""
+    return tables.shots_of(read_table(library, library.episode(episode) / schema.SHOTS))
+
+
+def read_identities(library: Library, episode: str) -> list[Identity]:
+    """Return who the tracks of an episode are."""
+    return tables.identities_of(read_table(library, library.episode(episode) / schema.IDENTITIES))
+
+
+def read_cooccurrence(library: Library, episode: str) -> Int64:
+    """Return the pairs of track uids that are visible in one and the same frame, (P, 2).
+
+    The lower uid comes first; the pairs ascend.
+    """
+    columns = ["uid", "shot", "start_frame", "end_frame"]
+    tracks = read_table(library, library.episode(episode) / schema.TRACKS, columns)
+    pairs = ask(
+        """
+        SELECT first.uid AS first, second.uid AS second
+        FROM tracks AS first JOIN tracks AS second
+          ON first.shot = second.shot AND first.uid < second.uid
+         AND first.start_frame <= second.end_frame AND second.start_frame <= first.end_frame
+        ORDER BY 1, 2
+        """,
+        tracks=tracks,
+    )
+    return np.stack([tables.integers_of(column) for column in pairs.columns], axis=1)
+
+
+def read_appearances(library: Library, episode: str) -> list[Appearance]:
+    """Return all tracks of an episode with who they are, by start and uid."""
+    return [Appearance(**row) for row in appearance_table(library, [episode]).to_pylist()]
+
+
+def appearance_table(library: Library, some: Sequence[str]) -> pa.Table:
+    """Return the tracks of some episodes with who they are: the columns of `Appearance`."""
+    tracks = _stacked(library, schema.TRACKS, ["uid", "shot", "start_s", "end_s"], some)
+    names = ["track", "character", "probability"]
+    joined = _stacked(library, schema.IDENTITIES, names, some).join(
+        tracks, "track", "uid", join_type="inner"
+    )
+    return joined.sort_by([("start_s", "ascending"), ("track", "ascending")])
+
+
+def mean_probability(some: Sequence[Appearance]) -> float:
+    """Return the duration-weighted mean probability of some tracks, at least one."""
+    weights = [max(one.end_s - one.start_s, _SHORTEST_S) for one in some]
+    return float(np.average([one.probability for one in some], weights=weights))
+
+
+def _stacked(library: Library, name: str, columns: Sequence[str], some: Sequence[str]) -> pa.Table:
+    whole = schema.table_schema(name, library.dimension)
+    none = pa.schema([whole.field(column) for column in columns]).empty_table()
+    parts = (read_table(library, library.episode(one) / name, columns) for one in some)
+    return pa.concat_tables([none, *parts])
+
+
+def ask(sql: str, /, **named: pa.Table) -> pa.Table:
+    """Return the answer of DuckDB to a query over the named tables."""
+    # One thread: sums of floats depend on their order, and answers must not.
+    with duckdb.connect(config={"threads": 1}) as connection:
+        for name, table in named.items():
+            connection.register(name, table)
+        return connection.sql(sql).to_arrow_table()
+
+
+def episodes(library: Library) -> list[str]:
+    """Return the ids of all episodes, sorted."""
+    folder = library.root / schema.EPISODES
+    with disk.explained(folder):
+        return sorted(one.name for one in folder.iterdir()) if folder.exists() else []
+
+
+def read_manifest(library: Library, episode: str) -> dict[str, Any]:
+    """Return what was written down when the episode was indexed.
+
+    Raises:
+        StoreError: it is missing or damaged, or there is no such episode.
+    """
+    path = library.episode(episode) / schema.MANIFEST
+    try:
+        with disk.explained(path):
+            manifest = json.loads(path.read_bytes())
+        if not set(schema.VIDEO_KEYS) <= set(manifest["video"]):
+            raise ValueError(f"video does not have {', '.join(schema.VIDEO_KEYS)}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(path, f"is damaged: {error}", _REPAIR) from error
+    return manifest
+
+
+def find_by_sha256(library: Library, sha256: str) -> str:
+    """Return the id of the episode made of the video with this digest, "" if there is none."""
+    for episode in episodes(library):
+        alike = schema.id_digits(episode) == sha256[: len(schema.id_digits(episode))]
+        if alike and read_manifest(library, episode)["video"]["sha256"] == sha256:
+            return episode
+    return ""
+
+
+def find_episode(library: Library, name: str) -> str:
+    """Return the id of the episode called `name`.
+
+    That is its id, the only id that starts so, or the only video file (or its stem) so called.
+
+    Raises:
+        StoreError: there is none, or more than one.
+    """
+    ids = episodes(library)
+    if name in ids:
+        return name
+    videos = {one: Path(read_manifest(library, one)["video"]["path"]) for one in ids}
+    called = [one for one, video in videos.items() if name in {video.name, video.stem, str(video)}]
+    found = called or [one for one in ids if name and one.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        problem = f"more than one episode is called {name!r}"
+        raise StoreError(library.root, problem, f"say which: {', '.join(found)}")
+    raise _not_found(library, f"no episode {name!r}", name, [*ids, *_names(videos.values())])
+
+
+def find_character(library: Library, name: str) -> Character:
+    """Return the character with the label `name`, whatever the case.
+
+    Raises:
+        StoreError: there is none, or more than one and none spelt exactly so.
+    """
+    everybody = read_characters(library)
+    found = [one for one in everybody if one.label.casefold() == name.casefold()]
+    found = [one for one in found if one.label == name] or found
+    if len(found) == 1:
+        return found[0]
+    labels = [one.label for one in found or everybody]
+    if found:
+        problem = f"more than one character is called {name!r}"
+        raise StoreError(library.root, problem, f"say which: {', '.join(labels)}")
+    raise _not_found(library, f"no character {name!r}", name, labels)
+
+
+def _names(videos: Iterable[Path]) -> list[str]:
+    return sorted({name for video in videos for name in (video.name, video.stem)})
+
+
+def _not_found(library: Library, problem: str, name: str, names: Sequence[str]) -> StoreError:
+    folded = {one.casefold(): one for one in names}
+    near = [folded[one] for one in get_close_matches(name.casefold(), folded, n=5, cutoff=0.5)]
+    some = near or sorted(names)[:10]
+    remedy = f"{'did you mean' if near else 'there are'}: {', '.join(some)}"
+    return StoreError(library.root, problem, remedy if some else "the library holds none yet")

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer import cluster
+from indexer.config import ClusterSettings
+from indexer.records import Calibration, Character, Track
+
+CALIBRATION = Calibration((20.0, 80.0), (0.92, 0.9), (40.0, 100.0), 0.95, 0.8)
+
+
+def direction(angle: float) -> np.ndarray:
+    return np.array([np.cos(angle), np.sin(angle)], np.float32)
+
+
+def track(uid: int, angle: float, start: int, end: int, *, width: float = 80.0) -> Track:
+    vector = direction(angle)
+    return Track(
+        uid=uid,
+        shot=0,
+        start_frame=start,
+        end_frame=end,
+        start_s=start / 25,
+        end_s=(end + 1) / 25,
+        detections=end - start + 1,
+        score=0.99,
+        width_px=width,
+        quality=np.array([0.8], np.float32),
+        exemplar_frames=np.array([start]),
+        embeddings=vector[None],
+        embedding=vector,
+    )
+
+
+def grouped(tracks: list[Track]) -> list[int]:
+    apart = cluster.cooccurring(tracks)
+    return cluster.group(tracks, apart, CALIBRATION, ClusterSettings()).tolist()
+
+
+spans = st.tuples(st.integers(0, 300), st.integers(0, 50), st.floats(0, 1.5))
+
+
+@settings(deadline=None)
+@given(st.lists(spans, max_size=14))
+def test_two_in_one_frame_are_never_one_person(people: list[tuple[int, int, float]]) -> None:
+    tracks = [track(i, angle, start, start + long) for i, (start, long, angle) in enumerate(people)]
+    apart, groups = cluster.cooccurring(tracks), np.array(grouped(tracks))
+    assert groups.shape == (len(tracks),)
+    for i in range(len(tracks)):
+        for j in range(i):
+            shared = set(range(tracks[i].start_frame, tracks[i].end_frame + 1)) & set(
+                range(tracks[j].start_frame, tracks[j].end_frame + 1)
+            )
+            assert apart[i, j] == apart[j, i] == bool(shared)
+            assert not (shared and groups[i] == groups[j])
+
+
+def test_alike_tracks_are_one_person_and_unlike_ones_are_not() -> None:
+    tracks = [track(0, 0.0, 0, 9), track(1, 1.0, 20, 29), track(2, 0.1, 40, 49)]
+    assert grouped(tracks) == [0, 1, 0]
+
+
+def test_alike_tracks_in_one_frame_stay_two_even_if_a_third_would_join_them() -> None:
+    tracks = [track(0, 0.0, 0, 9), track(1, 0.02, 5, 14), track(2, 0.01, 40, 49)]
+    groups = grouped(tracks)
+    assert groups[0] != groups[1]
+    assert groups[2] in groups[:2]
+
+
+def test_narrow_faces_that_look_alike_are_not_enough() -> None:
+    angle = float(np.arccos(0.935))
+    assert grouped([track(0, 0, 0, 9), track(1, angle, 20, 29)]) == [0, 0]
+    narrow = [track(0, 0, 0, 9, width=20), track(1, angle, 20, 29, width=20)]
+    assert grouped(narrow) == [0, 1]
+
+
+def test_nobody_is_no_group() -> None:
+    assert grouped([]) == []
+    assert grouped([track(0, 0, 0, 9)]) == [0]
+
+
+def people(tracks: list[Track], known: list[Character], next_id: int) -> cluster.People:
+    return cluster.people(
+        tracks, np.array(grouped(tracks)), known, next_id, CALIBRATION, ClusterSettings()
+    )
+
+
+def test_people_are_numbered_by_screen_time_and_met_again() -> None:
+    tracks = [track(0, 0.0, 0, 9), track(1, 1.0, 20, 99)]
+    first = people(tracks, [], 1)
+    assert [(c.id, c.label, c.named) for c in first.new] == [
+        (1, "Person 1", False),
+        (2, "Person 2", False),
+    ]
+    assert [i.character for i in first.identities] == [2, 1]
+    later = people([track(9, 0.05, 0, 9), track(10, 2.0, 20, 29)], list(first.new), 3)
+    assert [i.character for i in later.identities] == [2, 3]
+    assert [c.label for c in later.new] == ["Person 3"]
+    assert all(0 <= i.probability <= 1 for i in [*first.identities, *later.identities])
+
+
+def test_nobody_is_no_people() -> None:
+    assert people([], [], 1) == cluster.People([], [])
+
+
+def test_a_calibration_needs_ascending_widths() -> None:
+    with pytest.raises(ValueError, match="ascending"):
+        Calibration((80.0, 20.0), (0.9, 0.9), (1.0, 1.0), 0.9, 0.8)
+    with pytest.raises(ValueError, match="as many"):
+        Calibration((), (), (), 0.9, 0.8)

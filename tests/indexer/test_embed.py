@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer import embed
+from indexer.config import Settings
+from indexer.errors import WeightsError
+from indexer.models import Models, load_models, still_faces
+from indexer.nets import encoder, weights
+from indexer.nets.weights import DEFAULT_ENCODER
+from indexer.records import Detections, Float32
+from tests import faces
+
+REFERENCE = Path(__file__).parent / "data" / "dlib_reference.json"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return load_models(Settings())
+
+
+def test_the_default_encoder_says_what_dlib_says(models: Models) -> None:
+    chip = cv2.resize(faces.collins()[40:240, 120:320], (150, 150), interpolation=cv2.INTER_AREA)
+    expected = np.array(json.loads(REFERENCE.read_text())["descriptor"])
+    found = encoder.encode(models.encoder, chip[None].astype(np.uint8))
+    np.testing.assert_allclose(found[0], expected, atol=2e-6)
+
+
+def of(models: Models, image: np.ndarray) -> Float32:
+    chips = still_faces(models, image, Settings()).chips
+    return encoder.encode(models.encoder, chips[:1])[0]
+
+
+def test_one_person_is_alike_and_two_are_not(models: Models) -> None:
+    half = [
+        cv2.resize(i, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        for i in (faces.collins(), faces.hopper())
+    ]
+    collins, hopper = of(models, faces.collins()), of(models, faces.hopper())
+    assert of(models, half[0]) @ collins > 0.97
+    assert of(models, half[1]) @ hopper > 0.97
+    assert collins @ hopper < 0.88
+
+
+def test_a_still_that_is_all_face_is_padded_first(models: Models) -> None:
+    whole = still_faces(models, faces.collins(), Settings())
+    x0, y0, x1, y1 = whole.detections.boxes[0].astype(int)
+    tight = still_faces(models, faces.collins()[y0:y1, x0:x1], Settings())
+    assert len(tight.detections) >= 1
+    moved = tight.detections.landmarks[0] + [x0, y0]
+    assert np.abs(moved - whole.detections.landmarks[0]).max() < 0.06 * (x1 - x0)
+    vectors = encoder.encode(models.encoder, np.concatenate([whole.chips[:1], tight.chips[:1]]))
+    assert vectors[0] @ vectors[1] > 0.95
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(-30, 30), st.floats(0.25, 4.0))
+def test_alignment_undoes_turning_and_scaling(angle: float, scale: float) -> None:
+    facts = weights.read_facts(DEFAULT_ENCODER)
+    template = np.array(facts.template, np.float32)
+    turn = cv2.getRotationMatrix2D((75, 75), angle, scale)
+    size = int(150 * scale) + 150
+    turn[:, 2] += (size - 150) / 2
+    chip = cv2.GaussianBlur(faces.collins()[40:190, 150:300], (0, 0), 4)
+    image = cv2.warpAffine(chip, turn, (size, size), flags=cv2.INTER_LINEAR).astype(np.uint8)
+    marks = (template @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
+    back = embed.align(image, marks[None], facts)[0]
+    inside = np.abs(back[20:-20, 20:-20].astype(float) - chip[20:-20, 20:-20])
+    assert inside.mean() < 4
+
+
+def test_faces_outside_the_picture_are_black_and_none_are_none(models: Models) -> None:
+    facts = models.encoder.facts
+    marks = np.array(facts.template, np.float32)[None]
+    far = embed.align(faces.collins(), marks * 6 + 5000, facts)
+    assert far.shape == (1, 150, 150, 3)
+    assert far.max() == 0
+    none = embed.align(faces.collins(), np.zeros((0, 5, 2), np.float32), facts)
+    assert encoder.encode(models.encoder, none).shape == (0, 128)
+    nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), marks[:0])
+    assert embed.quality(nothing, none).shape == (0,)
+
+
+def test_large_sharp_frontal_faces_are_the_better_ones(models: Models) -> None:
+    image = faces.collins()
+    found = still_faces(models, image, Settings())
+    blurred = still_faces(models, cv2.GaussianBlur(image, (0, 0), 4).astype(np.uint8), Settings())
+    small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    narrow = still_faces(models, small, Settings())
+    assert 0 < blurred.quality[0] < found.quality[0] <= 1
+    assert narrow.quality[0] < found.quality[0]
+    marks = found.detections.landmarks[:1].copy()
+    assert embed.frontality(marks)[0] > 0.7
+    marks[:, 2, 0] += 0.6 * (marks[:, 1, 0] - marks[:, 0, 0])  # the nose far to one side
+    assert embed.frontality(marks)[0] < 0.5
+
+
+def test_the_mean_leans_to_the_better_faces() -> None:
+    rows = np.eye(2, dtype=np.float32)
+    mean = embed.mean(rows, np.array([0.9, 0.1], np.float32))
+    assert np.linalg.norm(mean) == pytest.approx(1)
+    assert mean[0] == pytest.approx(9 * mean[1], rel=1e-4)
+
+
+def facts_of(network: str, dimension: int) -> weights.EncoderFacts:
+    default = weights.read_facts(DEFAULT_ENCODER)
+    return weights.EncoderFacts(
+        network,
+        dimension,
+        160,
+        default.mean,
+        default.std,
+        default.template,
+        default.calibration,
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "dimension"), [("inception_resnet_v1", 512), ("resnet18", 64), ("resnet29", 32)]
+)
+def test_any_network_loads_from_the_same_kind_of_file(
+    tmp_path: Path, network: str, dimension: int
+) -> None:
+    torch.manual_seed(0)
+    module = encoder.build(network, dimension).eval()
+    path = tmp_path / "some.safetensors"
+    facts = weights.save(path, module.state_dict(), facts_of(network, dimension))
+    loaded = encoder.load(str(path), CPU)
+    assert loaded.facts == facts == weights.read_facts(path)
+    chips = np.random.default_rng(0).integers(0, 255, (2, 160, 160, 3), dtype=np.uint8)
+    x = (torch.from_numpy(chips).float() - torch.tensor(facts.mean)) / torch.tensor(facts.std)
+    with torch.inference_mode():
+        expected = torch.nn.functional.normalize(module(x.permute(0, 3, 1, 2)), dim=1)
+    found = encoder.encode(loaded, chips)
+    assert found.shape == (2, dimension)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+
+
+def test_the_id_changes_with_the_weights_and_not_with_the_calibration(tmp_path: Path) -> None:
+    module = encoder.build("resnet18", 8)
+    ids = set()
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        tensors = {k: torch.rand_like(v.float()) for k, v in module.state_dict().items()}
+        ids.add(
+            weights.save(tmp_path / "w.safetensors", tensors, facts_of("resnet18", 8)).encoder_id
+        )
+    assert len(ids) == 2
+
+
+def test_bad_weights_files_are_refused(tmp_path: Path) -> None:
+    missing, text = tmp_path / "none.safetensors", tmp_path / "text.safetensors"
+    text.write_text("not weights")
+    bare = tmp_path / "bare.safetensors"
+    weights.save_file({"x": torch.zeros(3)}, bare)
+    damaged = tmp_path / "damaged.safetensors"
+    content = bytearray(DEFAULT_ENCODER.read_bytes())
+    content[-100] ^= 0xFF
+    damaged.write_bytes(content)
+    other = tmp_path / "other.safetensors"
+    weights.save(other, {"x": torch.zeros(3)}, facts_of("resnet18", 8))
+    for path, says in [
+        (missing, "no such weights file"),
+        (text, "is not a safetensors file"),
+        (bare, "does not say how to use its encoder"),
+        (damaged, "is damaged"),
+        (other, "does not fit its network"),
+    ]:
+        with pytest.raises(WeightsError, match=says) as refusal:
+            encoder.load(str(path), CPU)
+        assert str(path) in str(refusal.value)
+
+
+def test_weights_that_cannot_be_downloaded_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot be fetched") as refusal:
+        weights.fetch_vggface2(tmp_path / "v.safetensors", "http://127.0.0.1:9/v.pt")
+    assert "download it and save it as" in str(refusal.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_downloaded_weights_become_a_weights_file(tmp_path: Path) -> None:
+    module = encoder.build("inception_resnet_v1", 512)
+    served = tmp_path / "served"
+    served.mkdir()
+    torch.save({**module.state_dict(), "logits.weight": torch.zeros(3, 512)}, served / "v.pt")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(served))  # type: ignore[arg-type]
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/v.pt"
+        path = weights.fetch_vggface2(tmp_path / "cache" / "v.safetensors", url)
+        server.shutdown()
+    assert encoder.load(str(path), CPU).facts.dimension == 512
+    assert weights.fetch_vggface2(path, "http://127.0.0.1:9/gone") == path

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from indexer import geometry
+from indexer.records import Float32
+
+
+def boxes(count: st.SearchStrategy[int] | int) -> st.SearchStrategy[Float32]:
+    numbers = st.floats(0, 100, width=32)
+    return st.builds(
+        lambda corner: np.concatenate([corner[:, :2], corner[:, :2] + corner[:, 2:]], axis=1),
+        hnp.arrays(
+            np.float32,
+            st.tuples(st.just(count) if isinstance(count, int) else count, st.just(4)),
+            elements=numbers,
+        ),
+    )
+
+
+def slow_iou(a: Float32, b: Float32) -> float:
+    wide = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    high = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - wide * high
+    return float(wide * high / union) if union > 0 else 0.0
+
+
+@given(boxes(st.integers(0, 5)), boxes(st.integers(0, 5)))
+def test_iou_is_what_a_slow_loop_says(first: Float32, second: Float32) -> None:
+    expected = np.array([[slow_iou(a, b) for b in second] for a in first])
+    result = geometry.iou(first, second)
+    assert result.shape == (len(first), len(second))
+    np.testing.assert_allclose(result, expected.reshape(result.shape), atol=1e-4)
+
+
+def test_iou_of_two_half_overlapping_unit_squares() -> None:
+    a, b = np.array([[0, 0, 2, 2]], np.float32), np.array([[1, 0, 3, 2]], np.float32)
+    assert geometry.iou(a, b)[0, 0] == pytest.approx(1 / 3)
+    assert geometry.overlap_of_smaller(a, b)[0, 0] == pytest.approx(1 / 2)
+
+
+@given(boxes(st.integers(0, 8)), st.floats(0.1, 0.9))
+def test_what_is_kept_does_not_overlap_and_what_is_dropped_does(
+    some: Float32, threshold: float
+) -> None:
+    overlap, scores = geometry.iou(some, some), np.linspace(1, 0, len(some), dtype=np.float32)
+    kept = geometry.suppress(overlap, scores, threshold=threshold)
+    for i in range(len(some)):
+        better = [k for k in kept if k < i and overlap[k, i] > threshold]
+        assert (i in kept) == (not better)
+
+
+def test_nothing_is_kept_of_nothing() -> None:
+    kept = geometry.suppress(np.zeros((0, 0), np.float32), np.zeros(0, np.float32), threshold=0.5)
+    assert kept.shape == (0,)
+
+
+@given(
+    hnp.arrays(np.float32, (5, 2), elements=st.floats(-50, 50, width=32), unique=True),
+    st.floats(0.2, 5),
+    st.floats(-3, 3),
+    st.tuples(st.floats(-20, 20), st.floats(-20, 20)),
+)
+def test_a_similarity_is_recovered(
+    points: Float32, scale: float, angle: float, shift: tuple[float, float]
+) -> None:
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    target = (points @ turn.T + shift).astype(np.float32)
+    found = geometry.similarity_transform(points[None], target)[0]
+    np.testing.assert_allclose(points @ found[:, :2].T + found[:, 2], target, atol=2e-2)
+
+
+def test_the_similarity_agrees_with_opencv_on_points_that_fit_badly() -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(2, 5, 2)).astype(np.float32) * 30
+    found = geometry.similarity_transform(source[None], target)[0]
+    error = np.sum((source @ found[:, :2].T + found[:, 2] - target) ** 2)
+    for _ in range(200):
+        other = found + rng.normal(size=(2, 3)) * [0.01, 0.01, 0.3]
+        other[1, :2] = -other[0, 1], other[0, 0]
+        assert np.sum((source @ other[:, :2].T + other[:, 2] - target) ** 2) >= error - 1e-6
+    reference, _ = cv2.estimateAffinePartial2D(source, target, method=cv2.LMEDS)
+    assert reference.shape == found.shape
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=6, unique=True))
+def test_interpolation_passes_through_what_is_known_and_is_straight_between(
+    positions: list[int],
+) -> None:
+    known = np.sort(np.array(positions, dtype=np.int64))
+    values = np.stack([known * 2.0, known**2.0], axis=1).astype(np.float32)
+    at = np.arange(known[0], known[-1] + 1)
+    result = geometry.interpolate(at, known, values)
+    np.testing.assert_allclose(result[:, 0], at * 2.0, atol=1e-3)
+    np.testing.assert_allclose(result[known - known[0]], values, rtol=1e-5)
+    np.testing.assert_allclose(result[:, 1], np.interp(at, known, values[:, 1]), rtol=1e-4)

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer import recognize
+from indexer.config import RecognizeSettings
+from indexer.records import UNKNOWN, Bool, Calibration, Character, Float32, Identity, Track
+
+D = 16
+CALIBRATION = Calibration((20.0, 80.0), (0.92, 0.9), (40.0, 100.0), 0.95, 0.8)
+PLAIN = RecognizeSettings()
+
+
+def unit(rows: Float32) -> Float32:
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def at_cosine(to: Float32, cosine: float, seed: int = 0) -> Float32:
+    """A unit vector with this cosine to `to`."""
+    other = np.random.default_rng(seed).normal(size=to.shape)
+    other -= (other @ to) * to
+    return unit(cosine * to + np.sqrt(1 - cosine**2) * unit(other))
+
+
+def axis(i: int) -> Float32:
+    return np.eye(D, dtype=np.float32)[i]
+
+
+def character(id_: int, stills: Float32) -> Character:
+    return Character(id_, f"C{id_}", bool(id_), np.atleast_2d(stills), 1.0, 1.0, 1.0, 0, 0)
+
+
+def track(uid: int, vector: Float32, width: float = 80.0) -> Track:
+    return Track(
+        uid=uid,
+        shot=0,
+        start_frame=0,
+        end_frame=9,
+        start_s=0.0,
+        end_s=0.4,
+        detections=10,
+        score=0.99,
+        width_px=width,
+        quality=np.array([0.8], np.float32),
+        exemplar_frames=np.array([0]),
+        embeddings=vector[None],
+        embedding=vector,
+    )
+
+
+def judged(
+    tracks: list[Track],
+    cast: list[Character],
+    together: Bool | None = None,
+    options: RecognizeSettings = PLAIN,
+) -> list[Identity]:
+    together = np.zeros((len(tracks),) * 2, bool) if together is None else together
+    cast = recognize.calibrate(cast, tracks, together, CALIBRATION, options)
+    return recognize.recognize(tracks, cast, together, CALIBRATION, options)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.5, 0.999), min_size=2, max_size=12, unique=True))
+def test_more_alike_is_more_probable_and_probabilities_are_some(cosines: list[float]) -> None:
+    cast = [character(1, axis(0)), character(2, axis(1))]
+    tracks = [track(i, at_cosine(axis(0), c, 3)) for i, c in enumerate(sorted(cosines))]
+    known = [i.probability if i.character == 1 else 1 - i.probability for i in judged(tracks, cast)]
+    assert np.all(np.diff(known) >= -1e-6)
+    assert all(0 <= i.probability <= 1 and 0 <= i.margin <= 1 for i in judged(tracks, cast))
+
+
+def test_the_probability_of_a_case_done_by_hand() -> None:
+    cast = [character(1, axis(0))]
+    identity = judged([track(7, at_cosine(axis(0), 0.93))], cast)[0]
+    # midpoint 0.9, slope 100, prior odds 1: e^3 / (1 + e^3)
+    assert identity.probability == pytest.approx(np.exp(3) / (1 + np.exp(3)), abs=1e-3)
+    assert (identity.track, identity.character, identity.runner_up) == (7, 1, UNKNOWN)
+    assert identity.similarity == pytest.approx(0.93, abs=1e-5)
+
+
+def test_a_stranger_is_unknown_and_so_is_one_who_could_be_two() -> None:
+    cast = [character(1, axis(0)), character(2, axis(1))]
+    stranger, between = track(0, axis(5)), track(1, unit(axis(0) + axis(1)))
+    close = [character(1, at_cosine(axis(0), 0.98, 1)), character(2, at_cosine(axis(0), 0.98, 2))]
+    assert judged([stranger], cast)[0].character == UNKNOWN
+    assert judged([stranger], cast)[0].probability > 0.99
+    assert judged([between], cast)[0].character == UNKNOWN
+    torn = judged([track(2, axis(0))], close)[0]
+    assert torn.character == UNKNOWN
+    assert {torn.runner_up} <= {1, 2}
+    assert torn.margin < 0.2
+
+
+def test_narrow_faces_need_more() -> None:
+    cast = [character(1, axis(0))]
+    vector = at_cosine(axis(0), 0.93)
+    assert judged([track(0, vector)], cast)[0].character == 1
+    assert judged([track(0, vector, width=20.0)], cast)[0].character == UNKNOWN
+
+
+def test_one_name_is_given_once_in_a_frame_to_the_surer() -> None:
+    cast = [character(1, axis(0)), character(2, axis(1))]
+    tracks = [track(0, at_cosine(axis(0), 0.95)), track(1, at_cosine(axis(0), 0.98))]
+    together = ~np.eye(2, dtype=bool)
+    assert [i.character for i in judged(tracks, cast, together)] == [UNKNOWN, 1]
+    assert [i.character for i in judged(tracks, cast)] == [1, 1]
+
+
+def test_lookalikes_in_the_gallery_raise_the_threshold_and_hard_stills_lower_it() -> None:
+    def threshold(cast: list[Character]) -> float:
+        none = np.zeros((0, 0), bool)
+        return recognize.calibrate(cast, [], none, CALIBRATION, PLAIN)[0].threshold
+
+    stills = np.stack([at_cosine(axis(0), 0.99, seed) for seed in range(6)])
+    far = character(2, np.stack([at_cosine(axis(0), 0.8, seed) for seed in range(6)]))
+    near = character(2, np.stack([at_cosine(axis(0), 0.93, seed) for seed in range(6)]))
+    hard = np.stack([at_cosine(axis(0), 0.9, seed) for seed in range(6)])
+    assert threshold([character(1, stills), near]) > threshold([character(1, stills), far])
+    assert threshold([character(1, hard), far]) < threshold([character(1, stills), far])
+
+
+def test_faces_seen_together_are_impostors() -> None:
+    cast = [character(1, axis(0))]
+    tracks = [track(0, at_cosine(axis(0), 0.97)), track(1, at_cosine(axis(0), 0.94, 1))]
+    together = ~np.eye(2, dtype=bool)
+    alone = recognize.calibrate(cast, tracks, ~together & False, CALIBRATION, PLAIN)[0]
+    warned = recognize.calibrate(cast, tracks, together, CALIBRATION, PLAIN)[0]
+    assert (alone.impostors, warned.impostors) == (0, 1)
+    assert warned.threshold > alone.threshold
+
+
+def test_the_threshold_is_where_the_name_begins() -> None:
+    cast = recognize.calibrate(
+        [character(1, axis(0))], [], np.zeros((0, 0), bool), CALIBRATION, PLAIN
+    )
+    for step, expected in ((0.001, 1), (-0.001, UNKNOWN)):
+        tracks = [track(0, at_cosine(axis(0), cast[0].threshold + step))]
+        none = np.zeros((1, 1), bool)
+        found = recognize.recognize(tracks, cast, none, CALIBRATION, PLAIN)
+        assert found[0].character == expected
+
+
+def test_nobody_known_and_nobody_seen() -> None:
+    assert judged([], [character(1, axis(0))]) == []
+    alone = judged([track(0, axis(0))], [])[0]
+    assert (alone.character, alone.probability, alone.runner_up) == (UNKNOWN, 1.0, UNKNOWN)
+
+
+def test_a_character_needs_a_real_id() -> None:
+    with pytest.raises(ValueError, match="id: expected at least 1"):
+        replace(character(1, axis(0)), id=UNKNOWN)

@@ -1,0 +1,106 @@
+"""The command line of training: parse, call, print. Exit codes as those of the indexer."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+from tabulate import tabulate
+
+from indexer import config, models
+from indexer.__main__ import bar, complain
+from indexer.errors import IndexerError
+from indexer.nets import weights
+from training import lfw
+from training.convert import convert_dlib
+from training.evaluate import calibration
+from training.evaluate.lfw_bench import bench_lfw
+
+LFW_SETTINGS = ("detect.min_face=0.2",)
+"""In LFW's photos the face is large; smaller ones are bystanders."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except IndexerError as error:
+        return complain(error)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description="Faces in, weights out")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    convert = commands.add_parser("convert-dlib", help="rewrite dlib's encoder as a weights file")
+    convert.add_argument("source", type=Path, metavar="DAT")
+    convert.add_argument("target", type=Path, metavar="SAFETENSORS")
+    convert.set_defaults(run=_convert)
+    bench = commands.add_parser("bench-lfw", help="verification on LFW's 6,000 pairs")
+    bench.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar and lfw_pairs.txt")
+    bench.set_defaults(run=_bench_lfw)
+    calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
+    calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
+    calibrate.add_argument("--photos", type=int, default=2000)
+    calibrate.add_argument("--widths", type=float, nargs="+", default=[16.0, 24.0, 36.0, 54.0])
+    calibrate.add_argument("--write", type=Path, metavar="SAFETENSORS", help="and keep it there")
+    for one in (bench, calibrate):
+        one.add_argument("--weights", default="", help="as embed.weights")
+    calibrate.set_defaults(run=_calibrate)
+    return parser
+
+
+def _convert(options: argparse.Namespace) -> None:
+    facts = convert_dlib(options.source, options.target)
+    print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
+
+
+def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]:
+    settings = config.load(None, [*LFW_SETTINGS, f"embed.weights={options.weights}"])
+    return models.load_models(settings), settings
+
+
+def _bench_lfw(options: argparse.Namespace) -> None:
+    ready, settings = _ready(options)
+    result = bench_lfw(options.data, ready, settings, bar)
+    rows = dataclasses.asdict(result.verification).items()
+    print(f"{result.photos} photos, {result.without_face} without a face")
+    print(tabulate(rows, headers=["LFW, 6,000 pairs", ""], floatfmt=".4f"))
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    ready, settings = _ready(options)
+    # Only people with several photos make genuine pairs; each gives at most a few.
+    chosen = list(islice(_several(lfw.photos(options.data)), options.photos))
+    widths = [0.0, *options.widths]
+    encoded = [
+        calibration.encode_at(
+            bar(chosen, total=len(chosen), what=f"{width:.0f} px"), width, ready, settings
+        )
+        for width in widths
+    ]
+    found = calibration.calibrate(encoded[0], encoded[1:])
+    print(json.dumps(dataclasses.asdict(found), indent=1))
+    if options.write:
+        facts, tensors = weights.read(options.write)
+        weights.save(options.write, tensors, dataclasses.replace(facts, calibration=found))
+
+
+def _several(photos: Iterable[lfw.Photo], least: int = 2, most: int = 4) -> Iterable[lfw.Photo]:
+    group: list[lfw.Photo] = []
+    for photo in photos:
+        if group and photo.person != group[0].person:
+            yield from group[:most] if len(group) >= least else []
+            group = []
+        group.append(photo)
+    yield from group[:most] if len(group) >= least else []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""What a cosine of an encoder means, measured over photos of many people at several widths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from indexer.config import Settings
+from indexer.models import Models, still_faces
+from indexer.nets import encoder as encoders
+from indexer.records import Bool, Calibration, Float32, UInt8
+from training.lfw import Photo
+
+_ENCODED_TOGETHER = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The photos at one face width."""
+
+    width_px: float
+    photos: Sequence[str]
+    """(N,), their names."""
+    people: Sequence[str]
+    """(N,), who each shows."""
+    embeddings: Float32
+    """(N, D), unit rows, zero where no face was found."""
+
+
+def encode_at(
+    photos: Iterable[Photo], width_px: float, models: Models, settings: Settings
+) -> Encoded:
+    """Return the embedding of each photo's central face, shrunk to a width before detection.
+
+    Args:
+        photos: each of one person, near the middle.
+        width_px: of the detector's box; 0 leaves the photos as they are.
+        models: detector and encoder.
+        settings: of the detector.
+    """
+    names, people, chips = [], [], []
+    size = models.encoder.facts.input_size
+    for photo in photos:
+        names.append(photo.name)
+        people.append(photo.person)
+        chips.append(_central_chip(photo.pixels, width_px, models, settings))
+    batches = range(0, len(chips), _ENCODED_TOGETHER)
+    rows = [
+        encoders.encode(models.encoder, np.stack(chips[i : i + _ENCODED_TOGETHER])) for i in batches
+    ]
+    seen = np.array([chip.any() for chip in chips], dtype=bool)
+    stacked = np.concatenate(rows) if rows else np.zeros((0, size), np.float32)
+    return Encoded(width_px, names, people, stacked * seen[:, None])
+
+
+def _central_chip(pixels: UInt8, width_px: float, models: Models, settings: Settings) -> UInt8:
+    size = models.encoder.facts.input_size
+    for shrunk in (False, True):
+        faces = still_faces(models, pixels, settings)
+        boxes = faces.detections.boxes
+        if len(boxes) == 0:
+            return np.zeros((size, size, 3), dtype=np.uint8)
+        middle = np.array(pixels.shape[1::-1]) / 2
+        away = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - middle).sum(axis=1)
+        central = int(np.argmin(away))
+        scale = width_px / float(boxes[central, 2] - boxes[central, 0])
+        if shrunk or width_px == 0 or scale >= 1:
+            break
+        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(
+            np.uint8
+        )
+    return faces.chips[central]
+
+
+def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
+    """Return the log-odds of one person as a function of cosine and the narrower face's width.
+
+    A logistic regression at each width over all pairs of two photos, the first at that width and
+    the second wide, genuine and impostor pairs weighted alike.
+
+    Args:
+        wide: the photos as they are.
+        narrower: the same photos, narrower, in the same order.
+    """
+    people = np.array(wide.people)
+    first, second = np.triu_indices(len(people), k=1)
+    same = people[first] == people[second]
+    fits = []
+    for encoded in sorted([*narrower, wide], key=lambda e: e.width_px or np.inf):
+        cosine = np.sum(encoded.embeddings[first] * wide.embeddings[second], axis=1)
+        fits.append(_fit(cosine, same))
+    full = np.sum(wide.embeddings[first] * wide.embeddings[second], axis=1)
+    seen = full != 0
+    return Calibration(
+        widths=(*sorted(e.width_px for e in narrower), _WIDE_PX),
+        midpoints=tuple(round(midpoint, 4) for midpoint, _ in fits),
+        slopes=tuple(round(slope, 1) for _, slope in fits),
+        genuine=round(float(full[same & seen].mean()), 4),
+        impostor=round(float(full[~same & seen].mean()), 4),
+    )
+
+
+_WIDE_PX = 96.0
+"""About the width of LFW's faces."""
+
+
+def _fit(cosine: Float32, same: Bool) -> tuple[float, float]:
+    """Return midpoint and slope of the log-odds."""
+    seen = cosine != 0
+    model = LogisticRegression(C=1e6, class_weight="balanced")
+    model.fit((cosine[seen, None] - 0.9) * 10, same[seen])
+    slope = float(model.coef_[0, 0]) * 10
+    return 0.9 - float(model.intercept_[0]) / slope, slope

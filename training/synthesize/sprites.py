@@ -1,0 +1,184 @@
+"""Heads in, people out: cut out the head, put a torso under it, paste both into a frame.
+
+A person's shape is said in face units: `u` counts face widths to the right and `v` face heights
+down from the middle of the face box, so one shape fits every still and every size on screen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from indexer.records import Bool, Float32, Float64, UInt8
+from training.synthesize.heads import CROP, Head, shrunk
+
+HEAD_WIDTH = 1.6
+"""Width of a head with its hair, in face widths."""
+SHOULDER_WIDTH = 3.0
+_NECK_WIDTH = 0.68
+_CHIN, _COLLAR = 0.3, 0.74
+"""Where the neck comes out of the head and goes into the torso, in face heights."""
+_HEAD_HALF = (HEAD_WIDTH / 2, 0.86)
+_HEAD_UP = 0.08
+"""The head's middle is this much above the face's, in face heights."""
+_MASK_FACE = 56
+"""Face height in pixels at which the head is told from what is behind it."""
+
+
+_INNER = 0.85
+"""From this share of the head's ellipse outwards, what is behind is more likely than hair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sprite:
+    """A person cut out, ready to be pasted."""
+
+    colours: UInt8
+    """(H, W, 3), premultiplied with alpha."""
+    alpha: UInt8
+    """(H, W)."""
+    anchor: Float64
+    """(2,), x and y of the face's middle."""
+    face: Float64
+    """(2,), width and height of the face box."""
+
+
+def silhouette(u: Float64, v: Float64) -> Bool:
+    """Return which points are on a person: head, neck or torso; any shape, in face units."""
+    head = (u / _HEAD_HALF[0]) ** 2 + ((v + _HEAD_UP) / _HEAD_HALF[1]) ** 2 <= 1
+    return head | _neck(u, v) | _torso(u, v)
+
+
+def _neck(u: Float64, v: Float64) -> Bool:
+    """A column, and the skin that an open collar shows."""
+    width = _NECK_WIDTH * (1 - 1.6 * np.clip(v - _COLLAR - 0.06, 0, None))
+    return (2 * np.abs(u) < width) & (v > _CHIN)
+
+
+def _torso(u: Float64, v: Float64) -> Bool:
+    """Shoulders that slope away from the neck and round off into straight arms."""
+    down = np.clip((v - _COLLAR) / 0.6, 0, 1)
+    width = _NECK_WIDTH + (SHOULDER_WIDTH - _NECK_WIDTH) * np.sin(np.pi / 2 * down) ** 0.8
+    return (2 * np.abs(u) < width) & (v > _COLLAR)
+
+
+def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> Sprite:
+    """Return the person whose head it is, dressed by chance.
+
+    Args:
+        head: whose.
+        tall: the tallest face box that will be pasted, in pixels.
+        below: how far down the torso reaches, in face heights from the face's middle.
+        rng: decides on the clothes.
+    """
+    scale = min(1.0, tall / head.face[1])
+    pixels = shrunk(head.pixels, scale)
+    face = head.face * scale
+    width = 2 * int(np.ceil(SHOULDER_WIDTH / 2 * face[0] + 3))
+    anchor = np.array([width / 2, pixels.shape[0] / 2])
+    height = int(anchor[1] + max(below, CROP[1]) * face[1]) + 1
+    xs, ys = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    u, v = (xs - anchor[0]) / face[0], (ys - anchor[1]) / face[1]
+    colours = np.zeros((height, width, 3), np.float32)
+    alpha = np.zeros((height, width, 1), np.float32)
+    shade = 0.7 + 0.5 * np.clip(v - 0.55, 0, 0.5)  # the chin's, on the neck
+    skin = (_skin_tone(pixels) * shade[..., None]).astype(np.float32)
+    soft = 0.3 + 0.015 * float(face[1])
+    left = (width - pixels.shape[1]) // 2
+    inner = (slice(0, pixels.shape[0]), slice(left, left + pixels.shape[1]))
+    mask = cv2.resize(_head_mask(head), pixels.shape[1::-1]).astype(np.float32)[..., None]
+    _over(colours, alpha, _clothes(u, v, rng), _soften(_torso(u, v), soft))
+    _over(colours, alpha, skin, _soften(_neck(u, v), soft))
+    _over(colours[inner], alpha[inner], pixels.astype(np.float32), mask)
+    return Sprite(_levels(colours), _levels(255 * alpha[..., 0]), anchor, face)
+
+
+def paste(frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float64) -> None:
+    """Draw a person into a frame, in place.
+
+    Args:
+        frame: (H, W, 3).
+        sprite: who.
+        box: (4,), where the face goes.
+        angle: degrees clockwise.
+        speed: (2,), pixels per frame, for the blur of motion.
+    """
+    scale = (box[2:] - box[:2]) / sprite.face
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    turn = np.array([[cos, -sin], [sin, cos]]) * scale  # (2, 2), columns scaled
+    high, wide = sprite.alpha.shape
+    corners = np.array([[0, 0], [wide, 0], [0, high], [wide, high]]) - sprite.anchor
+    reach = corners @ turn.T + (box[:2] + box[2:]) / 2  # (4, 2)
+    low = np.clip(np.floor(reach.min(axis=0)), 0, frame.shape[1::-1]).astype(int)
+    top = np.clip(np.ceil(reach.max(axis=0)), 0, frame.shape[1::-1]).astype(int)
+    if np.any(top <= low):
+        return
+    half = np.array([0.5, 0.5])  # cv2 counts from the middle of a pixel, boxes from its corner
+    shift = (box[:2] + box[2:]) / 2 - low + turn @ (half - sprite.anchor) - half
+    matrix, size = np.column_stack([turn, shift]), (int(top[0] - low[0]), int(top[1] - low[1]))
+    blur = (1 + 2 * int(abs(speed[0]) / 4), 1 + 2 * int(abs(speed[1]) / 4))
+    colours, alpha = (cv2.warpAffine(p, matrix, size) for p in (sprite.colours, sprite.alpha))
+    if blur != (1, 1):
+        colours, alpha = cv2.blur(colours, blur), cv2.blur(alpha, blur)
+    part = frame[low[1] : top[1], low[0] : top[0]]
+    behind = cv2.multiply(part, cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    part[:] = cv2.add(behind, colours)
+
+
+def _over(below: Float32, alpha: Float32, colours: Float32, cover: Float32) -> None:
+    """Lay one layer over premultiplied others, in place (Porter and Duff 1984)."""
+    below += (colours - below) * cover
+    alpha += (1 - alpha) * cover
+
+
+def _soften(inside: Bool, sigma: float) -> Float32:
+    return cv2.GaussianBlur(inside.astype(np.float32), (0, 0), sigma).astype(np.float32)[..., None]
+
+
+def _levels(values: Float32) -> UInt8:
+    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+
+
+def _skin_tone(pixels: UInt8) -> Float32:
+    """Return the median colour of the cheeks and the nose, (3,)."""
+    high, wide = pixels.shape[:2]
+    middle = pixels[int(0.5 * high) : int(0.62 * high), int(0.36 * wide) : int(0.64 * wide)]
+    return np.median(middle.reshape(-1, 3), axis=0).astype(np.float32)
+
+
+def _clothes(u: Float64, v: Float64, rng: np.random.Generator) -> Float32:
+    """Return a garment's colours, (H, W, 3): plain or striped, darker towards the sides."""
+    hsv = np.array([[[rng.uniform(0, 360), rng.uniform(0.1, 0.65), rng.uniform(0.2, 0.85)]]])
+    base = 255 * cv2.cvtColor(hsv.astype(np.float32), cv2.COLOR_HSV2RGB)
+    lean = rng.uniform(0, np.pi)
+    stripes = np.sin(rng.uniform(12, 30) * (np.cos(lean) * u + np.sin(lean) * v))
+    bold = rng.choice([0.0, 0.0, 0.12, 0.25])
+    shade = (1 - 0.4 * (u / SHOULDER_WIDTH * 2) ** 2) * (1 + bold * stripes)
+    return (base * shade[..., None]).astype(np.float32)
+
+
+def _head_mask(head: Head) -> Float32:
+    """Return how much each pixel belongs to the head, in [0, 1], small.
+
+    GrabCut (Rother et al. 2004) between the surely inner and the surely outer of two ellipses.
+    """
+    scale = min(1.0, _MASK_FACE / head.face[1])
+    small = shrunk(head.pixels, scale)
+    high, wide = small.shape[:2]
+    xs, ys = np.meshgrid(np.arange(wide) + 0.5, np.arange(high) + 0.5)
+    u, v = (xs - wide / 2) / (head.face[0] * scale), (ys - high / 2) / (head.face[1] * scale)
+    outer = np.hypot(u / _HEAD_HALF[0], (v + _HEAD_UP) / _HEAD_HALF[1])
+    inner = np.hypot(u / 0.56, v / 0.6)
+    marks = np.full((high, wide), cv2.GC_PR_FGD, np.uint8)
+    marks[outer > _INNER] = cv2.GC_PR_BGD
+    marks[outer > 1] = cv2.GC_BGD
+    marks[inner < 1] = cv2.GC_FGD
+    cv2.setRNGSeed(0)  # GrabCut starts from a random clustering
+    models = (np.zeros((1, 65)), np.zeros((1, 65)))
+    cv2.grabCut(small, marks, (0, 0, 0, 0), *models, 3, cv2.GC_INIT_WITH_MASK)
+    found = np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    kept = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    edge = np.clip((1 - outer) / 0.08, 0, 1).astype(np.float32)
+    return cv2.GaussianBlur(kept.astype(np.float32), (0, 0), 0.9) * edge
