@@ -1,3 +1,25 @@
-"""Video in, searchable people out."""
+"""Video in, searchable people out: the path of a frame.
+
+    decode ─▶ shots ─▶ detect ─▶ link ─▶ embed ─▶ cluster ─▶ recognize ─▶ store ─▶ query, export
+    PyAV or   cuts     MTCNN,    tracks  encoder  people     names,       Parquet  scenes,
+    decord             strided   in a    on the   nobody     calibrated,  + FAISS  timelines
+                                 shot    best     has named  or unknown
+                                         faces
+
+Where things are, from the command line down; a module knows only what is below it
+(``lint-imports`` in ``make check`` sees to that), and stages do not know each other:
+
+    __main__            the command line: parse, call, print
+    pipeline  enroll    a video, or stills, through all stages into a library
+    identify  models    who tracks are: names first, then people; the networks, ready to run
+    decode shots detect link embed cluster recognize stills      the stages
+    store               everything kept on disk, and the questions it answers
+    nets geometry config progress      networks and weights; boxes; settings; bars and clocks
+    records             what stages hand to each other, and the conventions
+    errors              what can go wrong in the world
+
+`pipeline` and `enroll` are the only ones that know the order. Everything streams: memory holds a
+window of frames, never the video.
+"""
 
 __version__ = "0.1.0"

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from indexer import stills
+from indexer.errors import ImageError
+from indexer.records import UInt8
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
+def test_a_still_is_read_as_it_was_written(
+    tmp_path_factory: pytest.TempPathFactory, pixels: UInt8
+) -> None:
+    path = tmp_path_factory.mktemp("still") / "one.png"
+    Image.fromarray(pixels).save(path)
+    np.testing.assert_array_equal(stills.read(path), pixels)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1", "I;16"])
+def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("one.tif" if mode in ("CMYK", "I;16") else "one.png")
+    Image.new(mode, (6, 4)).save(path)
+    assert stills.read(path).shape == (4, 6, 3)
+
+
+def test_a_photo_taken_on_its_side_is_turned_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[:, :4] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    Image.fromarray(pixels).save(tmp_path / "one.png", exif=exif)
+    upright = stills.read(tmp_path / "one.png")
+    assert upright.shape == (8, 4, 3)
+    assert upright[0].min() == 255
+    assert upright[-1].max() == 0
+
+
+def test_a_damaged_or_missing_still_is_refused_by_name(tmp_path: Path) -> None:
+    text, cut, folder = tmp_path / "text.jpg", tmp_path / "cut.jpg", tmp_path / "folder"
+    text.write_text("no picture")
+    noise = np.random.default_rng(0).integers(0, 255, (99, 99, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(cut)
+    cut.write_bytes(cut.read_bytes()[:2000])
+    folder.mkdir()
+    for path, says in [
+        (text, "is not an image"),
+        (cut, "is damaged"),
+        (folder, "is a folder"),
+        (tmp_path / "none.png", "no such file"),
+    ]:
+        with pytest.raises(ImageError, match=says) as refusal:
+            stills.read(path)
+        assert str(path) in str(refusal.value)
+
+
+def test_people_are_folders_in_order_and_hidden_files_nobody(tmp_path: Path) -> None:
+    for name in ("Zoe/2.png", "Zoe/1.png", "Ann Lee/a.jpg", "Zoe/.DS_Store", ".git/x", "Empty/.x"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    people = stills.people(tmp_path)
+    assert [(p.name, [one.name for one in p.paths]) for p in people] == [
+        ("Ann Lee", ["a.jpg"]),
+        ("Zoe", ["1.png", "2.png"]),
+    ]
+
+
+def test_a_folder_of_nobody_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(b"")
+    for path, says in [
+        (tmp_path, "holds nobody"),
+        (tmp_path / "one.png", "is not a folder"),
+        (tmp_path / "none", "no such folder"),
+    ]:
+        with pytest.raises(ImageError, match=says):
+            stills.people(path)
