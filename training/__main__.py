@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -19,6 +20,7 @@ from indexer.nets import weights
 from training import lfw
 from training.convert import convert_dlib
 from training.evaluate import calibration
+from training.evaluate.bench_clips import bench_clips
 from training.evaluate.lfw_bench import bench_lfw
 
 LFW_SETTINGS = ("detect.min_face=0.2",)
@@ -45,6 +47,13 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench-lfw", help="verification on LFW's 6,000 pairs")
     bench.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar and lfw_pairs.txt")
     bench.set_defaults(run=_bench_lfw)
+    on_clips = commands.add_parser("bench-clips", help="the pipeline on labelled clips")
+    on_clips.add_argument(
+        "data", type=Path, metavar="FOLDER", help="with the clips and .json files"
+    )
+    on_clips.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
+    on_clips.add_argument("--untimed", action="store_true", help="leave out time and memory")
+    on_clips.set_defaults(run=_bench_clips)
     calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
     calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
     calibrate.add_argument("--photos", type=int, default=2000)
@@ -72,6 +81,19 @@ def _bench_lfw(options: argparse.Namespace) -> None:
     rows = dataclasses.asdict(result.verification).items()
     print(f"{result.photos} photos, {result.without_face} without a face")
     print(tabulate(rows, headers=["LFW, 6,000 pairs", ""], floatfmt=".4f"))
+
+
+def _bench_clips(options: argparse.Namespace) -> None:
+    settings = config.load(None, options.set)
+    with tempfile.TemporaryDirectory() as work:
+        bench_clips(
+            options.data,
+            Path(work),
+            models.load_models(settings),
+            settings,
+            print,
+            timed=not options.untimed,
+        )
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -18,6 +18,8 @@ from training.synthesize.truth import TrueFace, TrueShot, Truth
 
 _RAMP_S = 0.7
 """Seconds that somebody takes to leave the frame or come back into it."""
+_LEAVING_S = 2.4
+"""In shorter shots nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,12 +191,17 @@ def _play(
     y = np.maximum(y, 0.75 * sizes[:, 1])
     if lane.passing:
         x += (room - 2 * room * lane.index) * _ramp(times, times[-1] * 0.3, times[-1] * 0.7)
-    elif lane.index in (0, lane.of - 1) and rng.random() < spec.leaving:
+    elif _may_leave(lane, times) and rng.random() < spec.leaving:
         left = lane.index == 0 and (lane.of > 1 or rng.random() < 0.5)  # noqa: PLR2004 - a coin
         reach = SHOULDER_WIDTH / 2 * sizes[:, 0]
         x += _absence(rng, times) * ((-reach if left else spec.width + reach) - x)
     angles = rng.uniform(-4, 4) + 4 * _sway(rng, times)
     return _Part(np.stack([x, y], axis=1), sizes, angles)
+
+
+def _may_leave(lane: _Lane, times: Float64) -> bool:
+    """Return whether nobody is in the way, and there is time to come back."""
+    return lane.index in (0, lane.of - 1) and times[-1] >= _LEAVING_S
 
 
 def _sway(rng: np.random.Generator, times: Float64) -> Float64:
@@ -214,13 +221,9 @@ def _ramp(times: Float64, start: float, end: float) -> Float64:
 
 def _absence(rng: np.random.Generator, times: Float64) -> Float64:
     """Return how far out of the frame somebody is who enters, leaves or does both, in [0, 1]."""
-    length = times[-1]
-    ramp = min(_RAMP_S, length / 5)
-    gone, back = length * rng.uniform(0.1, 0.3), length * rng.uniform(0.6, 0.8)
-    enters, leaves = [(True, False), (False, True), (True, True)][rng.integers(3)]
-    if enters and leaves:
-        return _ramp(times, gone, gone + ramp) - _ramp(times, back, back + ramp)
-    return _ramp(times, back, back + ramp) if leaves else 1 - _ramp(times, gone, gone + ramp)
+    early, late = (times[-1] * rng.uniform(*part) for part in ((0.1, 0.3), (0.6, 0.75)))
+    first, second = (_ramp(times, start, start + _RAMP_S) for start in (early, late))
+    return [1 - first, second, first - second][rng.integers(3)]
 
 
 def _boxes(part: _Part) -> Float64:
