@@ -213,7 +213,11 @@ def _squares(sums: Int32, low: Int64, high: Int64, side: int) -> Float32:
     """
     x0, x1 = _bins(low[:, 0], high[:, 0], side)[..., None, :]  # each (N, 1, side)
     y0, y1 = _bins(low[:, 1], high[:, 1], side)[..., :, None]
-    total = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]  # (N, side, side, 3)
+    flat, width = sums.reshape(-1, 3), sums.shape[1]
+    total = np.take(flat, y1 * width + x1, axis=0)  # (N, side, side, 3)
+    total -= np.take(flat, y0 * width + x1, axis=0)
+    total -= np.take(flat, y1 * width + x0, axis=0)
+    total += np.take(flat, y0 * width + x0, axis=0)
     return total / ((y1 - y0) * (x1 - x0))[..., None].astype(np.float32)
 
 

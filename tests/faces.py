@@ -1,30 +1,14 @@
-"""Real faces that may be in tests: two public-domain portraits that packages ship.
-
-Eileen Collins (NASA) comes with scikit-image, Grace Hopper (US Navy) with matplotlib.
-"""
+"""Pictures of real faces for tests: two public-domain portraits that packages ship."""
 
 from __future__ import annotations
 
-from functools import cache
-
 import cv2
 import numpy as np
-import skimage.data
-from matplotlib import cbook
-from PIL import Image
 
 from indexer.records import UInt8
+from training.people import collins, hopper
 
-
-@cache
-def collins() -> UInt8:
-    return np.asarray(skimage.data.astronaut())
-
-
-@cache
-def hopper() -> UInt8:
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        return np.asarray(Image.open(file).convert("RGB"))
+__all__ = ["collins", "crowd", "hopper"]
 
 
 def crowd(seed: int, height: int = 360, width: int = 640) -> UInt8:

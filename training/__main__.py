@@ -15,13 +15,15 @@ from tabulate import tabulate
 
 from indexer import config, models
 from indexer.__main__ import bar, complain
-from indexer.errors import IndexerError
+from indexer.errors import ConfigError, IndexerError
 from indexer.nets import weights
 from training import lfw
 from training.convert import convert_dlib
+from training.demo import demo, detector
 from training.evaluate import calibration
 from training.evaluate.bench_clips import bench_clips
 from training.evaluate.lfw_bench import bench_lfw
+from training.synthesize import EpisodeSpec, synthesize
 
 LFW_SETTINGS = ("detect.min_face=0.2",)
 """In LFW's photos the face is large; smaller ones are bystanders."""
@@ -31,10 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except IndexerError as error:
         return complain(error)
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +48,17 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench-lfw", help="verification on LFW's 6,000 pairs")
     bench.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar and lfw_pairs.txt")
     bench.set_defaults(run=_bench_lfw)
+    show = commands.add_parser("demo", help="make an episode, enrol its cast, index and query it")
+    show.add_argument("folder", type=Path, metavar="FOLDER")
+    show.set_defaults(run=lambda options: demo(options.folder, print))
+    made = commands.add_parser("synthesize", help="make an episode with exact truth of faces")
+    made.add_argument("faces", type=Path, metavar="FACES", help="a folder of stills per person")
+    made.add_argument("--out", type=Path, required=True, metavar="MP4")
+    made.add_argument("--seconds", type=float, default=60.0)
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--size", default="640x360", metavar="WIDTHxHEIGHT")
+    made.add_argument("--strangers", nargs="*", default=[], metavar="NAME")
+    made.set_defaults(run=_synthesize)
     on_clips = commands.add_parser("bench-clips", help="the pipeline on labelled clips")
     on_clips.add_argument(
         "data", type=Path, metavar="FOLDER", help="with the clips and .json files"
@@ -63,6 +75,18 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--weights", default="", help="as embed.weights")
     calibrate.set_defaults(run=_calibrate)
     return parser
+
+
+def _synthesize(options: argparse.Namespace) -> None:
+    width, _, height = options.size.partition("x")
+    try:
+        spec = EpisodeSpec(
+            width=int(width), height=int(height), seconds=options.seconds, seed=options.seed
+        )
+        truth = synthesize(options.faces, options.out, spec, detector(), options.strangers)
+    except ValueError as error:
+        raise ConfigError("synthesize", str(error), "see --help") from error
+    print(f"{options.out}: {truth.frames} frames, {len(truth.shots)} shots")
 
 
 def _convert(options: argparse.Namespace) -> None:

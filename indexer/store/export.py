@@ -23,7 +23,7 @@ from indexer.store.library import Library
 from indexer.store.read import Appearance
 
 SCHEMA = "timeline/1"
-_FRAMES_AT_ONCE = 4096
+_FRAMES_AT_ONCE = 1024
 _CSV_COLUMNS = ("character", "start_s", "end_s", "shot", "track", "probability")
 _TIME_DIGITS, _BOX_DIGITS, _PROBABILITY_DIGITS = 6, 2, 4
 
@@ -34,8 +34,8 @@ def write_json(library: Library, episode: str, stream: TextIO) -> None:
     Frame by frame: memory does not grow with the episode's length. An unknown face has the
     character 0 and the name null; a person nobody has named has an id and the name null.
     """
-    appearances = read.read_appearances(library, episode)
     manifest = read.read_manifest(library, episode)
+    appearances = read.read_appearances(library, episode)
     head = {
         "schema": SCHEMA,
         "encoder_id": library.encoder_id,
@@ -43,10 +43,11 @@ def write_json(library: Library, episode: str, stream: TextIO) -> None:
         "shots": _shots(library, episode),
         "characters": _characters(library, episode, appearances),
     }
-    stream.write(json.dumps(head, allow_nan=False)[:-1] + ', "frames": [')
+    encode = json.JSONEncoder(allow_nan=False).encode
+    stream.write(encode(head)[:-1] + ', "frames": [')
     before = "\n"
     for frame in _frames(library, episode, appearances):
-        stream.write(before + json.dumps(frame, allow_nan=False))
+        stream.write(before + encode(frame))
         before = ",\n"
     stream.write("\n]}\n")
 

@@ -41,9 +41,8 @@ def read(library: Library) -> faiss.IndexIDMap2:
         StoreError: it cannot be read, or does not hold the tracks that the tables hold.
     """
     path = library.root / schema.INDEX
-    tracks = [library.episode(episode) / schema.TRACKS for episode in episodes(library)]
     if not path.exists():
-        return build(library, tracks)
+        return _rebuilt(library)
     try:
         with disk.explained(path), path.open("rb") as file:
             index = faiss.read_index(faiss.PyCallbackIOReader(file.read))  # type: ignore[attr-defined]
@@ -51,11 +50,23 @@ def read(library: Library) -> faiss.IndexIDMap2:
         raise _damaged(path, "cannot be read") from error
     if not isinstance(index, faiss.IndexIDMap2) or index.d != library.dimension:
         raise _damaged(path, f"is not an index of {library.dimension} dimensions")
+    tracks = (library.episode(one) / schema.TRACKS for one in episodes(library))
     uids = [tables.integers_of(read_table(library, one, ["uid"])["uid"]) for one in tracks]
     expected = np.concatenate([np.zeros(0, dtype=np.int64), *uids])
     if not np.array_equal(faiss.vector_to_array(index.id_map), expected):
         raise _damaged(path, "does not hold the tracks of the episodes")
     return index
+
+
+def agrees(library: Library) -> bool:
+    """Return whether the library's index, byte for byte, is what its tables give."""
+    path = library.root / schema.INDEX
+    with disk.explained(path):
+        return path.read_bytes() == faiss.serialize_index(_rebuilt(library)).tobytes()
+
+
+def _rebuilt(library: Library) -> faiss.IndexIDMap2:
+    return build(library, [library.episode(one) / schema.TRACKS for one in episodes(library)])
 
 
 def search(index: faiss.Index, embedding: Float32, count: int) -> list[tuple[int, float]]:

@@ -51,10 +51,13 @@ def read_table(
     names = list(columns or wanted.names)
     with disk.explained(path), path.open("rb") as file:
         try:
-            table = pq.read_table(
-                file, columns=names, filters=where, page_checksum_verification=True
-            )
-        except (pa.ArrowException, OSError) as error:
+            if where is None:  # in a third of the time
+                table = pq.ParquetFile(file, page_checksum_verification=True).read(names)
+            else:
+                table = pq.read_table(
+                    file, columns=names, filters=where, page_checksum_verification=True
+                )
+        except (pa.ArrowException, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno:  # the disk's fault, not the file's
                 raise
             raise StoreError(path, f"is damaged: {error}", _REPAIR) from error
@@ -65,9 +68,8 @@ def read_table(
 
 
 def _check_stamp(library: Library, path: Path, stamp: Mapping[bytes, bytes]) -> None:
-    version, encoder_id = (
-        stamp.get(key, b"").decode() for key in (b"schema_version", b"encoder_id")
-    )
+    version = stamp.get(b"schema_version", b"").decode(errors="replace")
+    encoder_id = stamp.get(b"encoder_id", b"").decode(errors="replace")
     if not version.isdecimal():
         raise StoreError(path, "does not say which schema it has", _REPAIR)
     check_version(path, int(version))

@@ -42,9 +42,12 @@ class TableWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._file.closed:  # the block failed: the file is of no use to anybody
+        if self._file.closed:
+            return
+        try:  # the block failed: the file is of no use to anybody, and may well not close
             with suppress(OSError, pa.ArrowException):
                 self._writer.close()
+        finally:
             self._writer.is_open = False
             with suppress(OSError):
                 self._file.close()

@@ -43,9 +43,8 @@ def _check_library(library: Library, _: str) -> Iterator[str]:
     ids = [one.id for one in read.read_characters(library)]
     if len(set(ids)) < len(ids) or max(ids, default=0) >= library.next_character_id:
         yield f"{schema.CHARACTERS}: ids are not unique, or not below the next one"
-    if library.revision and not (library.root / schema.INDEX).exists():
-        yield f"{schema.INDEX} is missing"
-    nearest.read(library)
+    if library.revision and not nearest.agrees(library):
+        yield f"{schema.INDEX} is not what the tracks give; delete it, and it is made anew"
 
 
 def _check_manifest(library: Library, episode: str) -> Iterator[str]:

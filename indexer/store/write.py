@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class EpisodeWriter:
         self._stack = ExitStack()
         self._shots: list[Shot] = []
         self._frames = 0
+        self._last_s = -math.inf
         self._faces = 0
         self._uids: set[int] = set()
 
@@ -84,16 +86,24 @@ class EpisodeWriter:
 
     def add_frames(self, frames: Iterable[Frame]) -> None:
         """Write the next decoded frames; their pixels are not looked at."""
-        rows = [(one.index, one.pts, one.time_s, one.shot) for one in frames]
-        expected = list(range(self._frames, self._frames + len(rows)))
-        if [row[0] for row in rows] != expected:
-            raise ValueError(f"frames: expected {expected}, got {[row[0] for row in rows]}")
-        self._frames += len(rows)
-        columns = self._columns(schema.FRAMES)
-        values = dict(zip(columns.names, zip(*rows, strict=True), strict=True)) if rows else {}
+        rows = list(frames)
+        index = np.array([one.index for one in rows], dtype=np.int64)
+        times = np.array([one.time_s for one in rows], dtype=np.float64)
+        expected = np.arange(self._frames, self._frames + len(rows))
+        if not np.array_equal(index, expected):
+            raise ValueError(f"frames: expected {expected}, got {index}")
+        if not (np.isfinite(times).all() and (np.diff(times, prepend=self._last_s) >= 0).all()):
+            raise ValueError(f"times: expected them to go on from {self._last_s}, got {times}")
+        values = {
+            "frame": index,
+            "pts": [one.pts for one in rows],
+            "time_s": times,
+            "shot": [one.shot for one in rows],
+        }
         with disk.explained(self._library.root):
-            if rows:
-                self._frame_table.add(tables.batch_of(columns, values))
+            self._frame_table.add(tables.batch_of(self._columns(schema.FRAMES), values))
+        self._frames += len(rows)
+        self._last_s = float(np.max(times, initial=self._last_s))
 
     def add_shot(self, shot: Shot) -> None:
         """Write the next shot."""
@@ -105,6 +115,8 @@ class EpisodeWriter:
     def add_track(self, track: Track, trace: Trace, thumbnail: UInt8) -> None:
         """Write a track, its faces and its picture, (S, S, 3) RGB."""
         self._check_track(track, trace)
+        if thumbnail.ndim != 3 or thumbnail.shape[2] != 3:  # noqa: PLR2004 - RGB
+            raise ValueError(f"thumbnail: expected (S, S, 3), got {thumbnail.shape}")
         count = len(trace.frames)
         faces = tables.batch_of(
             self._columns(schema.FACES),

@@ -26,7 +26,7 @@ from indexer.nets import encoder, mtcnn
 from indexer.records import Detections, Frame, UInt8
 from indexer.shots import split
 from indexer.stills import Person
-from tests.people import write_people
+from training.people import write_people
 from training.synthesize import (
     Detect,
     EpisodeSpec,

@@ -1,4 +1,4 @@
-"""Six people for tests, as a face encoder tells them apart, made from two public-domain portraits.
+"""Six people for demos and tests, made from two public-domain portraits.
 
 The portraits are Eileen Collins (NASA; comes with scikit-image) and Grace Hopper (US Navy; comes
 with matplotlib). Each person here is a mixture of the two whose features were moved: the first two
@@ -24,7 +24,24 @@ from scipy.interpolate import RBFInterpolator
 
 from indexer.geometry import similarity_transform
 from indexer.records import Float32, Float64, UInt8
-from tests.faces import collins, hopper
+
+
+@cache
+def collins() -> UInt8:
+    """Return Eileen Collins's portrait, (512, 512, 3): NASA, public domain; of scikit-image."""
+    import skimage.data  # noqa: PLC0415  (only made people need it)
+
+    return np.asarray(skimage.data.astronaut())
+
+
+@cache
+def hopper() -> UInt8:
+    """Return Grace Hopper's portrait, (606, 512, 3): US Navy, public domain; of matplotlib."""
+    from matplotlib import cbook  # noqa: PLC0415
+
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        return np.asarray(Image.open(file).convert("RGB"))
+
 
 _WIDTH, _HEIGHT = 192, 224
 """The frame that portraits are drawn in, in units; a unit has _UNIT pixels."""
@@ -218,7 +235,7 @@ def _bearded(image: Float64, points: Float64, strength: float) -> Float64:
 
 def _photographed(image: UInt8, rng: np.random.Generator) -> UInt8:
     """Return another picture of the same face: turned, cropped, lit and compressed otherwise."""
-    if rng.random() < 0.5:
+    if rng.integers(2):
         image = np.ascontiguousarray(image[:, ::-1])
     height, width = image.shape[:2]
     scale = rng.uniform(0.7, 1.05)

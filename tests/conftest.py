@@ -1,0 +1,81 @@
+"""What tests share: one made episode, indexed once through the real command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from training.demo import detector
+from training.people import write_people
+from training.synthesize import EpisodeSpec, Truth, synthesize
+
+CAST = ("Ada", "Ben", "Cleo")
+STRANGERS = ("Dora", "Emil")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--data", default="", help="folder of the clips for measuring; may be left out"
+    )
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run(*arguments: object, module: str = "indexer", cwd: Path | None = None) -> Ran:
+    """Run ``python -m indexer ...`` as a user would, on one thread."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=cwd, timeout=300
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class Show:
+    """A made episode with its cast's gallery and its truth."""
+
+    video: Path
+    gallery: Path
+    truth: Truth
+
+
+@pytest.fixture(scope="session")
+def show(tmp_path_factory: pytest.TempPathFactory) -> Show:
+    """An episode with a cast of three and two strangers."""
+    folder = tmp_path_factory.mktemp("show")
+    write_people(folder / "gallery", stills=4, seed=1, names=CAST)
+    write_people(folder / "people", stills=2, seed=2, names=(*CAST, *STRANGERS))
+    spec = EpisodeSpec(seconds=24, seed=5)
+    video = folder / "episode one.mp4"
+    truth = synthesize(folder / "people", video, spec, detector(), STRANGERS)
+    return Show(video, folder / "gallery", truth)
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A library that holds the show, its cast enrolled."""
+
+    library: Path
+    show: Show
+    enrolled: Ran
+    indexed: Ran
+
+
+@pytest.fixture(scope="session")
+def library(show: Show, tmp_path_factory: pytest.TempPathFactory) -> Indexed:
+    """The show, enrolled and indexed by the command line."""
+    root = tmp_path_factory.mktemp("library") / "outputs"
+    enrolled = run("enroll", show.gallery, "--library", root)
+    indexed = run("index", show.video, "--library", root)
+    return Indexed(root, show, enrolled, indexed)

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+
+from indexer.store import schema
+from indexer.store.library import Library, open_library
+from indexer.store.verify import verify
+from tests.libraries import ANN, BOB, CAST, Episode, Shown, episode, episodes, new, put
+
+MADE = episode("Pilot.mp4", (20, 5), [Shown(0, 9, ANN), Shown(2, 19, BOB), Shown(20, 24, 0)])
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+@settings(max_examples=8, deadline=None)
+@given(made=episodes())
+def test_whatever_was_published_is_whole(
+    made: Episode, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    library = put(put(new(tmp_path_factory.mktemp("whole")), MADE, CAST), made, CAST)
+    assert verify(library) == []
+
+
+def test_an_empty_library_is_whole(tmp_path: Path) -> None:
+    assert verify(new(tmp_path / "none")) == []
+    assert verify(put(new(tmp_path), episode("Empty.mp4"), [])) == []
+
+
+def _rewrite(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    table = pq.read_table(path)
+    pq.write_table(change(table).cast(table.schema), path)
+
+
+def _other_frames(table: pa.Table) -> pa.Table:
+    return table.set_column(0, "frame", pc.add(table["frame"], 1))
+
+
+def _no_manifest_video(path: Path) -> None:
+    path.write_text(json.dumps({"episode": MADE.id}))
+
+
+def _empty_index(path: Path) -> None:
+    faiss.write_index(faiss.IndexIDMap2(faiss.IndexFlatIP(8)), str(path))
+
+
+FOLDER = f"episodes/{MADE.id}"
+
+
+@pytest.mark.parametrize(
+    ("name", "harm", "problem"),
+    [
+        ("tracks.faiss", Path.unlink, "tracks.faiss: there is no such file"),
+        ("tracks.faiss", _empty_index, "tracks.faiss is not what the tracks give"),
+        ("characters.parquet", Path.unlink, "characters.parquet: there is no such file"),
+        (
+            "characters.parquet",
+            lambda path: _rewrite(path, lambda table: table.slice(1)),
+            "identities.parquet: the library has no characters [1]",
+        ),
+        (f"{FOLDER}/manifest.json", Path.unlink, "manifest.json: there is no such file"),
+        (f"{FOLDER}/manifest.json", _no_manifest_video, "manifest.json: is damaged"),
+        (
+            f"{FOLDER}/frames.parquet",
+            lambda path: _rewrite(path, _other_frames),
+            "frames.parquet: frames do not count from 0 to 24",
+        ),
+        (
+            f"{FOLDER}/frames.parquet",
+            lambda path: _rewrite(path, lambda table: table.slice(0, 9)),
+            "frames.parquet: frames do not count from 0 to 24",
+        ),
+        (
+            f"{FOLDER}/shots.parquet",
+            lambda path: _rewrite(path, lambda table: table.slice(1)),
+            "shots.parquet: shots do not follow one another",
+        ),
+        (
+            f"{FOLDER}/faces.parquet",
+            lambda path: _rewrite(path, lambda table: table.slice(1)),
+            "faces.parquet: 1 tracks do not have a face in each of their frames",
+        ),
+        (
+            f"{FOLDER}/tracks.parquet",
+            lambda path: _rewrite(path, lambda table: table.slice(0, 2)),
+            "faces.parquet: 1 tracks do not have a face in each of their frames",
+        ),
+        (
+            f"{FOLDER}/tracks.parquet",
+            lambda path: _rewrite(path, lambda table: pa.concat_tables([table, table.slice(2)])),
+            "tracks.parquet: a uid occurs twice",
+        ),
+        (
+            f"{FOLDER}/identities.parquet",
+            lambda path: _rewrite(path, lambda table: table.slice(1)),
+            "identities.parquet: not every track has one identity",
+        ),
+        (
+            f"{FOLDER}/thumbnails/{MADE.tracks[1].uid}.jpg",
+            Path.unlink,
+            f"thumbnails: 1 are missing, the first is {MADE.tracks[1].uid}.jpg",
+        ),
+    ],
+)
+def test_every_harm_is_found(
+    name: str, harm: Callable[[Path], None], problem: str, tmp_path: Path
+) -> None:
+    put(new(tmp_path), MADE, CAST)
+    harm(tmp_path / name)
+    found = verify(open_library(tmp_path))
+    assert any(problem in line for line in found), found
+    assert all(str(tmp_path) in line for line in found)
+
+
+def test_an_episode_under_another_id_is_found(tmp_path: Path) -> None:
+    library: Library = put(new(tmp_path), MADE, CAST)
+    library.episode(MADE.id).rename(library.episode(f"other-{schema.id_digits(MADE.id)}"))
+    found = verify(library)
+    assert any("manifest.json is of another episode" in line for line in found)
