@@ -215,6 +215,9 @@ class _Source:
                 yield packet
         except av.FFmpegError:
             self._broken = True
+        except IndexError:
+            # After the last packet, PyAV may stumble over a stream that appeared on the way.
+            return
 
     def _promise(self) -> float:
         length, start, unit = self.stream.duration, self.stream.start_time, self.time_base
@@ -364,7 +367,8 @@ class _Screen:
         if self._transposed:
             pixels = pixels.swapaxes(0, 1)
         pixels = pixels[:: -1 if self._flip_y else 1, :: -1 if self._flip_x else 1]
-        return np.array(pixels, order="C")  # the caller's own: `scaled` may be the picture itself
+        # The caller's own: where there was nothing to convert, these are the picture itself.
+        return np.array(pixels, order="C", copy=True if scaled is picture else None)
 
 
 def _stretch(pixel_aspect: Fraction) -> tuple[Fraction, Fraction]:

@@ -72,9 +72,8 @@ def write_webvtt(library: Library, episode: str, stream: TextIO) -> None:
     known = [one for one in read.read_appearances(library, episode) if one.character != UNKNOWN]
     for start_s, end_s, people in _cues(known):
         names = sorted(escape(" ".join(labels[one].split()), quote=False) for one in people)
-        start, end = (str(Timestamp.from_seconds(max(0.0, one))) for one in (start_s, end_s))
-        if start < end:
-            captions.captions.append(Caption(start, end, names))
+        start, end = (str(Timestamp.from_seconds(one)) for one in (start_s, end_s))
+        captions.captions.append(Caption(start, end, names))
     captions.write(stream)
 
 
@@ -194,10 +193,14 @@ def _faces_facts(library: Library, appearances: Sequence[Appearance]) -> dict[in
 
 
 def _cues(appearances: Sequence[Appearance]) -> Iterator[tuple[float, float, frozenset[int]]]:
-    """Yield the longest times in which the same people are on screen, somebody at least."""
+    """Yield the longest times in which the same people are on screen, somebody at least.
+
+    To the millisecond, which is what the format can say, and from 0 on.
+    """
     changes = sorted(
-        [(one.start_s, 1, one.character) for one in appearances]
-        + [(one.end_s, -1, one.character) for one in appearances]
+        (max(0.0, round(time_s, 3)), change, one.character)
+        for one in appearances
+        for time_s, change in ((one.start_s, 1), (one.end_s, -1))
     )
     counts: Counter[int] = Counter()
     since_s, people = 0.0, frozenset[int]()

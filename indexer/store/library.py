@@ -129,7 +129,7 @@ def _own_folder(root: Path, stack: ExitStack) -> Path:
         except FileNotFoundError:
             continue  # another run's sweep took the folder for dead before it had its lock
         except BaseException:
-            folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         # What cannot be removed loses its lock all the same: the next run's sweep takes it.
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -139,7 +139,8 @@ def _own_folder(root: Path, stack: ExitStack) -> Path:
 def _sweep(root: Path) -> None:
     """Remove the staging folders whose runs are dead, as their locks tell."""
     for folder in root.glob(f"{_STAGING}*"):
-        with suppress(Timeout, FileNotFoundError), FileLock(folder / _LOCK, timeout=0):
+        # It is in use, or gone by now, or another user's: not ours to remove.
+        with suppress(OSError), FileLock(folder / _LOCK, timeout=0):
             shutil.rmtree(folder)
 
 

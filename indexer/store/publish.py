@@ -35,8 +35,9 @@ def publish(
         wait_s: seconds to wait for the lock, if it is not held already.
 
     Raises:
-        StoreError: the disk fails (the library is as it was), another run published since
-            `library` was read, or a video is in the library under another name.
+        StoreError: the disk fails (the library is as it was, or the error says that all is
+            published), another run published since `library` was read, or a video is in the
+            library under another name.
     """
     with locked(library, wait_s) as current:
         if current.revision != library.revision:
@@ -105,7 +106,8 @@ def _write(
     identities: Mapping[str, Sequence[Identity]],
 ) -> list[Move]:
     moves = [_move(schema.CHARACTERS), _move(schema.LIBRARY)]
-    _write_table(library, library.root / moves[0].source, characters)
+    people = sorted(characters, key=lambda one: one.id)
+    _write_table(library, library.root / moves[0].source, people)
     disk.write_file(library.root / moves[1].source, encoded(library))
     for episode in sorted(identities):
         move = _move(f"{schema.EPISODES}/{episode}/{schema.IDENTITIES}")

@@ -138,7 +138,8 @@ def appearance_table(library: Library, some: Sequence[str]) -> pa.Table:
 def mean_probability(some: Sequence[Appearance]) -> float:
     """Return the duration-weighted mean probability of some tracks, at least one."""
     weights = [max(one.end_s - one.start_s, _SHORTEST_S) for one in some]
-    return float(np.average([one.probability for one in some], weights=weights))
+    weighted = (weight * one.probability for weight, one in zip(weights, some, strict=True))
+    return sum(weighted) / sum(weights)
 
 
 def _stacked(library: Library, name: str, columns: Sequence[str], some: Sequence[str]) -> pa.Table:
@@ -161,7 +162,8 @@ def episodes(library: Library) -> list[str]:
     """Return the ids of all episodes, sorted."""
     folder = library.root / schema.EPISODES
     with disk.explained(folder):
-        return sorted(one.name for one in folder.iterdir()) if folder.exists() else []
+        found = folder.iterdir() if folder.exists() else ()
+        return sorted(one.name for one in found if one.is_dir() and one.name[0] != ".")
 
 
 def read_manifest(library: Library, episode: str) -> dict[str, Any]:

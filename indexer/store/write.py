@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
 
 from indexer.records import Frame, Shot, Trace, Track, UInt8
@@ -44,6 +43,11 @@ class EpisodeWriter:
         self.episode = schema.episode_id(video, sha256)
         self._library = library
         self._sha256 = sha256
+        facts = schema.stamp(library.encoder_id, library.settings)
+        self._columns = {
+            name: schema.table_schema(name, library.dimension).with_metadata(facts)
+            for name in (schema.FRAMES, schema.SHOTS, schema.TRACKS, schema.FACES)
+        }
         self._stack = ExitStack()
         self._shots: list[Shot] = []
         self._frames = 0
@@ -76,13 +80,9 @@ class EpisodeWriter:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
-    def _columns(self, name: str) -> pa.Schema:
-        facts = schema.stamp(self._library.encoder_id, self._library.settings)
-        return schema.table_schema(name, self._library.dimension).with_metadata(facts)
-
     def _table(self, name: str) -> tables.TableWriter:
         rows = _TRACKS_PER_GROUP if name == schema.TRACKS else tables.ROWS_PER_GROUP
-        return tables.TableWriter(self._folder / name, self._columns(name), rows)
+        return tables.TableWriter(self._folder / name, self._columns[name], rows)
 
     def add_frames(self, frames: Iterable[Frame]) -> None:
         """Write the next decoded frames; their pixels are not looked at."""
@@ -101,7 +101,7 @@ class EpisodeWriter:
             "shot": [one.shot for one in rows],
         }
         with disk.explained(self._library.root):
-            self._frame_table.add(tables.batch_of(self._columns(schema.FRAMES), values))
+            self._frame_table.add(tables.batch_of(self._columns[schema.FRAMES], values))
         self._frames += len(rows)
         self._last_s = float(np.max(times, initial=self._last_s))
 
@@ -119,7 +119,7 @@ class EpisodeWriter:
             raise ValueError(f"thumbnail: expected (S, S, 3), got {thumbnail.shape}")
         count = len(trace.frames)
         faces = tables.batch_of(
-            self._columns(schema.FACES),
+            self._columns[schema.FACES],
             {
                 "track": np.full(count, track.uid),
                 "frame": trace.frames,
@@ -132,7 +132,7 @@ class EpisodeWriter:
         picture = io.BytesIO()
         Image.fromarray(thumbnail).save(picture, "JPEG", quality=_JPEG_QUALITY)
         with disk.explained(self._library.root):
-            self._track_table.add(tables.batch_of_records(self._columns(schema.TRACKS), [track]))
+            self._track_table.add(tables.batch_of_records(self._columns[schema.TRACKS], [track]))
             self._face_table.add(faces)
             path = self._folder / schema.THUMBNAILS / f"{track.uid}.jpg"
             disk.write_file(path, picture.getvalue())
@@ -160,7 +160,7 @@ class EpisodeWriter:
             },
             "settings": self._library.settings,
         }
-        shots = tables.batch_of_records(self._columns(schema.SHOTS), self._shots)
+        shots = tables.batch_of_records(self._columns[schema.SHOTS], self._shots)
         with disk.explained(self._library.root):
             for table in (self._frame_table, self._face_table, self._track_table):
                 table.close()

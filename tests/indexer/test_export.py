@@ -39,6 +39,11 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 
+VALIDATOR = jsonschema.Draft202012Validator(
+    json.loads((files("indexer.store") / "timeline.schema.json").read_text())
+)
+
+
 def exported(library: Library, made: Episode, form: str) -> str:
     stream = io.StringIO()
     export_to(library, made.id, form, stream)
@@ -49,9 +54,7 @@ def timeline(library: Library, made: Episode) -> Any:  # noqa: ANN401 - JSON
     """Return the timeline, checked against its schema; NaN and Infinity are refused."""
     text = exported(library, made, "json")
     content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    described = json.loads((files("indexer.store") / "timeline.schema.json").read_text())
-    jsonschema.Draft202012Validator.check_schema(described)
-    jsonschema.validate(content, described, jsonschema.Draft202012Validator)
+    VALIDATOR.validate(content)
     return content
 
 
@@ -132,6 +135,19 @@ def pilot(tmp_path: Path) -> tuple[Library, Episode]:
         ],
     )
     return put(new(tmp_path / "library"), made, CAST), made
+
+
+def test_the_schema_is_one_and_refuses_what_it_does_not_name(
+    pilot: tuple[Library, Episode],
+) -> None:
+    jsonschema.Draft202012Validator.check_schema(VALIDATOR.schema)
+    content = timeline(*pilot)
+    for part in (content, content["video"], content["shots"][0], content["characters"][0]):
+        part["more"] = 1
+        assert not VALIDATOR.is_valid(content)
+        del part["more"]
+    content["frames"][0]["faces"][0]["box"].pop()
+    assert not VALIDATOR.is_valid(content)
 
 
 def test_a_timeline_by_hand(pilot: tuple[Library, Episode]) -> None:

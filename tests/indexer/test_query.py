@@ -280,6 +280,8 @@ def test_what_is_not_there_is_refused_with_what_is(
         read.find_character(new(root.parent / "none"), "Ann")
     with pytest.raises(ValueError, match=r"expected \(8,\), got \(3,\)"):
         similar(library, np.zeros(3, dtype=np.float32), 1)
+    with pytest.raises(ValueError, match="count: expected at least 1, got 0"):
+        similar(library, pilot.tracks[0].embedding, 0)
     put(library, pilot, [character(1, "ANN"), character(2, "ann"), character(3, "Bob")])
     library = open_library(root)
     assert read.find_character(library, "ann").id == 2

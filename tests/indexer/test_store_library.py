@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from indexer.errors import StoreError
@@ -22,6 +23,7 @@ MADE = episode("Pilot.mp4", (10,), [Shown(0, 9, 1)])
 TABLES = st.dictionaries(st.text(), st.dictionaries(st.text(), st.integers() | st.text()))
 
 
+@hypothesis_settings(max_examples=25)
 @given(encoder_id=st.text(), dimension=st.integers(1), ids=st.integers(1), settings=TABLES)
 def test_a_library_is_read_as_it_was_written(
     encoder_id: str,

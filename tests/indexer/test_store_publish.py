@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -295,6 +296,10 @@ def test_nothing_to_publish_is_published_too(tmp_path: Path) -> None:
         ({"characters": [*CAST, CAST[0]]}, "expected no id or label twice"),
         ({"characters": [*CAST, character(5, "Bob")]}, "expected no id or label twice"),
         ({"characters": [*CAST, character(5, " ")]}, "expected a name for character 5"),
+        (
+            {"characters": [*CAST[:2], replace(CAST[2], prototypes=np.ones((4, 3), np.float32))]},
+            r"prototypes: expected \(4, 8\), got \(4, 3\)",
+        ),
         ({"identities": {PILOT.id: PILOT.identities[1:]}}, "expected one for each track of pilot"),
         ({"identities": {PILOT.id: renamed(PILOT, 9)}}, r"expected also \[9\]"),
         ({"identities": {"gone-00000000": []}}, "gone-00000000"),
@@ -336,5 +341,9 @@ def test_an_episode_is_published_in_its_writers_block_or_not_at_all(before: Path
     with EpisodeWriter(library, THIRD.video, THIRD.sha256) as writer:
         staged = write(writer, THIRD)
     wanted: dict[str, Any] = {"characters": CAST, "next_character_id": 4}
+    with EpisodeWriter(library, THIRD.video, THIRD.sha256) as writer:
+        twice = [write(writer, THIRD)] * 2
+        with pytest.raises(ValueError, match="expected none twice"):
+            publish(library, episodes=twice, identities={THIRD.id: THIRD.identities}, **wanted)
     with pytest.raises(ValueError, match="in its writer's open block"):
         publish(library, episodes=[staged], identities={THIRD.id: THIRD.identities}, **wanted)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def _other_frames(table: pa.Table) -> pa.Table:
     return table.set_column(0, "frame", pc.add(table["frame"], 1))
 
 
+def _other_numbers(table: pa.Table) -> pa.Table:
+    return table.set_column(0, "shot", pc.multiply(table["shot"], 2))
+
+
+def _other_times(table: pa.Table) -> pa.Table:
+    return table.set_column(2, "time_s", pc.negate(table["time_s"]))
+
+
 def _no_manifest_video(path: Path) -> None:
     path.write_text(json.dumps({"episode": MADE.id}))
 
@@ -68,6 +77,21 @@ FOLDER = f"episodes/{MADE.id}"
             "characters.parquet",
             lambda path: _rewrite(path, lambda table: table.slice(1)),
             "identities.parquet: the library has no characters [1]",
+        ),
+        (
+            "characters.parquet",
+            lambda path: _rewrite(path, lambda table: pa.concat_tables([table, table])),
+            "characters.parquet: ids are not unique, or not below the next one",
+        ),
+        (
+            f"{FOLDER}/shots.parquet",
+            lambda path: _rewrite(path, _other_numbers),
+            "shots.parquet: shots are not numbered in their order",
+        ),
+        (
+            f"{FOLDER}/frames.parquet",
+            lambda path: _rewrite(path, _other_times),
+            "frames.parquet: time runs backwards",
         ),
         (f"{FOLDER}/manifest.json", Path.unlink, "manifest.json: there is no such file"),
         (f"{FOLDER}/manifest.json", _no_manifest_video, "manifest.json: is damaged"),
@@ -128,3 +152,9 @@ def test_an_episode_under_another_id_is_found(tmp_path: Path) -> None:
     library.episode(MADE.id).rename(library.episode(f"other-{schema.id_digits(MADE.id)}"))
     found = verify(library)
     assert any("manifest.json is of another episode" in line for line in found)
+    shutil.copytree(library.episode(f"other-{schema.id_digits(MADE.id)}"), library.episode(MADE.id))
+    shutil.copytree(library.episode(MADE.id), library.episode("alien-00000000"))
+    found = verify(library)
+    digits = schema.id_digits(MADE.id)
+    assert any(f"2 episodes whose ids end with {digits} have" in line for line in found)
+    assert any("tracks.parquet: a uid is not this episode's" in line for line in found)

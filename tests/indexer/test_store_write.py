@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -124,6 +126,37 @@ def test_a_folder_that_lives_is_not_swept_and_a_dead_one_is(tmp_path: Path) -> N
             write(two, MADE)
             assert len(list(tmp_path.iterdir())) == 2
         write(one, MADE)
+
+
+def test_a_sweep_that_comes_too_early_is_evaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run may take a new folder for dead before its lock is held."""
+    real = FileLock.acquire
+    swept: list[Path] = []
+
+    def acquire(lock: FileLock, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - as it is
+        if not swept and ".staging-" in lock.lock_file:
+            swept.append(Path(lock.lock_file).parent)
+            swept[0].rmdir()
+        return real(lock, *args, **named)
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    library = put(new(tmp_path), MADE, CAST)
+    assert len(swept) == 1
+    assert library.revision == 1
+
+
+def test_a_folder_that_cannot_be_locked_goes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def acquire(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(StoreError, match="No locks available"):
+        put(new(tmp_path), MADE, CAST)
+    assert list(tmp_path.iterdir()) == []
 
 
 def _track(**change: Any) -> Callable[[EpisodeWriter], object]:  # noqa: ANN401 - of any field

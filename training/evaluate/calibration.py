@@ -70,9 +70,7 @@ def _central_chip(pixels: UInt8, width_px: float, models: Models, settings: Sett
         scale = width_px / float(boxes[central, 2] - boxes[central, 0])
         if shrunk or width_px == 0 or scale >= 1:
             break
-        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(
-            np.uint8
-        )
+        pixels = _as_in_video(pixels, scale)
     return faces.chips[central]
 
 
@@ -104,6 +102,14 @@ def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
     )
 
 
+def _as_in_video(pixels: UInt8, scale: float) -> UInt8:
+    """Return a picture shrunk, and compressed about as much as a broadcast does."""
+    small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    _, coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _VIDEO_QUALITY])
+    return cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.uint8)
+
+
+_VIDEO_QUALITY = 50
 _WIDE_PX = 96.0
 """About the width of LFW's faces."""
 
