@@ -1,0 +1,279 @@
+"""Bad input through the command line: one line, exit 2, and the library as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from indexer.__main__ import main
+from indexer.nets import encoder, weights
+from tests.conftest import Indexed, Show, run
+from tests.videos import Recipe, cut, make, make_audio
+
+FAST = ("--set", "detect.every_s=1.0")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said of itself."""
+
+    status: int
+    err: str
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+@pytest.fixture
+def copy(library: Indexed, tmp_path: Path) -> Path:
+    """A library that a test may ruin."""
+    root = tmp_path / "library"
+    shutil.copytree(library.library, root)
+    return root
+
+
+def say(capfd: pytest.CaptureFixture[str], *arguments: object) -> Said:
+    status = main([str(argument) for argument in arguments])
+    return Said(status, capfd.readouterr().err)
+
+
+def assert_refused(said: Said, path: object, problem: str) -> None:
+    assert said.status == 2
+    assert said.err.count("\n") == 1, said.err
+    assert said.err.startswith(f"{path}: ")
+    assert problem in said.err
+    assert said.err.rstrip().endswith(")")  # the remedy
+
+
+def bad_videos(folder: Path) -> dict[Path, str]:
+    folder.mkdir()
+    empty, text, audio = folder / "empty.mp4", folder / "text.mp4", folder / "audio.mp4"
+    empty.write_bytes(b"")
+    text.write_text("Who is on screen?\n" * 50)
+    return {
+        folder / "missing.mp4": "no such file",
+        folder: "is not a file",
+        empty: "empty",
+        text: "",
+        make_audio(audio): "no video",
+    }
+
+
+def test_videos_that_are_none_are_refused_and_nothing_is_made(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "new library"
+    for path, problem in bad_videos(tmp_path / "videos").items():
+        said = say(capfd, "index", path, "--library", root)
+        assert_refused(said, path, problem)
+        assert not root.exists()
+
+
+def test_videos_that_are_none_leave_a_library_as_it_was(
+    copy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(copy)
+    videos = bad_videos(tmp_path / "videos")
+    assert main(["index", *map(str, videos), "--library", str(copy)]) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in lines] == list(map(str, videos))
+    assert tree(copy) == before
+
+
+def test_the_readable_part_of_a_cut_video_is_indexed_and_the_loss_reported(
+    show: Show, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    video = cut(make(tmp_path / "cut.mkv", Recipe(count=120)), 0.6)
+    root = tmp_path / "library"
+    assert main(["index", str(video), "--library", str(root), *FAST]) == 0
+    out = capfd.readouterr().out
+    assert "cut off" in out
+    manifest = json.loads(next(root.glob("episodes/*/manifest.json")).read_text())
+    assert manifest["decode"]["truncated"] is True
+    assert 0 < manifest["decode"]["frames"] < 120
+    assert manifest["video"]["frames"] == manifest["decode"]["frames"]
+
+
+def test_a_gallery_of_nobody_is_refused(
+    copy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = tree(copy)
+    empty, unusable = tmp_path / "empty", tmp_path / "unusable"
+    empty.mkdir()
+    (unusable / "Ann").mkdir(parents=True)
+    (unusable / "Ann" / "1.jpg").write_text("no picture")
+    assert_refused(say(capfd, "enroll", empty, "--library", copy), empty, "holds nobody")
+    said = say(capfd, "enroll", unusable, "--library", copy)
+    assert_refused(said, unusable / "Ann", "has no still that can be used")
+    missing = tmp_path / "missing"
+    assert_refused(say(capfd, "enroll", missing, "--library", copy), missing, "no such folder")
+    assert tree(copy) == before
+
+
+def test_an_unknown_character_is_answered_with_the_nearest_names(
+    library: Indexed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = say(capfd, "query", "--character", "Adda", "--library", library.library)
+    assert_refused(said, library.library, "Adda")
+    assert "Ada" in said.err
+    said = say(capfd, "query", "--character", "Ada", "--with", "Bem", "--library", library.library)
+    assert_refused(said, library.library, "Bem")
+    assert "Ben" in said.err
+    said = say(capfd, "export", "episod", "--library", library.library)
+    assert said.status in (0, 2)
+    said = say(capfd, "export", "nothing like it", "--library", library.library)
+    assert_refused(said, library.library, "nothing like it")
+
+
+def test_there_is_no_library_and_no_image(
+    library: Indexed, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    none, text = tmp_path / "none", tmp_path / "text.jpg"
+    text.write_text("no picture")
+    for command in (["query", "--character", "Ada"], ["people"], ["info"], ["verify"]):
+        assert_refused(say(capfd, *command, "--library", none), none, "no library here")
+    said = say(capfd, "query", "--image", text, "--library", library.library)
+    assert_refused(said, text, "is not an image")
+    assert not none.exists()
+
+
+def test_a_library_of_another_encoder_is_refused(
+    copy: Path, show: Show, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    facts = weights.read_facts(weights.DEFAULT_ENCODER)
+    torch.manual_seed(0)
+    other = tmp_path / "other.safetensors"
+    weights.save(other, encoder.build("resnet29", 128).state_dict(), facts)
+    before = tree(copy)
+    setting = ("--set", f"embed.weights={other}")
+    for command in (["index", show.video], ["enroll", show.gallery]):
+        said = say(capfd, *command, "--library", copy, *setting)
+        assert_refused(said, copy, "was made with encoder")
+    image = show.gallery / "Ada" / "0.png"
+    said = say(capfd, "query", "--image", image, "--library", copy, *setting)
+    assert_refused(said, copy, "encoder")
+    assert tree(copy) == before
+
+
+def test_a_library_of_a_newer_version_is_refused(
+    copy: Path, show: Show, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = copy / "library.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "schema_version": 999}))
+    before = tree(copy)
+    for command in (["index", show.video], ["people"], ["export", "episode one"]):
+        assert_refused(say(capfd, *command, "--library", copy), path, "newer version")
+    assert tree(copy) == before
+
+
+def test_settings_that_are_none_are_refused(
+    show: Show, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root, file = tmp_path / "library", tmp_path / "show.toml"
+    file.write_text("[detect]\nevery = 1\n")
+    said = say(capfd, "index", show.video, "--library", root, "--set", "detect.every=1")
+    assert_refused(said, "--set detect.every=1", "unknown setting detect.every")
+    said = say(capfd, "index", show.video, "--library", root, "--config", file)
+    assert_refused(said, file, "unknown setting detect.every")
+    missing = tmp_path / "none.safetensors"
+    said = say(capfd, "index", show.video, "--library", root, "--set", f"embed.weights={missing}")
+    assert_refused(said, missing, "no such weights file")
+    assert not root.exists()
+
+
+def index_limited(video: Path, root: Path, largest: int) -> subprocess.CompletedProcess[str]:
+    """Index in a process that may not write files beyond a size, as on a full disk."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+
+    command = [sys.executable, "-m", "indexer", "index", str(video), "--library", str(root), *FAST]
+    return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
+
+
+def test_a_disk_that_takes_no_more_leaves_the_library_as_it_was(copy: Path, tmp_path: Path) -> None:
+    before = tree(copy)
+    video = make(tmp_path / "other.mp4", Recipe(count=60))
+    done = index_limited(video, copy, largest=600)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert str(copy) in done.stderr
+    assert tree(copy) == before
+    assert run("verify", "--library", copy).status == 0
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(show: Show, tmp_path: Path) -> None:
+    root = tmp_path / "locked"
+    root.mkdir()
+    script = (
+        "import os, sys; from indexer.__main__ import main\n"
+        "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    for folder in (tmp_path, *tmp_path.parents):
+        if os.access(folder, os.W_OK) and folder.owner() != "nobody" and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    root.chmod(0o555)
+    video = make(tmp_path / "some.mp4", Recipe(count=30))
+    video.chmod(0o644)
+    command = [sys.executable, "-c", script, "index", str(video), "--library", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    root.chmod(0o755)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(f"{root}")
+    assert "permission" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(root.iterdir()) == []
+
+
+def test_two_runs_on_one_library_at_once_both_end_well(tmp_path: Path) -> None:
+    root = tmp_path / "library"
+    videos = [make(tmp_path / f"{n}.mp4", Recipe(count=40 + n)) for n in (1, 2)]
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-m", "indexer", "index", str(v), "--library", str(root), *FAST],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for v in videos
+    ]
+    for one in runs:
+        _, err = one.communicate()
+        assert (one.returncode, err) == (0, "")
+    assert len(list((root / "episodes").iterdir())) == 2
+    assert run("verify", "--library", root).out.strip().endswith("whole")
+
+
+def test_a_run_that_finds_the_library_taken_waits_and_then_says_so(
+    copy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c",
+         "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire();"
+         "print('held', flush=True); sys.stdin.read()", str(copy / ".lock")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    before = tree(copy)
+    video = make(tmp_path / "other.mp4", Recipe(count=30))
+    said = say(capfd, "index", video, "--library", copy, *FAST, "--set", "store.lock_wait_s=0.2")
+    holder.communicate("")
+    assert_refused(said, copy, "another run")
+    assert tree(copy) == before
