@@ -44,7 +44,7 @@ def _check(name: str, array: NDArray[np.generic], shape: tuple[int | None, ...])
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """What the container says of a video before a frame is decoded."""
+    """What is known of a video once its first frame is decoded."""
 
     width: int
     """Pixels across, as displayed: after rotation."""

@@ -69,7 +69,7 @@ def bad_videos(folder: Path) -> dict[Path, str]:
         folder: "is not a file",
         empty: "empty",
         text: "",
-        make_audio(audio): "no video",
+        make_audio(audio): "only audio",
     }
 
 
@@ -221,7 +221,8 @@ def test_a_folder_that_cannot_be_written_is_refused_at_once(show: Show, tmp_path
     root = tmp_path / "locked"
     root.mkdir()
     script = (
-        "import os, sys; from indexer.__main__ import main\n"
+        "import os, sys, glob, indexer.pipeline, indexer.models\n"
+        "from indexer.__main__ import main; from facenet_pytorch.models import mtcnn\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
@@ -265,7 +266,7 @@ def test_a_run_that_finds_the_library_taken_waits_and_then_says_so(
 ) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c",
-         "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire();"
+         "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire();"
          "print('held', flush=True); sys.stdin.read()", str(copy / ".lock")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip

@@ -22,11 +22,12 @@ from av.video.stream import VideoStream
 
 from indexer.records import Float64, UInt8
 
-BT601, BT709, BT2020, UNTAGGED = 6, 1, 9, 2
+BT601, BT709, BT2020 = 6, 1, 9
 LIMITED, FULL = 1, 2
 COLOURS = np.array([(220, 30, 30), (30, 200, 40), (40, 50, 210), (230, 220, 60)])
 _ROWS, _COLUMNS = 3, 5  # two rows of bits, one of colours
-_MATRIX = {BT601: 5, UNTAGGED: 5, BT709: 1, BT2020: 9}  # swscale's names for them
+_UNTAGGED = 2
+_MATRIX = {BT601: 5, BT709: 1, BT2020: 9}  # swscale's names for them
 _AUDIO_RATE = 48000
 
 
@@ -52,6 +53,8 @@ class Recipe:
     """Whether a player has to mirror it left to right after that."""
     pixel_aspect: Fraction = Fraction(1)
     matrix: int = BT601
+    tagged: bool = True
+    """Whether the file says which matrix it is."""
     range: int = LIMITED
     audio_s: float = 0.0
     """Seconds of silence beside the pictures."""
@@ -166,7 +169,8 @@ def _add_video(out: OutputContainer, recipe: Recipe) -> VideoStream:
     context.time_base = recipe.time_base or 1 / recipe.rate
     context.gop_size = recipe.gop
     context.sample_aspect_ratio = recipe.pixel_aspect
-    context.colorspace, context.color_range = recipe.matrix, recipe.range
+    context.colorspace = recipe.matrix if recipe.tagged else _UNTAGGED
+    context.color_range = recipe.range
     if recipe.rotation or recipe.mirrored:
         stream.set_display_rotation(-recipe.rotation, hflip=recipe.mirrored)
     return stream

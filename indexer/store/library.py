@@ -146,9 +146,9 @@ def _sweep(root: Path) -> None:
 
 @contextmanager
 def _lock(root: Path, wait_s: float) -> Iterator[None]:
-    lock = FileLock(root / _LOCK, timeout=wait_s, is_singleton=True)
+    lock = FileLock(root / _LOCK, is_singleton=True)
     try:
-        lock.acquire()
+        lock.acquire(timeout=wait_s)
     except Timeout as error:
         raise StoreError(
             root,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 import subprocess
 import sys
@@ -19,9 +20,8 @@ from av.video.reformatter import VideoReformatter
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from indexer import decode
 from indexer.config import DecodeSettings
-from indexer.decode import open_video
+from indexer.decode import open_video, screen, with_decord
 from indexer.errors import VideoError
 from indexer.records import DecodeReport, Frame
 from tests import videos
@@ -63,7 +63,7 @@ CLIPS = {
     "four_four_four.mp4": Recipe(pix_fmt="yuv444p"),
     "bt709.mp4": Recipe(matrix=videos.BT709),
     "full_range.mp4": Recipe(matrix=videos.BT709, range=videos.FULL),
-    "untagged.mp4": Recipe(matrix=videos.UNTAGGED, range=0),
+    "untagged.mp4": Recipe(tagged=False, range=0),
     "quarter_turn.mp4": Recipe(rotation=90),
     "half_turn.mp4": Recipe(rotation=180),
     "three_quarter_turn.mp4": Recipe(rotation=270),
@@ -195,6 +195,29 @@ def test_decord_gives_the_pixels_that_pyav_gives(clips: dict[str, Path]) -> None
             assert np.array_equal(ours.pixels(), theirs.pixels())
 
 
+@pytest.mark.parametrize("how", [PYAV, DECORD], ids=lambda how: how.backend)
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("clip.mp4", Recipe(size=(640, 360), matrix=videos.BT601)),
+        ("clip.mp4", Recipe(size=(1280, 718), matrix=videos.BT601)),
+        ("clip.mp4", Recipe(size=(1280, 720), matrix=videos.BT709)),
+        ("clip.mp4", Recipe(size=(400, 720), rotation=90, matrix=videos.BT709)),
+        ("clip.webm", Recipe(size=(1280, 720), matrix=videos.BT709, codec="libvpx-vp9")),
+    ],
+    ids=lambda value: f"{value.size[0]}x{value.size[1]}" if isinstance(value, Recipe) else value,
+)
+def test_untagged_colours_are_bt709_from_a_height_of_720_on(
+    name: str, recipe: Recipe, how: DecodeSettings, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(recipe, count=10, tagged=False, range=0)
+    frames, _ = read(make(tmp_path / name, recipe), how)
+    assert [frame.time_s for frame in frames] == pytest.approx([k / 25 for k in range(10)])
+    for frame in frames:
+        assert np.abs(read_colours(frame.pixels()) - COLOURS).max() < 6
+        assert np.abs(read_colours(frame.render(160, 96)) - COLOURS).max() < 6
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     count=st.integers(1, 40),
@@ -238,7 +261,7 @@ def test_a_frame_that_nobody_renders_is_not_converted(
             sizes.append((width, height))
             return self.scaler.reformat(picture, width, height, **how)
 
-    monkeypatch.setattr(decode, "VideoReformatter", Counting)
+    monkeypatch.setattr(screen, "VideoReformatter", Counting)
     frames, _ = read(clips["b_frames.mp4"], PYAV)
     assert sizes == []
     frames[3].render(80, 48)
@@ -532,7 +555,7 @@ def test_decord_that_is_not_there_is_explained(
 def test_decord_is_given_no_more_than_fits_in_memory(
     clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decode, "_DECORD_BYTES", 100 * 160 * 96 * 3)
+    monkeypatch.setattr(with_decord, "_BYTES", 100 * 160 * 96 * 3)
     assert len(read(clips["many_runs.mp4"], DECORD)[0]) == 150
     with pytest.raises(VideoError, match="more than 100 frames between closed keyframes"):
         open_video(clips["one_keyframe.mp4"], DECORD)

@@ -1,0 +1,156 @@
+"""Path → frames in the order they are shown: the only package that knows a video library.
+
+**Time** is ``pts * time_base - start``, where `start` is the container's (the earliest of its
+streams'), so that 0 is where a player's clock starts. The pts that come out always rise:
+
+- where a stream stores decoding times only (AVI), they are used, less the decoder's reordering
+  delay; where it stores none (raw H.264), frames follow each other at the nominal rate;
+- a pts that repeats or falls back becomes the last one plus one tick; a leap that the next frame
+  takes back is flattened; where the clock starts anew (joined recordings), the rest is shifted to
+  follow on.
+
+**Pictures** are made when somebody renders them, at the size asked for: colour matrix and range
+as tagged, area-averaged if smaller, then turned and mirrored as the display matrix says. Without a
+tag the matrix is BT.709 if the displayed height is 720 or more, else BT.601, as players have it;
+the range is limited. The displayed size makes pixels square: 720x576 at 64:45 is 1024x576. All
+frames have the size of the first, even if the stream changes. Interlaced pictures stay woven.
+
+**Damage**: what can be decoded is yielded, what is damaged is counted. A video is truncated if its
+packets end more than two frames and half a second before the end that the header promises, or if
+the container breaks off. An undamaged video is the same whatever the number of threads; of a
+damaged one, more than one thread may lose the last frames before a broken end.
+
+**decord** decodes what PyAV has demuxed, so that all of this holds for it too, but it does not tell
+of damage that it covers up: nothing is counted as corrupt. It is refused where it would be wrong:
+streams without presentation times, MPEG-TS and other containers that do not say where decoding can
+start, packets that it cannot decode.
+
+    container     a file opened, and its video stream chosen
+    source        that stream's packets, and how much of the file there was
+    with_pyav     packets → pictures
+    with_decord   the same by decord
+    clock         pictures → pts
+    screen        pictures → displayed pixels
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import av
+
+from indexer.config import DecodeSettings
+from indexer.decode import with_decord, with_pyav
+from indexer.decode.clock import Clock
+from indexer.decode.screen import Screen
+from indexer.decode.source import Source
+from indexer.errors import VideoError
+from indexer.records import DecodeReport, Frame, VideoFacts
+
+
+def open_video(path: Path, settings: DecodeSettings) -> Video:
+    """Return an open video whose first frame has been decoded.
+
+    Raises:
+        VideoError: the path holds no video, or none that the backend reads rightly.
+    """
+    with ExitStack() as stack:
+        source = Source(path, stack)
+        pictures = with_pyav.decode(source, settings.threads)
+        first = next(pictures, None)
+        if first is None:
+            raise VideoError(path, "not one frame can be decoded", "check that it plays")
+        screen, clock = Screen(first, source.stream.sample_aspect_ratio), Clock(source, first)
+        if settings.backend == "decord":
+            stack.close()
+            source = Source(path, stack)
+            pictures = with_decord.decode(source, first, settings.threads)
+            if screen.presumes_bt709(first):
+                pictures = map(with_decord.without_matrix, pictures)
+            first = next(pictures)
+        return Video(source, chain([first], pictures), screen, clock, stack.pop_all())
+
+
+class Video:
+    """A video to be read once, front to back.
+
+    Used as ``with open_video(path, settings) as video: for frame in video: ...``. Frames can be
+    rendered after later ones were read and after the video was closed.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        pictures: Iterator[av.VideoFrame],
+        screen: Screen,
+        clock: Clock,
+        resources: ExitStack,
+    ) -> None:
+        self._source, self._pictures = source, pictures
+        self._screen, self._clock = screen, clock
+        self._resources = resources
+        self._frames = self._corrupt = 0
+        self._started = self._closed = False
+        self.facts = VideoFacts(
+            width=screen.width,
+            height=screen.height,
+            rotation=screen.rotation,
+            time_base=source.time_base,
+            start_s=float(source.start),
+            rate=source.rate,
+            expected_frames=source.stream.frames,
+        )
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._resources.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Return the frames in the order they are shown, as shot 0: nobody has looked for cuts.
+
+        Raises:
+            ValueError: the video has been read before, or was closed.
+            VideoError: decord fails at a frame.
+        """
+        if self._started:
+            raise ValueError("expected to be read once: open the video again")
+        self._started = True
+        return self._read()
+
+    def _read(self) -> Iterator[Frame]:
+        picture = next(self._pictures, None)
+        while picture is not None:
+            if self._closed:
+                raise ValueError("expected an open video: it was closed before its last frame")
+            following = next(self._pictures, None)
+            pts = self._clock.stamp(picture, following)
+            self._corrupt += picture.is_corrupt
+            self._frames += 1
+            yield Frame(
+                index=self._frames - 1,
+                pts=pts,
+                time_s=float(pts * self._source.time_base - self._source.start),
+                shot=0,
+                usable=True,
+                width=self._screen.width,
+                height=self._screen.height,
+                render=partial(self._screen.render, picture),
+            )
+            picture = following
+
+    def report(self) -> DecodeReport:
+        """Return what came out so far; whether it is truncated is known after the last frame."""
+        return DecodeReport(
+            frames=self._frames,
+            corrupt_frames=self._corrupt,
+            lost_packets=self._source.lost,
+            expected_frames=self.facts.expected_frames,
+            truncated=self._source.truncated,
+        )
