@@ -36,8 +36,7 @@ def log_odds(tracks: Sequence[Track], calibration: Calibration) -> Float32:
     """Return the log-odds that each pair of tracks shows one person, (N, N)."""
     vectors = np.stack([track.embedding for track in tracks])
     widths = np.array([track.width_px for track in tracks], dtype=np.float32)
-    narrower = np.minimum(widths[:, None], widths[None, :])
-    return calibration.log_odds(vectors @ vectors.T, narrower)
+    return calibration.log_odds(vectors @ vectors.T, widths[:, None], widths[None, :])
 
 
 def group(
@@ -91,82 +90,102 @@ def people(
         calibration: of the encoder that made the embeddings.
         settings: the least log-odds of being the same person.
     """
-    count = int(groups.max()) + 1 if len(tracks) else 0
-    members = [[tracks[int(i)] for i in np.flatnonzero(groups == g)] for g in range(count)]
-    met = _met(members, known, calibration, settings)
-    by_time = sorted((g for g in range(count) if g not in met), key=lambda g: -_seconds(members[g]))
+    if not tracks:
+        return People([], [])
+    seen = _Groups.of(tracks, groups)
+    met = _met(seen, known, calibration, settings)
+    by_time = [int(g) for g in np.argsort(-seen.seconds, kind="stable") if int(g) not in met]
     ids = {g: known[k].id for g, k in met.items()}
     ids.update({g: next_id + i for i, g in enumerate(by_time)})
+    line = calibration.wide[-1]
     new = [
         Character(
             id=ids[g],
             label=f"Person {len(known) + 1 + i}",
             named=False,
-            prototypes=_centre(members[g])[None],
-            threshold=calibration.midpoints[-1],
-            slope=calibration.slopes[-1],
-            midpoint=calibration.midpoints[-1],
+            prototypes=seen.centres[g][None],
+            threshold=line.midpoint,
+            slope=line.slope,
+            midpoint=line.midpoint,
             genuine=0,
             impostors=0,
         )
         for i, g in enumerate(by_time)
     ]
-    centres = np.stack([_centre(m) for m in members]) if members else np.zeros((0, 0), np.float32)
+    cosines, odds = _membership(tracks, groups, seen, calibration)
     identities = [
-        _member(track, members[g], int(g), centres, ids[int(g)], calibration)
-        for track, g in zip(tracks, groups, strict=True)
+        Identity(track.uid, ids[int(g)], float(probability), float(cosine), 0.0, UNKNOWN)
+        for track, g, cosine, probability in zip(tracks, groups, cosines, expit(odds), strict=True)
     ]
     return People(new, identities)
 
 
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """What groups of tracks have in common."""
+
+    sums: Float32
+    """(G, D), weighted sums of the embeddings."""
+    centres: Float32
+    """(G, D), unit rows."""
+    weights: Float32
+    """(N,), how much each track counts: for how long, and how well, it was seen."""
+    widths: Float32
+    """(G,), the widest face in pixels."""
+    seconds: Float32
+    """(G,), screen time."""
+
+    @staticmethod
+    def of(tracks: Sequence[Track], groups: Int64) -> _Groups:
+        count = int(groups.max()) + 1
+        weights = np.array([t.quality.mean() * t.detections for t in tracks], dtype=np.float32)
+        vectors = np.stack([track.embedding for track in tracks])
+        sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
+        np.add.at(sums, groups, weights[:, None] * vectors)
+        widths, seconds = np.zeros((2, count), dtype=np.float32)
+        np.maximum.at(widths, groups, np.array([t.width_px for t in tracks], dtype=np.float32))
+        shown = np.array([t.end_s - t.start_s for t in tracks], dtype=np.float32)
+        np.add.at(seconds, groups, shown)
+        return _Groups(sums, _unit(sums), weights, widths, seconds)
+
+
 def _met(
-    members: Sequence[Sequence[Track]],
+    seen: _Groups,
     known: Sequence[Character],
     calibration: Calibration,
     settings: ClusterSettings,
 ) -> dict[int, int]:
     """Return which known person each group is, by index; no person is two groups."""
-    if not members or not known:
+    if not known:
         return {}
-    centres = np.stack([_centre(group) for group in members])
     prototypes = np.stack([person.prototypes[0] for person in known])
-    widths = np.array([max(t.width_px for t in group) for group in members], dtype=np.float32)
-    odds = calibration.log_odds(centres @ prototypes.T, widths[:, None])
+    width = seen.widths[:, None]  # of the known ones it is not kept: taken to be alike
+    odds = calibration.log_odds(seen.centres @ prototypes.T, width, width)
     rows, columns = linear_sum_assignment(np.maximum(odds, settings.min_log_odds), maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return {g: k for g, k in pairs if odds[g, k] > settings.min_log_odds}
 
 
-def _member(
-    track: Track,
-    group: Sequence[Track],
-    own: int,
-    centres: Float32,
-    person: int,
-    calibration: Calibration,
-) -> Identity:
-    """Return the track's identity with the probability that it belongs where it is.
+def _membership(
+    tracks: Sequence[Track], groups: Int64, seen: _Groups, calibration: Calibration
+) -> tuple[Float32, Float32]:
+    """Return cosine and log-odds of each track's belonging to the rest of its group, (N,) each.
 
-    Against the rest of its group; alone, it is that it belongs to no other group.
+    A track that is alone has the cosine 1 and the log-odds of belonging to no other group.
     """
-    rest = [other for other in group if other.uid != track.uid]
-    width = np.array([track.width_px], dtype=np.float32)
-    if rest:
-        cosine = _centre(rest)[None] @ track.embedding  # (1,)
-        odds = float(calibration.log_odds(cosine, width)[0])
-    else:
-        cosine = np.ones(1, dtype=np.float32)
-        elsewhere = calibration.log_odds(np.delete(centres, own, axis=0) @ track.embedding, width)
-        odds = -float(np.max(elsewhere, initial=-_CERTAIN))
-    probability, similarity = float(expit(odds)), float(cosine[0])
-    return Identity(track.uid, person, probability, similarity, 0.0, UNKNOWN)
+    vectors = np.stack([track.embedding for track in tracks])
+    own = np.array([track.width_px for track in tracks], dtype=np.float32)
+    rest = _unit(seen.sums[groups] - seen.weights[:, None] * vectors)
+    cosines = np.sum(rest * vectors, axis=1)
+    odds = calibration.log_odds(cosines, own, seen.widths[groups])
+    alone = np.flatnonzero(np.bincount(groups)[groups] == 1)
+    elsewhere = calibration.log_odds(
+        vectors[alone] @ seen.centres.T, own[alone, None], seen.widths[None, :]
+    )
+    elsewhere[np.arange(len(alone)), groups[alone]] = -_CERTAIN
+    cosines[alone], odds[alone] = 1.0, -elsewhere.max(axis=1, initial=-_CERTAIN)
+    return cosines, odds
 
 
-def _centre(tracks: Sequence[Track]) -> Float32:
-    weights = [float(track.quality.mean()) * track.detections for track in tracks]
-    mean = np.average([track.embedding for track in tracks], axis=0, weights=weights)
-    return (mean / max(float(np.linalg.norm(mean)), 1e-6)).astype(np.float32)
-
-
-def _seconds(tracks: Sequence[Track]) -> float:
-    return sum(track.end_s - track.start_s for track in tracks)
+def _unit(rows: Float32) -> Float32:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)

@@ -63,9 +63,10 @@ def calibrate(
         calibration: the encoder's, which is the prior.
         settings: the least probability for a name.
     """
-    midpoint, slope = calibration.midpoints[-1], calibration.slopes[-1]
+    line = calibration.wide[-1]
     between = similarities(tracks, characters)  # (N, C)
     first, second = np.nonzero(np.triu(together))
+    least = _least_log_odds(len(characters), settings)
     done = []
     for i, character in enumerate(characters):
         centre = _centre(character.prototypes)
@@ -77,9 +78,9 @@ def calibrate(
         done.append(
             dataclasses.replace(
                 character,
-                midpoint=midpoint + shift,
-                slope=slope,
-                threshold=midpoint + shift + _least_log_odds(len(characters), settings) / slope,
+                midpoint=line.midpoint + shift,
+                slope=line.slope,
+                threshold=line.midpoint + shift + least / line.slope,
                 genuine=len(genuine),
                 impostors=len(impostors),
             )
@@ -135,8 +136,10 @@ def recognize(
     odds = np.full(between.shape, -np.inf)
     widths = np.array([track.width_px for track in tracks], dtype=np.float32)
     for i, character in enumerate(characters):
-        shift = character.midpoint - calibration.midpoints[-1]
-        odds[:, i] = calibration.log_odds(between[:, i], widths, shift)
+        shift = character.midpoint - calibration.wide[-1].midpoint
+        # Stills are taken to be wide: people choose those that show something.
+        wide = np.full_like(widths, calibration.widths[-1])
+        odds[:, i] = calibration.log_odds(between[:, i], widths, wide, shift)
     odds += _prior_log_odds(len(characters), settings)
     identities = _judge(tracks, characters, between, odds)
     for now in np.argsort([-identity.probability for identity in identities], kind="stable"):

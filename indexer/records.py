@@ -233,43 +233,65 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """Log-odds as a straight line over the cosine: ``slope * (cosine - midpoint)``."""
+
+    midpoint: float
+    """The cosine at which one person and two are equally likely."""
+    slope: float
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """What a cosine of an encoder means: measured once over many people and face widths.
 
-    The log-odds that two faces show one person, if that is as likely as not beforehand, are
-    ``slope * (cosine - midpoint)``; both depend on the width of the narrower face, since narrow
-    faces resemble each other.
+    The log-odds that two faces show one person, if that is as likely as not beforehand, depend
+    on how wide they are: narrow faces resemble each other.
     """
 
     widths: tuple[float, ...]
-    """Ascending face widths in pixels at which the two were measured."""
-    midpoints: tuple[float, ...]
-    """The cosine at which one person and two are equally likely, at each width."""
-    slopes: tuple[float, ...]
-    """Log-odds per unit of cosine, at each width."""
+    """Ascending face widths in pixels at which it was measured; the last counts as wide."""
+    wide: tuple[Line, ...]
+    """At each width, against a wide face."""
+    alike: tuple[Line, ...]
+    """At each width, against a face as narrow."""
     genuine: float
     """Mean cosine of two wide faces of one person."""
     impostor: float
     """Mean cosine of two wide faces of two people."""
 
     def __post_init__(self) -> None:
-        if not len(self.widths) == len(self.midpoints) == len(self.slopes) > 0:
-            raise ValueError("expected as many widths as midpoints and slopes, at least one")
+        if not len(self.widths) == len(self.wide) == len(self.alike) > 0:
+            raise ValueError("expected a line for each width against wide and alike, at least one")
         if list(self.widths) != sorted(self.widths):
             raise ValueError(f"widths: expected ascending ones, got {self.widths}")
 
-    def log_odds(self, cosine: Float32, width_px: Float32, shift: float = 0.0) -> Float32:
+    def log_odds(
+        self, cosine: Float32, first_px: Float32, second_px: Float32, shift: float = 0.0
+    ) -> Float32:
         """Return the log-odds of one person, of the shape of `cosine`.
+
+        Between the measured widths, midpoint and slope are interpolated over log width.
 
         Args:
             cosine: of two embeddings.
-            width_px: width of the narrower face, broadcast against it.
+            first_px: width of one face, broadcast against it.
+            second_px: width of the other.
             shift: added to the midpoint, where evidence says that this person needs it.
         """
-        at = np.log(np.maximum(width_px, 1.0))
         known = np.log(self.widths)
-        midpoint = np.interp(at, known, self.midpoints)
-        slope = np.interp(at, known, self.slopes)
+        first, second = (
+            np.log(np.clip(width, self.widths[0], self.widths[-1]))
+            for width in (first_px, second_px)
+        )
+        narrow, other = np.minimum(first, second), np.maximum(first, second)
+        room = known[-1] - narrow
+        share = np.divide(other - narrow, room, out=np.zeros_like(room), where=room > 0)
+        midpoint, slope = (
+            (1 - share) * np.interp(narrow, known, [getattr(line, name) for line in self.alike])
+            + share * np.interp(narrow, known, [getattr(line, name) for line in self.wide])
+            for name in ("midpoint", "slope")
+        )
         return (slope * (cosine - midpoint - shift)).astype(np.float32)
 
 

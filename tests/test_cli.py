@@ -149,7 +149,7 @@ def test_the_other_formats(library: Indexed, tmp_path: Path) -> None:
         library.library,
     )
     assert (done.status, done.out) == (0, "")
-    assert any("Ada" in cue.text for cue in webvtt.read(str(target)))
+    assert any("Ada" in cue.text for cue in webvtt.read(str(target)).captions)
     done = run("export", "episode one", "--format", "csv", "--library", library.library)
     assert done.out.startswith("character,start_s,end_s,shot,track,probability\n")
     assert len(done.out.splitlines()) > 10

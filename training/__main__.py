@@ -68,8 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     on_clips.set_defaults(run=_bench_clips)
     calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
     calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
-    calibrate.add_argument("--photos", type=int, default=2000)
-    calibrate.add_argument("--widths", type=float, nargs="+", default=[16.0, 24.0, 36.0, 54.0])
+    calibrate.add_argument("--photos", type=int, default=900)
+    calibrate.add_argument(
+        "--widths", type=float, nargs="+", default=[12.0, 16.0, 22.0, 32.0, 48.0]
+    )
     calibrate.add_argument("--write", type=Path, metavar="SAFETENSORS", help="and keep it there")
     for one in (bench, calibrate):
         one.add_argument("--weights", default="", help="as embed.weights")

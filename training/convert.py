@@ -11,14 +11,28 @@ import torch
 from indexer.errors import WeightsError
 from indexer.nets import weights
 from indexer.nets.encoder import ResNet29
-from indexer.records import Calibration, Float32
+from indexer.records import Calibration, Float32, Line
 
-#: Of ``python -m training calibrate DATA --photos 1600 --widths 16 24 36 54`` on LFW.
+#: Of ``python -m training calibrate DATA --photos 900`` on LFW.
 RESNET29_CALIBRATION = Calibration(
-    widths=(16.0, 24.0, 36.0, 54.0, 96.0),
-    midpoints=(0.8909, 0.9007, 0.9041, 0.9048, 0.9056),
-    slopes=(116.3, 156.5, 157.8, 156.0, 164.7),
-    genuine=0.9523,
+    widths=(12.0, 16.0, 22.0, 32.0, 48.0, 96.0),
+    wide=(
+        Line(0.8729, 43.8),
+        Line(0.8803, 68.3),
+        Line(0.8899, 114.4),
+        Line(0.8988, 144.2),
+        Line(0.9042, 176.2),
+        Line(0.907, 185.5),
+    ),
+    alike=(
+        Line(0.9075, 34.1),
+        Line(0.9007, 56.9),
+        Line(0.9008, 91.8),
+        Line(0.9012, 121.3),
+        Line(0.9047, 165.2),
+        Line(0.907, 185.5),
+    ),
+    genuine=0.9528,
     impostor=0.8363,
 )
 RESNET29_FACTS = weights.EncoderFacts(

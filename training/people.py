@@ -31,7 +31,7 @@ def collins() -> UInt8:
     """Return Eileen Collins's portrait, (512, 512, 3): NASA, public domain; of scikit-image."""
     import skimage.data  # noqa: PLC0415  (only made people need it)
 
-    return np.asarray(skimage.data.astronaut())
+    return np.asarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
 
 
 @cache
@@ -39,8 +39,8 @@ def hopper() -> UInt8:
     """Return Grace Hopper's portrait, (606, 512, 3): US Navy, public domain; of matplotlib."""
     from matplotlib import cbook  # noqa: PLC0415
 
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        return np.asarray(Image.open(file).convert("RGB"))
+    path = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
+    return np.asarray(Image.open(path).convert("RGB"))
 
 
 _WIDTH, _HEIGHT = 192, 224

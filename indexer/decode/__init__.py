@@ -11,7 +11,7 @@ streams'), so that 0 is where a player's clock starts. The pts that come out alw
 
 **Pictures** are made when somebody renders them, at the size asked for: colour matrix and range
 as tagged, area-averaged if smaller, then turned and mirrored as the display matrix says. Without a
-tag the matrix is BT.709 if the displayed height is 720 or more, else BT.601, as players have it;
+tag the matrix is BT.709 for 1280 wide or over 576 high, else BT.601, as players have it;
 the range is limited. The displayed size makes pixels square: 720x576 at 64:45 is 1024x576. All
 frames have the size of the first, even if the stream changes. Interlaced pictures stay woven.
 

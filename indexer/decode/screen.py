@@ -15,7 +15,7 @@ from indexer.records import UInt8
 
 _SQUARE, _WIDEST_PIXEL = 0.02, 4
 _UNTAGGED = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED
-_HIGH_DEFINITION = 720
+_HIGH_WIDTH, _STANDARD_HEIGHT = 1280, 576
 
 
 class Screen:
@@ -40,7 +40,8 @@ class Screen:
     def presumes_bt709(self, picture: av.VideoFrame) -> bool:
         """Whether the picture, not saying what its colours mean, is shown as high definition."""
         says = picture.format.is_rgb or picture.format.has_palette
-        return not says and picture.colorspace == _UNTAGGED and self.height >= _HIGH_DEFINITION
+        high = self.width >= _HIGH_WIDTH or self.height > _STANDARD_HEIGHT
+        return not says and picture.colorspace == _UNTAGGED and high
 
     def render(self, picture: av.VideoFrame, width: int, height: int) -> UInt8:
         """Return the picture as displayed at that size, (height, width, 3) RGB."""

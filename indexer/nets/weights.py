@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from indexer.errors import WeightsError
-from indexer.records import Calibration
+from indexer.records import Calibration, Line
 
 DEFAULT_ENCODER = Path(__file__).with_name("resnet29.safetensors")
 VGGFACE2_URL = (
@@ -68,7 +68,7 @@ VGGFACE2_FACTS = EncoderFacts(
     input_size=160,
     mean=(127.5, 127.5, 127.5),
     std=(128.0, 128.0, 128.0),
-    calibration=Calibration((96.0,), (0.45,), (14.0,), 0.7, 0.05),
+    calibration=Calibration((96.0,), (Line(0.45, 14.0),), (Line(0.45, 14.0),), 0.7, 0.05),
     template=((50.0, 63.5), (110.0, 63.5), (80.0, 97.0), (55.0, 127.0), (105.0, 127.0)),
     digest="",
 )

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from indexer import cluster
 from indexer.config import ClusterSettings
-from indexer.records import Calibration, Character, Track
+from indexer.records import Calibration, Character, Line, Track
 
-CALIBRATION = Calibration((20.0, 80.0), (0.92, 0.9), (40.0, 100.0), 0.95, 0.8)
+_LINES = (Line(0.92, 40.0), Line(0.9, 100.0))
+CALIBRATION = Calibration((20.0, 80.0), _LINES, _LINES, 0.95, 0.8)
 
 
 def direction(angle: float) -> np.ndarray:
@@ -108,6 +109,6 @@ def test_nobody_is_no_people() -> None:
 
 def test_a_calibration_needs_ascending_widths() -> None:
     with pytest.raises(ValueError, match="ascending"):
-        Calibration((80.0, 20.0), (0.9, 0.9), (1.0, 1.0), 0.9, 0.8)
-    with pytest.raises(ValueError, match="as many"):
+        Calibration((80.0, 20.0), _LINES, _LINES, 0.9, 0.8)
+    with pytest.raises(ValueError, match="a line for each width"):
         Calibration((), (), (), 0.9, 0.8)

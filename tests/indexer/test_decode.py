@@ -200,14 +200,14 @@ def test_decord_gives_the_pixels_that_pyav_gives(clips: dict[str, Path]) -> None
     ("name", "recipe"),
     [
         ("clip.mp4", Recipe(size=(640, 360), matrix=videos.BT601)),
-        ("clip.mp4", Recipe(size=(1280, 718), matrix=videos.BT601)),
-        ("clip.mp4", Recipe(size=(1280, 720), matrix=videos.BT709)),
+        ("clip.mp4", Recipe(size=(1024, 576), matrix=videos.BT601)),
+        ("clip.mp4", Recipe(size=(1280, 536), matrix=videos.BT709)),
         ("clip.mp4", Recipe(size=(400, 720), rotation=90, matrix=videos.BT709)),
         ("clip.webm", Recipe(size=(1280, 720), matrix=videos.BT709, codec="libvpx-vp9")),
     ],
     ids=lambda value: f"{value.size[0]}x{value.size[1]}" if isinstance(value, Recipe) else value,
 )
-def test_untagged_colours_are_bt709_from_a_height_of_720_on(
+def test_untagged_colours_are_bt709_in_high_definition(
     name: str, recipe: Recipe, how: DecodeSettings, tmp_path: Path
 ) -> None:
     recipe = dataclasses.replace(recipe, count=10, tagged=False, range=0)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from indexer import embed
 from indexer.config import Settings
@@ -71,7 +72,7 @@ def test_alignment_undoes_turning_and_scaling(angle: float, scale: float) -> Non
     template = np.array(facts.template, np.float32)
     turn = cv2.getRotationMatrix2D((75, 75), angle, scale)
     size = int(150 * scale) + 150
-    turn[:, 2] += (size - 150) / 2
+    turn[:, 2] = turn[:, 2] + (size - 150) / 2
     chip = cv2.GaussianBlur(faces.collins()[40:190, 150:300], (0, 0), 4)
     image = cv2.warpAffine(chip, turn, (size, size), flags=cv2.INTER_LINEAR).astype(np.uint8)
     marks = (template @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
@@ -164,7 +165,7 @@ def test_bad_weights_files_are_refused(tmp_path: Path) -> None:
     missing, text = tmp_path / "none.safetensors", tmp_path / "text.safetensors"
     text.write_text("not weights")
     bare = tmp_path / "bare.safetensors"
-    weights.save_file({"x": torch.zeros(3)}, bare)
+    save_file({"x": torch.zeros(3)}, bare)
     damaged = tmp_path / "damaged.safetensors"
     content = bytearray(DEFAULT_ENCODER.read_bytes())
     content[-100] ^= 0xFF

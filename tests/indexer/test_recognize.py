@@ -9,14 +9,25 @@ from hypothesis import strategies as st
 
 from indexer import recognize
 from indexer.config import RecognizeSettings
-from indexer.records import UNKNOWN, Bool, Calibration, Character, Float32, Identity, Track
+from indexer.records import (
+    UNKNOWN,
+    Bool,
+    Calibration,
+    Character,
+    Float32,
+    Float64,
+    Identity,
+    Line,
+    Track,
+)
 
 D = 16
-CALIBRATION = Calibration((20.0, 80.0), (0.92, 0.9), (40.0, 100.0), 0.95, 0.8)
+_LINES = (Line(0.92, 40.0), Line(0.9, 100.0))
+CALIBRATION = Calibration((20.0, 80.0), _LINES, _LINES, 0.95, 0.8)
 PLAIN = RecognizeSettings()
 
 
-def unit(rows: Float32) -> Float32:
+def unit(rows: Float32 | Float64) -> Float32:
     return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from indexer.config import Settings
 from indexer.models import Models, still_faces
 from indexer.nets import encoder as encoders
-from indexer.records import Bool, Calibration, Float32, UInt8
+from indexer.records import Bool, Calibration, Float32, Line, UInt8
 from training.lfw import Photo
 
 _ENCODED_TOGETHER = 32
@@ -75,10 +75,10 @@ def _central_chip(pixels: UInt8, width_px: float, models: Models, settings: Sett
 
 
 def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
-    """Return the log-odds of one person as a function of cosine and the narrower face's width.
+    """Return the log-odds of one person as a function of cosine and both faces' widths.
 
-    A logistic regression at each width over all pairs of two photos, the first at that width and
-    the second wide, genuine and impostor pairs weighted alike.
+    A logistic regression at each width over all pairs of two photos, once with the second photo
+    wide and once as narrow as the first; genuine and impostor pairs are weighted alike.
 
     Args:
         wide: the photos as they are.
@@ -87,18 +87,18 @@ def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
     people = np.array(wide.people)
     first, second = np.triu_indices(len(people), k=1)
     same = people[first] == people[second]
-    fits = []
-    for encoded in sorted([*narrower, wide], key=lambda e: e.width_px or np.inf):
-        cosine = np.sum(encoded.embeddings[first] * wide.embeddings[second], axis=1)
-        fits.append(_fit(cosine, same))
-    full = np.sum(wide.embeddings[first] * wide.embeddings[second], axis=1)
-    seen = full != 0
+    steps = [*sorted(narrower, key=lambda e: e.width_px), wide]
+
+    def cosines(one: Encoded, other: Encoded) -> Float32:
+        return np.sum(one.embeddings[first] * other.embeddings[second], axis=1)
+
+    full = cosines(wide, wide)
     return Calibration(
-        widths=(*sorted(e.width_px for e in narrower), _WIDE_PX),
-        midpoints=tuple(round(midpoint, 4) for midpoint, _ in fits),
-        slopes=tuple(round(slope, 1) for _, slope in fits),
-        genuine=round(float(full[same & seen].mean()), 4),
-        impostor=round(float(full[~same & seen].mean()), 4),
+        widths=(*(step.width_px for step in steps[:-1]), _WIDE_PX),
+        wide=tuple(_fit(cosines(step, wide), same) for step in steps),
+        alike=tuple(_fit(cosines(step, step), same) for step in steps),
+        genuine=round(float(full[same & (full != 0)].mean()), 4),
+        impostor=round(float(full[~same & (full != 0)].mean()), 4),
     )
 
 
@@ -106,7 +106,7 @@ def _as_in_video(pixels: UInt8, scale: float) -> UInt8:
     """Return a picture shrunk, and compressed about as much as a broadcast does."""
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     _, coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _VIDEO_QUALITY])
-    return cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.uint8)
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
 _VIDEO_QUALITY = 50
@@ -114,10 +114,9 @@ _WIDE_PX = 96.0
 """About the width of LFW's faces."""
 
 
-def _fit(cosine: Float32, same: Bool) -> tuple[float, float]:
-    """Return midpoint and slope of the log-odds."""
+def _fit(cosine: Float32, same: Bool) -> Line:
     seen = cosine != 0
     model = LogisticRegression(C=1e6, class_weight="balanced")
     model.fit((cosine[seen, None] - 0.9) * 10, same[seen])
     slope = float(model.coef_[0, 0]) * 10
-    return 0.9 - float(model.intercept_[0]) / slope, slope
+    return Line(round(0.9 - float(model.intercept_[0]) / slope, 4), round(slope, 1))
