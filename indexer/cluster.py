@@ -20,6 +20,10 @@ from indexer.records import UNKNOWN, Bool, Calibration, Character, Float32, Iden
 
 _CERTAIN = 8.0
 """Log-odds beyond which a pair says no more: no single pair decides for a group."""
+_READABLE_PX = 32.0
+"""Narrower faces resemble each other whoever they are."""
+_PSEUDO_COUNT = 8.0
+"""How many pairs of a show weigh as much as the prior."""
 _NEVER = 1e9
 """Distance of two people in one frame: averaged over 10^8 pairs it still keeps them apart."""
 
@@ -37,6 +41,30 @@ def log_odds(tracks: Sequence[Track], calibration: Calibration) -> Float32:
     vectors = np.stack([track.embedding for track in tracks])
     widths = np.array([track.width_px for track in tracks], dtype=np.float32)
     return calibration.log_odds(vectors @ vectors.T, widths[:, None], widths[None, :])
+
+
+def adapted(calibration: Calibration, tracks: Sequence[Track], together: Bool) -> Calibration:
+    """Return the calibration moved to the show: its people may be more alike than people are.
+
+    Two faces in one frame are impostors for certain. Where their mean cosine lies above that of
+    the calibration's impostors, midpoints rise by half of it, drawn to zero by a pseudo-count.
+    Only pairs of faces wide enough to be told apart count; people who are less alike than usual
+    do not make the rest more so.
+
+    Args:
+        calibration: of the encoder.
+        tracks: of one episode.
+        together: (N, N), which of them share a frame.
+    """
+    first, second = np.nonzero(np.triu(together))
+    if len(first) == 0:
+        return calibration
+    vectors = np.stack([track.embedding for track in tracks])
+    widths = np.array([track.width_px for track in tracks])
+    readable = np.minimum(widths[first], widths[second]) >= _READABLE_PX
+    cosines = np.sum(vectors[first[readable]] * vectors[second[readable]], axis=1)
+    above = float(np.sum(cosines - calibration.impostor)) / (len(cosines) + _PSEUDO_COUNT)
+    return calibration.moved(max(above, 0.0) / 2)
 
 
 def group(

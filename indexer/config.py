@@ -98,7 +98,7 @@ class EmbedSettings:
 class ClusterSettings:
     """How tracks that nobody named become people."""
 
-    min_log_odds: float = 1.5
+    min_log_odds: float = 3.0
     """Two groups of tracks are one person if the mean log-odds of it are at least this."""
 
 

@@ -59,8 +59,9 @@ def identify(
     }
     rest = [n for n, i in enumerate(found) if identities[i.track].character == UNKNOWN]
     strangers = [tracks[n] for n in rest]
-    groups = cluster.group(strangers, together[np.ix_(rest, rest)], calibration, settings.cluster)
-    people = cluster.people(strangers, groups, unnamed, cast.next_id, calibration, settings.cluster)
+    apart, adapted = together[np.ix_(rest, rest)], cluster.adapted(calibration, tracks, together)
+    groups = cluster.group(strangers, apart, adapted, settings.cluster)
+    people = cluster.people(strangers, groups, unnamed, cast.next_id, adapted, settings.cluster)
     identities.update({i.track: i for i in people.identities})
     return Cast(
         characters=sorted([*named, *unnamed, *people.new], key=lambda c: c.id),

@@ -16,7 +16,7 @@ Conventions, said once and for all:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -265,6 +265,14 @@ class Calibration:
             raise ValueError("expected a line for each width against wide and alike, at least one")
         if list(self.widths) != sorted(self.widths):
             raise ValueError(f"widths: expected ascending ones, got {self.widths}")
+
+    def moved(self, shift: float) -> Calibration:
+        """Return the calibration with every midpoint moved by `shift`."""
+        lines = (
+            tuple(replace(line, midpoint=line.midpoint + shift) for line in side)
+            for side in (self.wide, self.alike)
+        )
+        return Calibration(self.widths, *lines, self.genuine, self.impostor)
 
     def log_odds(
         self, cosine: Float32, first_px: Float32, second_px: Float32, shift: float = 0.0

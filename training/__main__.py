@@ -31,14 +31,15 @@ LFW_SETTINGS = ("detect.min_face=0.2",)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         return options.run(options) or 0
     except IndexerError as error:
         return complain(error)
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Faces in, weights out")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     convert = commands.add_parser("convert-dlib", help="rewrite dlib's encoder as a weights file")

@@ -112,3 +112,25 @@ def test_a_calibration_needs_ascending_widths() -> None:
         Calibration((80.0, 20.0), _LINES, _LINES, 0.9, 0.8)
     with pytest.raises(ValueError, match="a line for each width"):
         Calibration((), (), (), 0.9, 0.8)
+
+
+def test_a_show_of_people_who_are_alike_needs_more_and_no_pairs_change_nothing() -> None:
+    angle = float(np.arccos(0.95))
+    tracks = [track(i, angle * (i % 2), 20 * (i // 2), 20 * (i // 2) + 9) for i in range(40)]
+    together = cluster.cooccurring(tracks)
+    moved = cluster.adapted(CALIBRATION, tracks, together)
+    assert moved.wide[-1].midpoint == pytest.approx(0.9 + 0.15 * 20 / 28 / 2, abs=1e-3)
+    assert cluster.adapted(CALIBRATION, tracks, together & False) == CALIBRATION
+    unlike = [track(i, 1.5 * (i % 2), 20 * (i // 2), 20 * (i // 2) + 9) for i in range(4)]
+    assert cluster.adapted(CALIBRATION, unlike, cluster.cooccurring(unlike)) == CALIBRATION
+
+
+@given(st.floats(0.5, 1.0), st.floats(10, 200), st.floats(10, 200))
+def test_log_odds_rise_with_the_cosine_and_do_not_mind_the_order(
+    cosine: float, first: float, second: float
+) -> None:
+    one, other = np.array([[first], [second]], np.float32)
+    odds = CALIBRATION.log_odds(np.array([cosine, cosine + 0.01], np.float32), one, other)
+    assert odds[1] > odds[0]
+    swapped = CALIBRATION.log_odds(np.array([cosine], np.float32), other, one)
+    np.testing.assert_allclose(odds[:1], swapped, atol=1e-3)

@@ -1,0 +1,80 @@
+"""The README says what is true: every command, setting and target is in it, and its lines run."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from indexer.__main__ import build_parser
+from indexer.config import valid_names
+from indexer.store.export import FORMATS
+from training.__main__ import build_parser as build_training_parser
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LINES = [
+    line.partition(" #")[0].strip().removeprefix("$ ")
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip() and not line.startswith("#")
+]
+
+
+def commands(parser: argparse.ArgumentParser) -> set[str]:
+    subparsers = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return set(subparsers.choices)
+
+
+@pytest.mark.parametrize("name", sorted(commands(build_parser())))
+def test_every_command_is_explained(name: str) -> None:
+    assert f"python -m indexer {name}" in README
+
+
+@pytest.mark.parametrize("name", sorted(commands(build_training_parser())))
+def test_every_command_of_training_is_explained(name: str) -> None:
+    assert f"python -m training {name}" in README
+
+
+@pytest.mark.parametrize("name", valid_names())
+def test_every_setting_is_in_the_table_with_its_default(name: str) -> None:
+    assert f"`{name}`" in README
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_every_format_is_named(name: str) -> None:
+    assert f"`{name}`" in README
+
+
+def targets() -> list[str]:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)
+
+
+def test_make_alone_lists_every_target() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [line.split()[1] for line in done.stdout.splitlines()] == targets()
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_what_the_readme_types_can_be_typed(line: str) -> None:
+    words = shlex.split(line)
+    if words[0] == "make":
+        named = [word for word in words[1:] if "=" not in word]
+        assert set(named) <= set(targets())
+        assert len(named) == 1
+    elif words[:3] == ["python", "-m", "indexer"]:
+        build_parser().parse_args(words[3:])
+    elif words[:3] == ["python", "-m", "training"]:
+        build_training_parser().parse_args(words[3:])
+    else:
+        assert words[0] in {"git", "cd", "duckdb"}, line
+
+
+def test_what_the_readme_links_to_is_there() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        assert link.startswith("https://") or (ROOT / link).exists(), link
