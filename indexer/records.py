@@ -268,11 +268,11 @@ class Calibration:
 
     def moved(self, shift: float) -> Calibration:
         """Return the calibration with every midpoint moved by `shift`."""
-        lines = (
+        wide, alike = (
             tuple(replace(line, midpoint=line.midpoint + shift) for line in side)
             for side in (self.wide, self.alike)
         )
-        return Calibration(self.widths, *lines, self.genuine, self.impostor)
+        return replace(self, wide=wide, alike=alike)
 
     def log_odds(
         self, cosine: Float32, first_px: Float32, second_px: Float32, shift: float = 0.0
