@@ -88,8 +88,6 @@ class EmbedSettings:
     """Faces of a track that are encoded: the best, apart in time."""
     apart_s: Annotated[float, Field(ge=0)] = 0.35
     """Seconds between two faces that are kept, so that they do not show the same look."""
-    threads: Count = 1
-    """Threads of the networks; more of them help little and cost the decoder its core."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks run; auto takes a GPU if there is one."""
 
@@ -166,7 +164,7 @@ def that_matter(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the settings that what is written depends on: not how fast, where or how patiently."""
     tables = as_tables(settings)
     del tables["store"], tables["decode"]["threads"]
-    del tables["embed"]["threads"], tables["embed"]["device"]
+    del tables["embed"]["device"]
     return tables
 
 

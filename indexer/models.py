@@ -32,7 +32,8 @@ def load_models(settings: Settings) -> Models:
     wanted = settings.embed.device
     has_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and has_gpu) else "cpu")
-    torch.set_num_threads(settings.embed.threads)
+    # The last bits of a convolution depend on how many threads share it, and so would the tables.
+    torch.set_num_threads(1)
     return Models(mtcnn.load(device), encoders.load(settings.embed.weights, device))
 
 

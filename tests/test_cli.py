@@ -187,7 +187,7 @@ def test_the_same_video_gives_the_same_bytes_whatever_the_threads(
 ) -> None:
     other = tmp_path / "other"
     run("enroll", library.show.gallery, "--library", other)
-    threads = ("--set", "embed.threads=2", "--set", "decode.threads=1")
+    threads = ("--set", "decode.threads=1")
     assert run("index", library.show.video, "--library", other, *threads).status == 0
     tables = [p.relative_to(library.library) for p in library.library.rglob("*.parquet")]
     assert len(tables) == 6

@@ -60,7 +60,7 @@ def test_a_bad_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
 
 
 def test_speed_and_place_do_not_matter_to_what_is_written() -> None:
-    overrides = ["embed.threads=2", "decode.threads=1", "store.lock_wait_s=1", "embed.device=cpu"]
+    overrides = ["decode.threads=1", "store.lock_wait_s=1", "embed.device=cpu"]
     assert config.that_matter(config.load(None, overrides)) == config.that_matter(Settings())
     other = config.load(None, ["detect.every_s=1.0"])
     assert config.that_matter(other) != config.that_matter(Settings())
