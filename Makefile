@@ -8,7 +8,7 @@ PIP     := $(RUN) -m pip --disable-pip-version-check
 ARGS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup index enroll query people export demo test check format bench bench-lfw bench-clips clean
+.PHONY: help setup index enroll query people export demo test check format bench-lfw bench-clips clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile

@@ -62,8 +62,11 @@ class DetectSettings:
     pyramid_factor: Annotated[float, Field(gt=0.3, lt=1)] = 0.709
     """Ratio of one pyramid level to the one before."""
     propose_threshold: Share = 0.6
+    """The least score of a window that the first net proposes."""
     refine_threshold: Share = 0.7
+    """The least score of a window that the second net keeps."""
     locate_threshold: Share = 0.7
+    """The least score of a face that the third net places landmarks in."""
 
 
 @dataclass(config=_STRICT)

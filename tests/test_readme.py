@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from indexer.__main__ import build_parser
-from indexer.config import valid_names
+from indexer.config import Settings, as_tables, valid_names
 from indexer.store.export import FORMATS
 from training.__main__ import build_parser as build_training_parser
 
@@ -42,7 +42,9 @@ def test_every_command_of_training_is_explained(name: str) -> None:
 
 @pytest.mark.parametrize("name", valid_names())
 def test_every_setting_is_in_the_table_with_its_default(name: str) -> None:
-    assert f"`{name}`" in README
+    stage, _, key = name.partition(".")
+    default = as_tables(Settings())[stage][key]
+    assert f"| `{name}` | `{default or repr('')}` |" in README
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
@@ -56,7 +58,8 @@ def targets() -> list[str]:
 
 
 def test_make_alone_lists_every_target() -> None:
-    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = ["make", "--no-print-directory"]  # as make itself runs this test
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert [line.split()[1] for line in done.stdout.splitlines()] == targets()
 
 
