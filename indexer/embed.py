@@ -12,7 +12,7 @@ from indexer.nets.weights import EncoderFacts
 from indexer.records import Detections, Float32, Float64, Track, Tracklet, UInt8
 
 _READABLE_PX = 48.0
-"""Width at which a face has given an encoder nearly all it will: see FACTS in the README."""
+"""Width at which a face has given an encoder nearly all it will."""
 _SHARP = 60.0
 """Mean squared Laplacian of a crop that is as sharp as the encoder can use."""
 

@@ -9,6 +9,7 @@ import torch
 
 from indexer import detect, embed
 from indexer.config import Settings
+from indexer.errors import ConfigError
 from indexer.nets import encoder as encoders
 from indexer.nets import mtcnn
 from indexer.nets.encoder import Encoder
@@ -28,9 +29,16 @@ class Models:
 
 
 def load_models(settings: Settings) -> Models:
-    """Return detector and encoder on the device that the settings ask for."""
+    """Return detector and encoder on the device that the settings ask for.
+
+    Raises:
+        ConfigError: a GPU is asked for, and there is none.
+        WeightsError: the encoder cannot be loaded.
+    """
     wanted = settings.embed.device
     has_gpu = torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
+        raise ConfigError("embed.device=cuda", "finds no GPU that torch can use", "set it to auto")
     device = torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and has_gpu) else "cpu")
     # The last bits of a convolution depend on how many threads share it, and so would the tables.
     torch.set_num_threads(1)

@@ -68,7 +68,7 @@ def bad_videos(folder: Path) -> dict[Path, str]:
         folder / "missing.mp4": "no such file",
         folder: "is not a file",
         empty: "empty",
-        text: "",
+        text: "no video",
         make_audio(audio): "only audio",
     }
 
@@ -193,6 +193,16 @@ def test_settings_that_are_none_are_refused(
     missing = tmp_path / "none.safetensors"
     said = say(capfd, "index", show.video, "--library", root, "--set", f"embed.weights={missing}")
     assert_refused(said, missing, "no such weights file")
+    assert not root.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+def test_a_gpu_that_is_not_there_is_refused(
+    show: Show, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "library"
+    said = say(capfd, "index", show.video, "--library", root, "--set", "embed.device=cuda")
+    assert_refused(said, "embed.device=cuda", "no GPU")
     assert not root.exists()
 
 

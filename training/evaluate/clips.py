@@ -57,7 +57,7 @@ class PeopleByShot:
     """Which people of each shot were found, by the letters of the truth."""
 
     found: Sequence[str]
-    """A line a shot, as in ``A B; missed C``."""
+    """A line a shot, as in ``A B; missed C; also D ?``: D is elsewhere, ? is nobody true."""
     predicted: int
     """People that the index counts."""
     true: int
@@ -88,13 +88,13 @@ def compare_people(shown: Sequence[set[int]], truth: Sequence[set[str]]) -> Peop
     name = {ids[r]: letters[c] for r, c in zip(rows, columns, strict=True) if gain[r, c] >= 100}  # noqa: PLR2004
     lines, kept = [], True
     for here, wanted in zip(shown, truth, strict=True):
-        got = {name.get(i, "?") for i in here}
-        extra = sum(name.get(i, "?") not in wanted for i in here)
-        missed = sorted(wanted - got)
+        got = sorted(name.get(i, "?") for i in here)
+        extra = [letter for letter in got if letter not in wanted]
+        missed = sorted(wanted.difference(got))
         kept &= not [c for c in missed if sum(c in t for t in truth) > 1]
-        line = " ".join(sorted(wanted & got)) or "-"
+        line = " ".join(sorted(wanted.intersection(got))) or "-"
         line += f"; missed {' '.join(missed)}" if missed else ""
-        lines.append(line + (f"; {extra} more" if extra else ""))
+        lines.append(line + (f"; also {' '.join(extra)}" if extra else ""))
     return PeopleByShot(lines, len(ids), len(letters), kept)
 
 
