@@ -7,6 +7,8 @@ RUN     := $(VENV)/bin/python
 PIP     := $(RUN) -m pip --disable-pip-version-check
 ARGS    ?=
 
+need = $(if $($(1)),,$(error $(1): is not given ($(2))))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup index enroll query people export demo test check format bench-lfw bench-clips clean
 
@@ -29,22 +31,26 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 setup: $(VENV)/.installed ## install what the indexer needs into .venv
 
+# A name is one word to the shell whatever it holds; VIDEO is a file, or several in shell words.
 index: $(VENV)/.installed ## VIDEO="ep.mp4 ...": put videos into the library
-	@test -n '$(VIDEO)' || { echo 'VIDEO: is not given (make index VIDEO=ep.mp4)' >&2; exit 2; }
-	@$(RUN) -m indexer index $(VIDEO) --library $(LIBRARY) $(ARGS)
+	$(call need,VIDEO,make index VIDEO=ep.mp4)
+	@set -- "$$VIDEO"; test -e "$$VIDEO" || eval "set -- $$VIDEO"; \
+	  $(RUN) -m indexer index --library '$(LIBRARY)' $(ARGS) -- "$$@"
 
 enroll: $(VENV)/.installed ## FACES=folder: name people by a folder of stills for each
-	@test -n '$(FACES)' || { echo 'FACES: is not given (make enroll FACES=folder)' >&2; exit 2; }
-	@$(RUN) -m indexer enroll '$(FACES)' --library $(LIBRARY) $(ARGS)
+	$(call need,FACES,make enroll FACES=folder)
+	@$(RUN) -m indexer enroll --library '$(LIBRARY)' $(ARGS) -- "$$FACES"
 
 query: $(VENV)/.installed ## CHARACTER=name: list the scenes of a character, best first
-	@$(RUN) -m indexer query --character '$(CHARACTER)' --library $(LIBRARY) $(ARGS)
+	$(call need,CHARACTER,make query CHARACTER=Ann)
+	@$(RUN) -m indexer query --library '$(LIBRARY)' $(ARGS) --character="$$CHARACTER"
 
 people: $(VENV)/.installed ## list everybody by screen time
-	@$(RUN) -m indexer people --library $(LIBRARY) $(ARGS)
+	@$(RUN) -m indexer people --library '$(LIBRARY)' $(ARGS)
 
 export: $(VENV)/.installed ## EPISODE=name: print the per-frame timeline as JSON
-	@$(RUN) -m indexer export '$(EPISODE)' --library $(LIBRARY) $(ARGS)
+	$(call need,EPISODE,make export EPISODE=ep)
+	@$(RUN) -m indexer export --library '$(LIBRARY)' $(ARGS) -- "$$EPISODE"
 
 demo: $(VENV)/.installed-dev ## make an episode, enrol its cast, index and query it
 	@$(RUN) -m training demo outputs/demo
@@ -64,10 +70,12 @@ format: $(VENV)/.installed-dev ## put the code into shape
 	@$(RUN) -m ruff format --quiet .
 
 bench-lfw: $(VENV)/.installed ## DATA=folder: verification on LFW's 6,000 pairs
-	@$(RUN) -m training bench-lfw '$(DATA)'
+	$(call need,DATA,make bench-lfw DATA=folder)
+	@$(RUN) -m training bench-lfw -- "$$DATA"
 
 bench-clips: $(VENV)/.installed ## DATA=folder: shots, people and names on labelled clips
-	@$(RUN) -m training bench-clips '$(DATA)'
+	$(call need,DATA,make bench-clips DATA=folder)
+	@$(RUN) -m training bench-clips -- "$$DATA"
 
 clean: ## remove .venv and caches (the library stays)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -133,9 +133,8 @@ def _summary(done: Indexed) -> str:
             f"{report.lost_packets} packets lost"
         )
     if report.truncated:
-        lines.append(
-            f"  cut off: {report.frames} frames could be read of {report.expected_frames} promised"
-        )
+        promised = f" of {report.expected_frames} promised" if report.expected_frames else ""
+        lines.append(f"  cut off: {report.frames} frames could be read{promised}")
     return "\n".join(lines)
 
 

@@ -225,7 +225,7 @@ def find_character(library: Library, name: str) -> Character:
     found = [one for one in found if one.label == name] or found
     if len(found) == 1:
         return found[0]
-    labels = [one.label for one in found or everybody]
+    labels = [one.label for one in sorted(found or everybody, key=lambda one: not one.named)]
     if found:
         problem = f"more than one character is called {name!r}"
         raise StoreError(library.root, problem, f"say which: {', '.join(labels)}")
@@ -239,6 +239,6 @@ def _names(videos: Iterable[Path]) -> list[str]:
 def _not_found(library: Library, problem: str, name: str, names: Sequence[str]) -> StoreError:
     folded = {one.casefold(): one for one in names}
     near = [folded[one] for one in get_close_matches(name.casefold(), folded, n=5, cutoff=0.5)]
-    some = near or sorted(names)[:10]
+    some = near or names[:10]
     remedy = f"{'did you mean' if near else 'there are'}: {', '.join(some)}"
     return StoreError(library.root, problem, remedy if some else "the library holds none yet")
