@@ -31,32 +31,35 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 setup: $(VENV)/.installed ## install what the indexer needs into .venv
 
-# A name is one word to the shell whatever it holds; VIDEO is a file, or several in shell words.
+# Names come through the environment, so that the shell takes nothing in them for its own. VIDEO
+# is one file, or several without spaces in their names, or a pattern.
+export LIBRARY
+
 index: $(VENV)/.installed ## VIDEO="ep.mp4 ...": put videos into the library
 	$(call need,VIDEO,make index VIDEO=ep.mp4)
-	@set -- "$$VIDEO"; test -e "$$VIDEO" || eval "set -- $$VIDEO"; \
-	  $(RUN) -m indexer index --library '$(LIBRARY)' $(ARGS) -- "$$@"
+	@set -- "$$VIDEO"; test -e "$$VIDEO" || set -- $$VIDEO; \
+	  $(RUN) -m indexer index --library "$$LIBRARY" $(ARGS) -- "$$@"
 
 enroll: $(VENV)/.installed ## FACES=folder: name people by a folder of stills for each
 	$(call need,FACES,make enroll FACES=folder)
-	@$(RUN) -m indexer enroll --library '$(LIBRARY)' $(ARGS) -- "$$FACES"
+	@$(RUN) -m indexer enroll --library "$$LIBRARY" $(ARGS) -- "$$FACES"
 
 query: $(VENV)/.installed ## CHARACTER=name: list the scenes of a character, best first
 	$(call need,CHARACTER,make query CHARACTER=Ann)
-	@$(RUN) -m indexer query --library '$(LIBRARY)' $(ARGS) --character="$$CHARACTER"
+	@$(RUN) -m indexer query --library "$$LIBRARY" $(ARGS) --character="$$CHARACTER"
 
 people: $(VENV)/.installed ## list everybody by screen time
-	@$(RUN) -m indexer people --library '$(LIBRARY)' $(ARGS)
+	@$(RUN) -m indexer people --library "$$LIBRARY" $(ARGS)
 
 export: $(VENV)/.installed ## EPISODE=name: print the per-frame timeline as JSON
 	$(call need,EPISODE,make export EPISODE=ep)
-	@$(RUN) -m indexer export --library '$(LIBRARY)' $(ARGS) -- "$$EPISODE"
+	@$(RUN) -m indexer export --library "$$LIBRARY" $(ARGS) -- "$$EPISODE"
 
 demo: $(VENV)/.installed-dev ## make an episode, enrol its cast, index and query it
 	@$(RUN) -m training demo outputs/demo
 
 test: $(VENV)/.installed-dev ## run the tests (those that need DATA skip without it)
-	@$(RUN) -m pytest -q $(if $(DATA),--data '$(DATA)') $(ARGS)
+	@$(RUN) -m pytest -q $(if $(DATA),--data "$$DATA") $(ARGS)
 
 check: $(VENV)/.installed-dev ## formatting, lint, types, import layers, docs
 	@$(RUN) -m ruff format --check --quiet .

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -35,12 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = build_parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
     except IndexerError as error:
         return complain(error)
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush()
         return DONE
+    except OSError as error:
+        if error.filename is not None:  # not of the output
+            raise
+        _hush()
+        problem = f"cannot be written: {error.strerror}"
+        return complain(StoreError("output", problem, "free some space, or write elsewhere"))
     except KeyboardInterrupt:
         return 130
 
@@ -53,31 +62,41 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--library", type=Path, default=Path("outputs"), metavar="FOLDER")
-    shared.add_argument("--config", type=Path, metavar="FILE", help="settings, in TOML")
-    shared.add_argument(
+    shared.add_argument("--json", action="store_true", help="for machines")
+    settings = argparse.ArgumentParser(add_help=False)
+    settings.add_argument("--config", type=Path, metavar="FILE", help="settings, in TOML")
+    settings.add_argument(
         "--set", action="append", default=[], metavar="STAGE.KEY=VALUE", help="one setting"
     )
-    shared.add_argument("--json", action="store_true", help="for machines")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: Command, summary: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, parents=[shared], help=summary, description=summary)
+    def command(
+        name: str, run: Command, summary: str, *more: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, parents=[shared, *more], help=summary, description=summary)
         one.set_defaults(run=run)
         return one
 
-    index = command("index", _index, "put videos into the library")
+    index = command("index", _index, "put videos into the library", settings)
     index.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
-    enroll = command("enroll", _enroll, "name people by a folder of stills for each")
+    enroll = command("enroll", _enroll, "name people by a folder of stills for each", settings)
     enroll.add_argument("faces", type=Path, metavar="FACES")
-    query = command("query", _query, "find scenes of a character, or tracks like an image")
+    query = command(
+        "query", _query, "find scenes of a character, or tracks like an image", settings
+    )
     who = query.add_mutually_exclusive_group(required=True)
     who.add_argument("--character", metavar="NAME")
     who.add_argument("--image", type=Path, metavar="FILE")
     query.add_argument("--with", dest="with_", action="append", default=[], metavar="NAME")
     query.add_argument("--without", action="append", default=[], metavar="NAME")
-    query.add_argument("--min-seconds", type=float, default=0.0, metavar="S")
+    query.add_argument("--min-seconds", type=_seconds, default=0.0, metavar="S")
     query.add_argument("--episode", default="", metavar="EPISODE")
-    query.add_argument("--count", type=int, default=10, help="hits of --image (default 10)")
+    query.add_argument(
+        "--count",
+        type=_count,
+        metavar="N",
+        help="only the best (default: 10 tracks like an image, all scenes)",
+    )
     export = command("export", _export, "write who is on screen in every frame")
     export.add_argument("episode", metavar="EPISODE", help="its id, or the video's name")
     export.add_argument("--format", choices=["json", "csv", "webvtt"], default="json")
@@ -88,6 +107,25 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command("verify", _verify, "check that the library is whole")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no length of time in seconds")
+    return seconds
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return count
+
+
+def _hush() -> None:
+    """Let Python flush what nobody takes into nothing when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -162,9 +200,10 @@ def _query(options: argparse.Namespace) -> int:
 
     opened = library.open_library(options.library)
     if options.image:
-        if options.with_ or options.without:
-            raise StoreError("--image", "goes without --with and --without", "use --character")
-        hits = query.similar(opened, _face_of(options, opened.encoder_id), options.count)
+        if options.with_ or options.without or options.min_seconds or options.episode:
+            problem = "goes without --with, --without, --min-seconds and --episode"
+            raise StoreError("--image", problem, "leave them out, or use --character")
+        hits = query.similar(opened, _face_of(options, opened.encoder_id), options.count or 10)
     else:
         wanted = query.SceneQuery(
             options.character,
@@ -173,7 +212,7 @@ def _query(options: argparse.Namespace) -> int:
             options.min_seconds,
             options.episode,
         )
-        hits = query.scenes(opened, wanted)
+        hits = query.scenes(opened, wanted)[: options.count]
     _print_rows([_row(hit, options) for hit in hits], options, "nothing found")
     return DONE if hits else NOTHING
 

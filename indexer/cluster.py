@@ -24,6 +24,7 @@ _READABLE_PX = 32.0
 """Narrower faces resemble each other whoever they are."""
 _PSEUDO_COUNT = 8.0
 """How many pairs of a show weigh as much as the prior."""
+_LABEL = "Person"
 _NEVER = 1e9
 """Distance of two people in one frame: averaged over 10^8 pairs it still keeps them apart."""
 
@@ -98,38 +99,50 @@ class People:
     """In the order of the tracks."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The unnamed people of the library, and who of an episode's tracks they cannot be."""
+
+    people: Sequence[Character]
+    barred: Bool
+    """(N, K), True where a track shares a frame with one that is this person already."""
+    next_id: int
+    """The id of the next new one."""
+
+
 def people(
     tracks: Sequence[Track],
     groups: Int64,
-    known: Sequence[Character],
-    next_id: int,
+    apart: Bool,
+    known: Known,
     calibration: Calibration,
     settings: ClusterSettings,
 ) -> People:
-    """Return a person for each group: one met in another episode if alike enough, or a new one.
+    """Return a person for each group: one met before if alike enough, or a new one.
 
     New ones are called "Person 1", "Person 2" and so on by screen time, after those there are.
 
     Args:
         tracks: of one episode.
         groups: (N,), as `group` returns them.
+        apart: (N, N), as `group` took it.
         known: the unnamed people of the library.
-        next_id: the id of the first new one.
         calibration: of the encoder that made the embeddings.
         settings: the least log-odds of being the same person.
     """
     if not tracks:
         return People([], [])
     seen = _Groups.of(tracks, groups)
-    met = _met(seen, known, calibration, settings)
+    met = _met(seen, groups, known, calibration, settings)
     by_time = [int(g) for g in np.argsort(-seen.seconds, kind="stable") if int(g) not in met]
-    ids = {g: known[k].id for g, k in met.items()}
-    ids.update({g: next_id + i for i, g in enumerate(by_time)})
+    ids = {g: known.people[k].id for g, k in met.items()}
+    ids.update({g: known.next_id + i for i, g in enumerate(by_time)})
     line = calibration.wide[-1]
+    last = max((_number(person.label) for person in known.people), default=0)
     new = [
         Character(
             id=ids[g],
-            label=f"Person {len(known) + 1 + i}",
+            label=f"{_LABEL} {last + 1 + i}",
             named=False,
             prototypes=seen.centres[g][None],
             threshold=line.midpoint,
@@ -140,12 +153,22 @@ def people(
         )
         for i, g in enumerate(by_time)
     ]
-    cosines, odds = _membership(tracks, groups, seen, calibration)
+    cosines, odds = _membership(tracks, groups, apart, seen, calibration)
     identities = [
         Identity(track.uid, ids[int(g)], float(probability), float(cosine), 0.0, UNKNOWN)
         for track, g, cosine, probability in zip(tracks, groups, cosines, expit(odds), strict=True)
     ]
     return People(new, identities)
+
+
+def is_label(name: str) -> bool:
+    """Return whether `name` is what a person without a name is called."""
+    word, _, number = name.partition(" ")
+    return word.casefold() == _LABEL.casefold() and number.isdecimal()
+
+
+def _number(label: str) -> int:
+    return int(label.rpartition(" ")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,27 +202,32 @@ class _Groups:
 
 def _met(
     seen: _Groups,
-    known: Sequence[Character],
+    groups: Int64,
+    known: Known,
     calibration: Calibration,
     settings: ClusterSettings,
 ) -> dict[int, int]:
     """Return which known person each group is, by index; no person is two groups."""
-    if not known:
+    if not known.people:
         return {}
-    prototypes = np.stack([person.prototypes[0] for person in known])
+    prototypes = np.stack([person.prototypes[0] for person in known.people])
     width = seen.widths[:, None]  # of the known ones it is not kept: taken to be alike
     odds = calibration.log_odds(seen.centres @ prototypes.T, width, width)
+    barred = np.zeros(odds.shape, dtype=bool)
+    np.logical_or.at(barred, groups, known.barred)
+    odds[barred] = -_CERTAIN
     rows, columns = linear_sum_assignment(np.maximum(odds, settings.min_log_odds), maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return {g: k for g, k in pairs if odds[g, k] > settings.min_log_odds}
 
 
 def _membership(
-    tracks: Sequence[Track], groups: Int64, seen: _Groups, calibration: Calibration
+    tracks: Sequence[Track], groups: Int64, apart: Bool, seen: _Groups, calibration: Calibration
 ) -> tuple[Float32, Float32]:
     """Return cosine and log-odds of each track's belonging to the rest of its group, (N,) each.
 
-    A track that is alone has the cosine 1 and the log-odds of belonging to no other group.
+    A track that is alone has the cosine 1 and the log-odds of belonging to no other group that
+    it could belong to.
     """
     vectors = np.stack([track.embedding for track in tracks])
     own = np.array([track.width_px for track in tracks], dtype=np.float32)
@@ -210,7 +238,10 @@ def _membership(
     elsewhere = calibration.log_odds(
         vectors[alone] @ seen.centres.T, own[alone, None], seen.widths[None, :]
     )
-    elsewhere[np.arange(len(alone)), groups[alone]] = -_CERTAIN
+    barred = np.zeros(elsewhere.shape, dtype=bool)
+    np.logical_or.at(barred.T, groups, apart[alone].T)
+    barred[np.arange(len(alone)), groups[alone]] = True
+    elsewhere[barred] = -_CERTAIN
     cosines[alone], odds[alone] = 1.0, -elsewhere.max(axis=1, initial=-_CERTAIN)
     return cosines, odds
 

@@ -21,7 +21,9 @@ from indexer.errors import ConfigError
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -31,7 +33,7 @@ class DecodeSettings:
 
     backend: Literal["pyav", "decord"] = "pyav"
     """PyAV, or decord, which refuses what it cannot read rightly."""
-    threads: Count = 2
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Decoder threads."""
 
 
@@ -47,7 +49,7 @@ class ShotSettings:
     """Frames on each side that are averaged."""
     min_length_s: Positive = 0.2
     """A shot is at least this long."""
-    min_contrast: Annotated[float, Field(ge=0)] = 4.0
+    min_contrast: NotNegative = 4.0
     """A frame whose grey levels deviate less than this (of 255) is blank: not usable."""
 
 
@@ -89,7 +91,7 @@ class EmbedSettings:
     """A weights file; empty for the encoder that comes with the project, or "vggface2"."""
     best_faces: Annotated[int, Field(ge=3, le=8)] = 5
     """Faces of a track that are encoded: the best, apart in time."""
-    apart_s: Annotated[float, Field(ge=0)] = 0.35
+    apart_s: NotNegative = 0.35
     """Seconds between two faces that are kept, so that they do not show the same look."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks run; auto takes a GPU if there is one."""
@@ -99,7 +101,7 @@ class EmbedSettings:
 class ClusterSettings:
     """How tracks that nobody named become people."""
 
-    min_log_odds: float = 3.0
+    min_log_odds: Finite = 3.0
     """Two groups of tracks are one person if the mean log-odds of it are at least this."""
 
 
@@ -107,7 +109,7 @@ class ClusterSettings:
 class RecognizeSettings:
     """When a name is given."""
 
-    min_probability: Share = 0.8
+    min_probability: Annotated[float, Field(gt=0, le=1)] = 0.8
     """A name is given if its calibrated probability is at least this."""
     stranger_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of the tracks expected to show none of the gallery: the prior of "unknown"."""
@@ -117,7 +119,7 @@ class RecognizeSettings:
 class StoreSettings:
     """How the library is kept."""
 
-    lock_wait_s: Annotated[float, Field(ge=0)] = 60.0
+    lock_wait_s: NotNegative = 60.0
     """How long a run waits for another that is publishing into the same library."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import stills
+from indexer import cluster, stills
 from indexer.config import Settings
 from indexer.errors import ImageError
 from indexer.identify import Cast, identify
@@ -57,6 +57,8 @@ def enroll(
     gallery: dict[str, Float32] = {}
     skipped: list[ImageError] = []
     people = stills.people(folder)
+    for person in people:
+        _check_name(folder, person.name)
     for person in progress(people, total=len(people), what="people"):
         rows = []
         for path in person.paths:
@@ -92,6 +94,16 @@ def enroll(
     return Enrolled(enrolled, skipped, len(identities))
 
 
+def _check_name(folder: Path, name: str) -> None:
+    if cluster.is_label(name):
+        problem = "is what somebody without a name is called"
+        raise ImageError(folder / name, problem, "rename the folder")
+    if not name.isprintable():
+        raise ImageError(
+            f"{str(folder / name)!a}", "is a name that cannot be shown", "rename the folder"
+        )
+
+
 def _encoded(path: Path, models: Models, settings: Settings) -> Float32:
     """Return the embedding of the one face in a still, (1, D)."""
     faces = still_faces(models, stills.read(path), settings)
@@ -107,8 +119,6 @@ def _with_gallery(library: Library, gallery: Mapping[str, Float32]) -> Cast:
     known = {character.label: character for character in read.read_characters(library)}
     next_id = library.next_character_id
     for name, prototypes in gallery.items():
-        if name in known and not known[name].named:
-            raise ImageError(name, "is what a person without a name is called", "rename the folder")
         if name in known:
             known[name] = dataclasses.replace(known[name], prototypes=prototypes)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from indexer import cluster, recognize
 from indexer.config import Settings
-from indexer.records import UNKNOWN, Calibration, Character, Identity, Track
+from indexer.records import UNKNOWN, Bool, Calibration, Character, Identity, Track
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +43,45 @@ def identify(
     """
     together = cluster.cooccurring(tracks)
     unnamed = [character for character in cast.characters if not character.named]
-    named = recognize.calibrate(
-        [character for character in cast.characters if character.named],
-        tracks,
-        together,
-        calibration,
-        settings.recognize,
-    )
-    found = recognize.recognize(tracks, named, together, calibration, settings.recognize)
+    gallery = [character for character in cast.characters if character.named]
+    # What is kept rests on the gallery alone, whatever was indexed in which order.
+    named = recognize.calibrate(gallery, [], together[:0, :0], calibration, settings.recognize)
+    here = recognize.calibrate(gallery, tracks, together, calibration, settings.recognize)
+    found = recognize.recognize(tracks, here, together, calibration, settings.recognize)
     ids = {person.id for person in unnamed}
-    identities = {
-        i.track: before[i.track]
+    identities = [
+        _unnamed(i, before[i.track])
         if i.character == UNKNOWN and i.track in before and before[i.track].character in ids
         else i
         for i in found
-    }
-    rest = [n for n, i in enumerate(found) if identities[i.track].character == UNKNOWN]
-    strangers = [tracks[n] for n in rest]
-    apart, adapted = together[np.ix_(rest, rest)], cluster.adapted(calibration, tracks, together)
+    ]
+    rest = [n for n, i in enumerate(identities) if i.character == UNKNOWN]
+    strangers, apart = [tracks[n] for n in rest], together[np.ix_(rest, rest)]
+    adapted = cluster.adapted(calibration, tracks, together)
     groups = cluster.group(strangers, apart, adapted, settings.cluster)
-    people = cluster.people(strangers, groups, unnamed, cast.next_id, adapted, settings.cluster)
-    identities.update({i.track: i for i in people.identities})
+    known = cluster.Known(unnamed, _barred(unnamed, identities, together[rest]), cast.next_id)
+    people = cluster.people(strangers, groups, apart, known, adapted, settings.cluster)
+    for n, person in zip(rest, people.identities, strict=True):
+        identities[n] = _unnamed(found[n], person)
     return Cast(
         characters=sorted([*named, *unnamed, *people.new], key=lambda c: c.id),
-        identities=[identities[track.uid] for track in tracks],
+        identities=identities,
         next_id=cast.next_id + len(people.new),
     )
+
+
+def _unnamed(judged: Identity, person: Identity) -> Identity:
+    """Return the identity of a track without a name: a person, beside the name that came nearest.
+
+    Args:
+        judged: UNKNOWN among the gallery, with margin and runner-up.
+        person: who it is among the people nobody named.
+    """
+    return dataclasses.replace(person, margin=judged.margin, runner_up=judged.runner_up)
+
+
+def _barred(people: Sequence[Character], identities: Sequence[Identity], together: Bool) -> Bool:
+    """Return which person each track cannot be, as another in its frame is already, (N, K)."""
+    ids = np.array([person.id for person in people], dtype=np.int64)
+    taken = np.array([i.character for i in identities], dtype=np.int64)[:, None] == ids  # (M, K)
+    return np.asarray(together.astype(np.int64) @ taken > 0)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from indexer import config, decode, detect, embed, link, shots
 from indexer.config import Settings
+from indexer.errors import StoreError
 from indexer.identify import Cast, identify
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
@@ -97,8 +98,8 @@ def index(
         if known and _is_unchanged(library, known, settings):
             return _summary(library, known, {})
         # A renamed copy stays the episode that it is.
-        name = Path(read.read_manifest(library, known)["video"]["path"]) if known else path
-        with EpisodeWriter(library, name, sha256) as writer:
+        episode = known or schema.episode_id(path, sha256)
+        with EpisodeWriter(library, episode, sha256) as writer:
             book = _Book(writer, 1 / float(video.facts.rate))
             tracks = list(_follow(video, book, sha256, run))
             manifest = _manifest(path, sha256, video, book)
@@ -205,6 +206,8 @@ class _Book:
     def kept(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield the frames, each written down before it is passed on."""
         for frame in frames:
+            if not self.times:
+                self._shot = Shot(0, 0, -1, frame.time_s, frame.time_s)
             self.times.append(frame.time_s)
             if frame.shot != self._shot.shot:
                 self._end_shot(frame.index)
@@ -241,8 +244,13 @@ def _gone(width: int, height: int) -> NoReturn:
 
 
 def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:
-    wanted = config.that_matter(settings)
-    return bool(read.read_manifest(library, episode)["settings"] == wanted)
+    """Return whether an episode was made with these settings and can still be read."""
+    try:
+        manifest = read.read_manifest(library, episode)
+        read.check_tables(library, episode)
+    except StoreError:
+        return False  # what is damaged is made anew
+    return bool(manifest["settings"] == config.that_matter(settings))
 
 
 def _summary(library: Library, episode: str, seconds: Mapping[str, float]) -> Indexed:

@@ -148,7 +148,13 @@ def recognize(
         decided = _judge([tracks[now]], characters, between[now][None], row)[0]
         if decided.probability < settings.min_probability:
             nobody = 1 / (1 + float(np.exp(row).sum()))
-            decided = dataclasses.replace(decided, character=UNKNOWN, probability=nobody)
+            decided = dataclasses.replace(
+                decided,
+                character=UNKNOWN,
+                probability=nobody,
+                margin=nobody - decided.probability,
+                runner_up=decided.character,
+            )
         identities[now] = decided
         taken = [i for i, c in enumerate(characters) if c.id == decided.character]
         allowed[np.ix_(together[now], taken)] = False

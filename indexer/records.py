@@ -344,9 +344,10 @@ class Identity:
     similarity: float
     """Cosine to the character's prototypes."""
     margin: float
-    """Probability of the best named character less that of the second, in [0, 1]."""
+    """How much more likely the name, or having none of the gallery's, is than the runner-up,
+    in [-1, 1]; below 0 a name came nearest, and was not sure enough."""
     runner_up: int
-    """The second most likely named character's id, or UNKNOWN if there is none."""
+    """The most likely other named character's id, or UNKNOWN if there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,7 +157,7 @@ def write(writer: EpisodeWriter, made: Episode) -> StagedEpisode:
 
 def put(library: Library, made: Episode, characters: Sequence[Character]) -> Library:
     """Publish an episode and the characters, and return the library then."""
-    with EpisodeWriter(library, made.video, made.sha256) as writer:
+    with EpisodeWriter(library, made.id, made.sha256) as writer:
         staged = write(writer, made)
         with locked(library) as current:
             return publish(

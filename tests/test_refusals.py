@@ -121,6 +121,11 @@ def test_a_gallery_of_nobody_is_refused(
     assert_refused(said, unusable / "Ann", "has no still that can be used")
     missing = tmp_path / "missing"
     assert_refused(say(capfd, "enroll", missing, "--library", copy), missing, "no such folder")
+    for name, problem in [("person 3", "somebody without a name"), ("A\nB", "cannot be shown")]:
+        odd = tmp_path / f"odd {len(name)}"
+        shutil.copytree(unusable / "Ann", odd / name)
+        said = say(capfd, "enroll", odd, "--library", copy)
+        assert (said.status, said.err.count("\n"), problem in said.err) == (2, 1, True), said.err
     assert tree(copy) == before
 
 
@@ -133,10 +138,29 @@ def test_an_unknown_character_is_answered_with_the_nearest_names(
     said = say(capfd, "query", "--character", "Ada", "--with", "Bem", "--library", library.library)
     assert_refused(said, library.library, "Bem")
     assert "Ben" in said.err
-    said = say(capfd, "export", "episod", "--library", library.library)
-    assert said.status in (0, 2)
     said = say(capfd, "export", "nothing like it", "--library", library.library)
     assert_refused(said, library.library, "nothing like it")
+
+
+def test_questions_that_make_no_sense_are_refused(
+    library: Indexed, capfd: pytest.CaptureFixture[str]
+) -> None:
+    image = library.show.gallery / "Ben" / "2.png"
+    asked = ("query", "--image", image, "--library", library.library)
+    for more in [("--episode", "x"), ("--min-seconds", "2"), ("--with", "Ada")]:
+        assert_refused(say(capfd, *asked, *more), "--image", "goes without")
+    for more in [("--count", "0"), ("--min-seconds", "nan"), ("--min-seconds", "-1")]:
+        with pytest.raises(SystemExit, match="2"):
+            say(capfd, *asked, *more)
+        assert more[1] in capfd.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_an_output_that_takes_no_more_is_one_line(library: Indexed) -> None:
+    command = [sys.executable, "-m", "indexer", "people", "--library", str(library.library)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert_refused(Said(done.returncode, done.stderr), "output", "No space left")
 
 
 def test_there_is_no_library_and_no_image(
@@ -190,6 +214,9 @@ def test_settings_that_are_none_are_refused(
     assert_refused(said, "--set detect.every=1", "unknown setting detect.every")
     said = say(capfd, "index", show.video, "--library", root, "--config", file)
     assert_refused(said, file, "unknown setting detect.every")
+    for odd in ("detect.every_s=inf", "cluster.min_log_odds=nan", "recognize.min_probability=0"):
+        said = say(capfd, "index", show.video, "--library", root, "--set", odd)
+        assert_refused(said, f"--set {odd}", odd.partition("=")[0])
     missing = tmp_path / "none.safetensors"
     said = say(capfd, "index", show.video, "--library", root, "--set", f"embed.weights={missing}")
     assert_refused(said, missing, "no such weights file")

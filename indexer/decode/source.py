@@ -71,6 +71,8 @@ class Source:
         if length is None:
             length, start = self._container.duration, self._container.start_time
             unit = Fraction(1, av.time_base)
+            if self.format.startswith("matroska"):
+                start = 0  # its duration is when it ends
         return float(((start or 0) + (length or 0)) * unit)
 
     @property

@@ -15,6 +15,7 @@ import json
 import os
 import urllib.error
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -120,7 +121,7 @@ def read_facts(path: Path) -> EncoderFacts:
         return TypeAdapter(EncoderFacts).validate_json(metadata.get("encoder", ""))
     except ValidationError as error:
         raise WeightsError(
-            path, "does not say how to use its encoder", "write it with `training export`"
+            path, "does not say how to use its encoder", "use one that this project wrote"
         ) from error
 
 
@@ -165,16 +166,20 @@ def fetch_vggface2(path: Path, url: str = VGGFACE2_URL) -> Path:
     if path.is_file():
         return path
     download = path.with_suffix(".pt")
+    by_hand = download.is_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(download), progress=False)
+        if not by_hand:
+            torch.hub.download_url_to_file(url, str(download), progress=False)
         tensors = torch.load(download, map_location="cpu", weights_only=True)
-    except (OSError, urllib.error.URLError, RuntimeError) as error:
-        raise WeightsError(
-            path, f"{url} cannot be fetched: {error}", f"download it and save it as {download}"
-        ) from error
+    except (OSError, urllib.error.URLError, RuntimeError, UnpicklingError) as error:
+        problem = "is no state dict" if by_hand else f"cannot be fetched: {error}"
+        source = download if by_hand else url
+        remedy = f"download {url} and save it as {download}"
+        raise WeightsError(source, problem, remedy) from error
     finally:
-        download.unlink(missing_ok=True)
+        if not by_hand:
+            download.unlink(missing_ok=True)
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("logits.")}
     save(path, kept, VGGFACE2_FACTS)
     return path

@@ -16,7 +16,7 @@
 Each imports only those above it. Whoever publishes holds the lock from
 reading to publishing::
 
-    with EpisodeWriter(library, video, sha256) as writer:   # may take hours, nobody waits
+    with EpisodeWriter(library, episode, sha256) as writer:   # may take hours, nobody waits
         ...
         staged = writer.finish(manifest)
         with locked(library, wait_s) as current:

@@ -234,4 +234,6 @@ def check_version(path: Path, version: int) -> None:
 
 
 def _damaged(path: Path, why: str) -> StoreError:
-    return StoreError(path, f"is damaged: {why}", "restore it from a copy, or index again")
+    return StoreError(
+        path, f"is damaged: {why}", "restore it from a copy, or index into another --library"
+    )

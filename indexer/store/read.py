@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from indexer.errors import StoreError
-from indexer.records import Character, Identity, Int64, Shot, Track
+from indexer.records import Character, Identity, Shot, Track
 from indexer.store import disk, schema, tables
 from indexer.store.library import Library, check_version
 
 _SHORTEST_S = 1e-6
-_REPAIR = "restore it from a copy, or index the video again"
+_REPAIR = "index the video again, or restore it from a copy"
+_RESTORE = "restore it from a copy, or index into another --library"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,11 @@ def read_table(
     Raises:
         StoreError: the file is missing, damaged, of another schema or another encoder.
     """
+    repair = _RESTORE if path.name == schema.CHARACTERS else _REPAIR
     wanted = schema.table_schema(path.name, library.dimension)
     names = list(columns or wanted.names)
+    if not path.exists():
+        raise StoreError(path, "is missing", repair)
     with disk.explained(path), path.open("rb") as file:
         try:
             if where is None:  # in a third of the time
@@ -60,10 +63,10 @@ def read_table(
         except (pa.ArrowException, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno:  # the disk's fault, not the file's
                 raise
-            raise StoreError(path, f"is damaged: {error}", _REPAIR) from error
+            raise StoreError(path, f"is damaged: {error}", repair) from error
     _check_stamp(library, path, table.schema.metadata or {})
     if not table.schema.equals(pa.schema([wanted.field(name) for name in names])):
-        raise StoreError(path, "does not have the columns it must have", _REPAIR)
+        raise StoreError(path, "does not have the columns it must have", repair)
     return table
 
 
@@ -100,24 +103,15 @@ def read_identities(library: Library, episode: str) -> list[Identity]:
     return tables.identities_of(read_table(library, library.episode(episode) / schema.IDENTITIES))
 
 
-def read_cooccurrence(library: Library, episode: str) -> Int64:
-    """Return the pairs of track uids that are visible in one and the same frame, (P, 2).
+def check_tables(library: Library, episode: str) -> None:
+    """Check that the tables of an episode can be read, byte by byte, without keeping them.
 
-    The lower uid comes first; the pairs ascend.
+    Raises:
+        StoreError: one of them is missing or damaged.
     """
-    columns = ["uid", "shot", "start_frame", "end_frame"]
-    tracks = read_table(library, library.episode(episode) / schema.TRACKS, columns)
-    pairs = ask(
-        """
-        SELECT first.uid AS first, second.uid AS second
-        FROM tracks AS first JOIN tracks AS second
-          ON first.shot = second.shot AND first.uid < second.uid
-         AND first.start_frame <= second.end_frame AND second.start_frame <= first.end_frame
-        ORDER BY 1, 2
-        """,
-        tracks=tracks,
-    )
-    return np.stack([tables.integers_of(column) for column in pairs.columns], axis=1)
+    for name in (schema.SHOTS, schema.FRAMES, schema.TRACKS, schema.FACES, schema.IDENTITIES):
+        for column in schema.table_schema(name, library.dimension).names:
+            read_table(library, library.episode(episode) / name, [column])
 
 
 def read_appearances(library: Library, episode: str) -> list[Appearance]:

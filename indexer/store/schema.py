@@ -176,7 +176,7 @@ _COLUMNS = {
         character | int64 | id of the character, 0 for nobody known
         probability | float64 | that the character is right; for 0, that it is none of the known
         similarity | float64 | cosine to the character's prototypes
-        margin | float64 | probability of the best named character less that of the second
-        runner_up | int64 | id of the second most likely named character, 0 for none
+        margin | float64 | probability of the name, or of having none, less the runner-up's
+        runner_up | int64 | id of the most likely other named character, 0 for none
     """,
 }

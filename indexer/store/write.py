@@ -39,8 +39,8 @@ class EpisodeWriter:
     video's order; every method raises a StoreError when the disk fails.
     """
 
-    def __init__(self, library: Library, video: Path, sha256: str) -> None:
-        self.episode = schema.episode_id(video, sha256)
+    def __init__(self, library: Library, episode: str, sha256: str) -> None:
+        self.episode = episode
         self._library = library
         self._sha256 = sha256
         facts = schema.stamp(library.encoder_id, library.settings)

@@ -83,9 +83,16 @@ def test_nobody_is_no_group() -> None:
     assert grouped([track(0, 0, 0, 9)]) == [0]
 
 
-def people(tracks: list[Track], known: list[Character], next_id: int) -> cluster.People:
+def people(
+    tracks: list[Track], known: list[Character], next_id: int, *, barred: bool = False
+) -> cluster.People:
     return cluster.people(
-        tracks, np.array(grouped(tracks)), known, next_id, CALIBRATION, ClusterSettings()
+        tracks,
+        np.array(grouped(tracks)),
+        cluster.cooccurring(tracks),
+        cluster.Known(known, np.full((len(tracks), len(known)), barred), next_id),
+        CALIBRATION,
+        ClusterSettings(),
     )
 
 
@@ -101,6 +108,23 @@ def test_people_are_numbered_by_screen_time_and_met_again() -> None:
     assert [i.character for i in later.identities] == [2, 3]
     assert [c.label for c in later.new] == ["Person 3"]
     assert all(0 <= i.probability <= 1 for i in [*first.identities, *later.identities])
+
+
+def test_a_person_who_is_in_the_frame_already_is_not_met_again() -> None:
+    first = people([track(0, 0.0, 0, 9)], [], 1)
+    again = people([track(9, 0.0, 0, 9)], list(first.new), 2, barred=True)
+    assert [(c.id, c.label) for c in again.new] == [(2, "Person 2")]
+
+
+def test_two_who_look_alike_in_one_frame_are_surely_two() -> None:
+    twins = people([track(0, 0.0, 0, 9), track(1, 0.01, 0, 9)], [], 1)
+    assert [i.character for i in twins.identities] == [1, 2]
+    assert all(i.probability > 0.99 for i in twins.identities)
+
+
+def test_labels_of_the_unnamed_are_told_from_names() -> None:
+    assert all(cluster.is_label(name) for name in ("Person 3", "person 12"))
+    assert not any(cluster.is_label(name) for name in ("Person", "Ann", "Person Ann", "3", ""))
 
 
 def test_nobody_is_no_people() -> None:

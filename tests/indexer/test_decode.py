@@ -58,6 +58,7 @@ CLIPS = {
     "late_start.mp4": Recipe(ticks=tuple(range(100, 120))),
     "audio_first.mp4": Recipe(ticks=tuple(range(10, 40)), audio_s=2.0),
     "audio_longer.mkv": Recipe(audio_s=3.0),
+    "starts_late.mkv": Recipe(ticks=tuple(range(50, 100)), time_base=Fraction(1, 25), count=50),
     "odd_size.mp4": Recipe(size=(161, 97), codec="mpeg4", bframes=0),
     "ten_bits.mp4": Recipe(pix_fmt="yuv420p10le", matrix=videos.BT2020),
     "four_four_four.mp4": Recipe(pix_fmt="yuv444p"),

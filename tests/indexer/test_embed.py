@@ -187,8 +187,21 @@ def test_bad_weights_files_are_refused(tmp_path: Path) -> None:
 def test_weights_that_cannot_be_downloaded_are_explained(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="cannot be fetched") as refusal:
         weights.fetch_vggface2(tmp_path / "v.safetensors", "http://127.0.0.1:9/v.pt")
-    assert "download it and save it as" in str(refusal.value)
+    assert refusal.value.remedy.endswith(f"save it as {tmp_path / 'v.pt'}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_saved_by_hand_where_the_error_says_are_taken_and_kept(tmp_path: Path) -> None:
+    path, by_hand = tmp_path / "v.safetensors", tmp_path / "v.pt"
+    by_hand.write_text("<html>not found</html>")
+    with pytest.raises(WeightsError, match="is no state dict") as refusal:
+        weights.fetch_vggface2(path, "http://127.0.0.1:9/v.pt")
+    assert str(by_hand) in str(refusal.value)
+    assert by_hand.exists()
+    torch.save(encoder.build("inception_resnet_v1", 512).state_dict(), by_hand)
+    weights.fetch_vggface2(path, "http://127.0.0.1:9/v.pt")
+    assert encoder.load(str(path), CPU).facts.network == "inception_resnet_v1"
+    assert by_hand.exists()
 
 
 def test_downloaded_weights_become_a_weights_file(tmp_path: Path) -> None:

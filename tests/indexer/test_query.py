@@ -165,25 +165,6 @@ def test_screen_time_is_the_time_of_the_frames_that_show_somebody(
         assert row.episodes == (1 if row.tracks else 0)
 
 
-@settings(max_examples=12, deadline=None)
-@given(episodes())
-def test_two_tracks_occur_together_if_some_frame_shows_both(
-    tmp_path_factory: pytest.TempPathFactory, made: Episode
-) -> None:
-    library = put(new(tmp_path_factory.mktemp("pairs")), made, CAST)
-    frames = [(one.uid, set(range(one.start_frame, one.end_frame + 1))) for one in made.tracks]
-    expected = sorted(
-        (first, second)
-        for first, one in frames
-        for second, two in frames
-        if first < second and one & two
-    )
-    pairs = read.read_cooccurrence(library, made.id)
-    assert pairs.dtype == np.int64
-    assert pairs.shape == (len(expected), 2)
-    assert [tuple(pair) for pair in pairs.tolist()] == expected
-
-
 @pytest.fixture
 def two_episodes(tmp_path: Path) -> tuple[Path, Episode, Episode]:
     """Ann is in both; in the first, Bob joins her, and she is gone for 0.8 s."""
@@ -253,7 +234,6 @@ def test_an_empty_library_answers_with_nothing(tmp_path: Path) -> None:
     library = put(new(tmp_path), episode("Nobody.mp4", (10,)), [])
     assert people(library) == []
     assert similar(library, libraries.unit(np.random.default_rng(1), 1)[0], 5) == []
-    assert read.read_cooccurrence(library, read.episodes(library)[0]).shape == (0, 2)
     library = put(library, episode("Nobody.mp4", (10,)), CAST)
     assert scenes(library, SceneQuery("Ann")) == []
     assert [(row.label, row.screen_time_s) for row in people(library)] == [

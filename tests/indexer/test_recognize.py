@@ -82,7 +82,7 @@ def test_more_alike_is_more_probable_and_probabilities_are_some(cosines: list[fl
     tracks = [track(i, at_cosine(axis(0), c, 3)) for i, c in enumerate(sorted(cosines))]
     known = [i.probability if i.character == 1 else 1 - i.probability for i in judged(tracks, cast)]
     assert np.all(np.diff(known) >= -1e-6)
-    assert all(0 <= i.probability <= 1 and 0 <= i.margin <= 1 for i in judged(tracks, cast))
+    assert all(0 <= i.probability <= 1 and -1 <= i.margin <= 1 for i in judged(tracks, cast))
 
 
 def test_the_probability_of_a_case_done_by_hand() -> None:

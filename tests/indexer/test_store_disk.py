@@ -135,7 +135,7 @@ def test_a_read_only_disk_is_read_and_refused_to_writers_at_once(small_disk: Pat
     assert verify(library) == []
     for root in (library.root, small_disk / "new"):
         with pytest.raises(StoreError, match=r"the disk is read-only \(choose a folder on a disk"):
-            EpisodeWriter(new(root), SECOND.video, SECOND.sha256).__enter__()
+            EpisodeWriter(new(root), SECOND.id, SECOND.sha256).__enter__()
         with pytest.raises(StoreError, match="the disk is read-only"), locked(new(root)):
             pytest.fail("must not come here")
 
@@ -161,7 +161,7 @@ if os.getuid() == 0:
 print(len(scenes(new(root), SceneQuery("Ann"))))
 for folder in (root, root / "new"):
     try:
-        with EpisodeWriter(new(folder), SECOND.video, SECOND.sha256):
+        with EpisodeWriter(new(folder), SECOND.id, SECOND.sha256):
             print("must not come here")
     except StoreError as error:
         print(error)

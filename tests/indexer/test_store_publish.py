@@ -98,7 +98,7 @@ def change(root: Path, during: Callable[[Callable[[], Library]], object]) -> Non
     """Index the pilot again and rename those of the second episode: `during` publishes."""
     library = new(root)
     with (
-        EpisodeWriter(library, PILOT_AGAIN.video, PILOT_AGAIN.sha256) as writer,
+        EpisodeWriter(library, PILOT_AGAIN.id, PILOT_AGAIN.sha256) as writer,
         locked(library) as current,
     ):
         staged = [write(writer, PILOT_AGAIN)]
@@ -219,7 +219,7 @@ here.change(Path(sys.argv[1]), lambda act: act())
         assert done.returncode == 9
         assert any(root.glob(".staging-*"))
         library = open_library(root)
-        with EpisodeWriter(library, PILOT.video, PILOT.sha256):
+        with EpisodeWriter(library, PILOT.id, PILOT.sha256):
             assert len(list(root.glob(".staging-*"))) == 1
         with locked(library):
             assert not (root / ".publish").exists()
@@ -338,10 +338,10 @@ def test_a_video_under_a_second_name_is_refused(before: Path) -> None:
 
 def test_an_episode_is_published_in_its_writers_block_or_not_at_all(before: Path) -> None:
     library = open_library(before)
-    with EpisodeWriter(library, THIRD.video, THIRD.sha256) as writer:
+    with EpisodeWriter(library, THIRD.id, THIRD.sha256) as writer:
         staged = write(writer, THIRD)
     wanted: dict[str, Any] = {"characters": CAST, "next_character_id": 4}
-    with EpisodeWriter(library, THIRD.video, THIRD.sha256) as writer:
+    with EpisodeWriter(library, THIRD.id, THIRD.sha256) as writer:
         twice = [write(writer, THIRD)] * 2
         with pytest.raises(ValueError, match="expected none twice"):
             publish(library, episodes=twice, identities={THIRD.id: THIRD.identities}, **wanted)

@@ -167,5 +167,5 @@ def test_a_table_of_another_kind_is_refused(library: tuple[Library, Episode]) ->
     with pytest.raises(StoreError, match=r"shots\.parquet: does not have the columns it must"):
         read_table(home, path)
     path.unlink()
-    with pytest.raises(StoreError, match=r"shots\.parquet: there is no such file"):
+    with pytest.raises(StoreError, match=r"shots\.parquet: is missing"):
         read_table(home, path)

@@ -72,7 +72,7 @@ FOLDER = f"episodes/{MADE.id}"
     [
         ("tracks.faiss", Path.unlink, "tracks.faiss: there is no such file"),
         ("tracks.faiss", _empty_index, "tracks.faiss is not what the tracks give"),
-        ("characters.parquet", Path.unlink, "characters.parquet: there is no such file"),
+        ("characters.parquet", Path.unlink, "characters.parquet: is missing"),
         (
             "characters.parquet",
             lambda path: _rewrite(path, lambda table: table.slice(1)),

@@ -110,7 +110,7 @@ def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def _fail_within(root: Path) -> None:
-    with EpisodeWriter(new(root), MADE.video, MADE.sha256) as writer:
+    with EpisodeWriter(new(root), MADE.id, MADE.sha256) as writer:
         write(writer, MADE)
         assert len(list(root.glob(".staging-*"))) == 1
         raise RuntimeError
@@ -120,9 +120,9 @@ def test_a_folder_that_lives_is_not_swept_and_a_dead_one_is(tmp_path: Path) -> N
     for name in (".staging-locked", ".staging-bare"):
         (tmp_path / name / "episode").mkdir(parents=True)
     (tmp_path / ".staging-locked" / ".lock").touch()
-    with EpisodeWriter(new(tmp_path), MADE.video, MADE.sha256) as one:
+    with EpisodeWriter(new(tmp_path), MADE.id, MADE.sha256) as one:
         assert len(list(tmp_path.iterdir())) == 1
-        with EpisodeWriter(new(tmp_path), MADE.video, MADE.sha256) as two:
+        with EpisodeWriter(new(tmp_path), MADE.id, MADE.sha256) as two:
             write(two, MADE)
             assert len(list(tmp_path.iterdir())) == 2
         write(one, MADE)
@@ -212,14 +212,14 @@ def _manifest(**change: Any) -> Callable[[EpisodeWriter], object]:  # noqa: ANN4
 def test_what_cannot_be_is_refused(
     act: Callable[[EpisodeWriter], object], message: str, tmp_path: Path
 ) -> None:
-    writer = EpisodeWriter(new(tmp_path), MADE.video, MADE.sha256)
+    writer = EpisodeWriter(new(tmp_path), MADE.id, MADE.sha256)
     with writer, pytest.raises(ValueError, match=message):
         act(writer)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_shots_that_do_not_hold_all_frames_are_refused(tmp_path: Path) -> None:
-    with EpisodeWriter(new(tmp_path), MADE.video, MADE.sha256) as writer:
+    with EpisodeWriter(new(tmp_path), MADE.id, MADE.sha256) as writer:
         writer.add_frames(MADE.frames)
         writer.add_shot(MADE.shots[0])
         with pytest.raises(ValueError, match="shots: expected to end with frame 19"):
