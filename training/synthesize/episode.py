@@ -154,7 +154,10 @@ def _encode(video: Path, spec: EpisodeSpec, frames: Iterable[UInt8]) -> None:
     Raises:
         VideoError: the file cannot be written.
     """
-    options = {"crf": str(spec.crf), "preset": "veryfast", "bf": "3", "threads": "1"}
+    options = {
+        **{"crf": str(spec.crf), "preset": "veryfast", "bf": "3", "threads": "1"},
+        "x264-params": "cpu-independent=1",  # else where frames lie in memory plays a part
+    }
     try:
         with av.open(video, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
             stream = container.add_stream("libx264", rate=spec.fps, options=options)
