@@ -155,7 +155,10 @@ def _encode(video: Path, spec: EpisodeSpec, frames: Iterable[UInt8]) -> None:
         VideoError: the file cannot be written.
     """
     options = {
-        **{"crf": str(spec.crf), "preset": "veryfast", "bf": "3", "threads": "1"},
+        "crf": str(spec.crf),
+        "preset": "veryfast",
+        "bf": "3",
+        "threads": "1",
         "x264-params": "cpu-independent=1",  # else where frames lie in memory plays a part
     }
     try:
