@@ -53,7 +53,9 @@ def test_we_find_what_facenet_pytorch_finds_in_film(
             options = DetectSettings(min_face=smallest / image.shape[0])
             found = detect.detect(models.detector, [image], options)[0]
             boxes, _, marks = reference.detect(image, landmarks=True)
-            for box, points in zip([] if boxes is None else boxes, marks or [], strict=True):
+            if boxes is None:
+                continue
+            for box, points in zip(boxes, marks, strict=True):
                 overlap = geometry.iou(box[None].astype(np.float32), found.boxes)[0]
                 best = int(overlap.argmax()) if len(overlap) else -1
                 total += 1
