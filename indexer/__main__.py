@@ -158,11 +158,11 @@ def _summary(done: Indexed) -> str:
     head += f"{done.people} people, {done.named} of them named"
     if done.unchanged:
         return f"{head}\n  unchanged: the library holds it already, nothing was done"
-    total = sum(done.seconds.values())
     stages = ", ".join(f"{name} {spent:.1f}" for name, spent in done.seconds.items())
     lines = [
         head,
-        f"  {total:.1f} s, {total / max(done.duration_s, 1e-9):.2f} x real time: {stages}",
+        f"  {done.wall_s:.1f} s, {done.wall_s / max(done.duration_s, 1e-9):.2f} x real time; "
+        f"in all threads: {stages}",
     ]
     report = done.report
     if report.corrupt_frames or report.lost_packets:

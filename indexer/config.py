@@ -69,6 +69,8 @@ class DetectSettings:
     """The least score of a window that the second net keeps."""
     locate_threshold: Share = 0.7
     """The least score of a face that the third net places landmarks in."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Frames looked at at the same time; 0 for one a core."""
 
 
 @dataclass(config=_STRICT)
@@ -169,7 +171,7 @@ def that_matter(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return the settings that what is written depends on: not how fast, where or how patiently."""
     tables = as_tables(settings)
     del tables["store"], tables["decode"]["threads"]
-    del tables["embed"]["device"]
+    del tables["detect"]["workers"], tables["embed"]["device"]
     return tables
 
 

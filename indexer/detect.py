@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torchvision.ops import batched_nms
 
 from indexer import geometry
@@ -76,7 +75,6 @@ def detect(nets: Mtcnn, images: Sequence[UInt8], settings: DetectSettings) -> li
     return found
 
 
-@torch.inference_mode()
 def _detect_same_size(
     nets: Mtcnn, images: Sequence[UInt8], settings: DetectSettings
 ) -> list[Detections]:
@@ -113,16 +111,16 @@ def _propose(nets: Mtcnn, sums: Sequence[Int32], settings: DetectSettings) -> tu
     for scale in pyramid_scales(height, width, settings):
         size = (int(height * scale + 1), int(width * scale + 1))
         levels = np.stack([_level(picture, *size) for picture in sums])
-        offsets, face = nets.propose(_tensor(levels, nets.device))
-        picture, row, column = torch.nonzero(face[:, 1] >= settings.propose_threshold).T
+        offsets, face = nets.propose(levels)
+        picture, row, column = np.nonzero(face[:, 1] >= settings.propose_threshold)
         score = face[picture, 1, row, column]
         cell = _cells(row, column, scale)
         moved = _moved(cell, offsets[picture, :, row, column], border=0)
         # Overlaps are judged before boxes move, as facenet-pytorch does.
-        kept = batched_nms(cell, score, picture, 0.5)
-        boxes.append(np.concatenate([cell[kept].cpu(), moved[kept].cpu()], axis=1))
-        scores.append(score[kept].cpu().numpy())
-        owner.append(picture[kept].cpu().numpy())
+        kept = _nms(cell, score, picture, 0.5)
+        boxes.append(np.concatenate([cell[kept], moved[kept]], axis=1))
+        scores.append(score[kept])
+        owner.append(picture[kept])
     return _merge_levels(boxes[1:], scores, owner)
 
 
@@ -132,7 +130,7 @@ def _merge_levels(
     if not boxes:
         return np.zeros((0, 4), np.float32), _no_int()
     both, owners = np.concatenate(boxes), np.concatenate(owner)  # (N, 8): cell, moved
-    kept = _nms(both[:, :4], np.concatenate(scores), owners)
+    kept = _nms(both[:, :4], np.concatenate(scores), owners, 0.7)
     return geometry.squared(both[kept, 4:]), owners[kept]
 
 
@@ -143,12 +141,11 @@ def _refine(
     boxes, owner, crops = _crops(sums, boxes, owner, mtcnn.REFINE_SIDE)
     if len(crops) == 0:
         return boxes, owner
-    offsets, face = nets.refine(_tensor(crops, nets.device))
-    score = face[:, 1].cpu().numpy()
+    offsets, face = nets.refine(crops)
+    score = face[:, 1]
     sure = score > threshold
-    kept = np.flatnonzero(sure)[_nms(boxes[sure], score[sure], owner[sure])]
-    moved = _moved(torch.from_numpy(boxes[kept]), offsets.cpu()[kept], border=1)
-    return geometry.squared(moved.numpy()), owner[kept]
+    kept = np.flatnonzero(sure)[_nms(boxes[sure], score[sure], owner[sure], 0.7)]
+    return geometry.squared(_moved(boxes[kept], offsets[kept], border=1)), owner[kept]
 
 
 def _locate(
@@ -158,13 +155,12 @@ def _locate(
     boxes, owner, crops = _crops(sums, boxes, owner, mtcnn.LOCATE_SIDE)
     if len(crops) == 0:
         return boxes, np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32), owner
-    offsets, points, face = (out.cpu() for out in nets.locate(_tensor(crops, nets.device)))
-    score = face[:, 1].numpy()
+    offsets, points, face = nets.locate(crops)
+    score = face[:, 1]
     sure = score > threshold
-    box = torch.from_numpy(boxes[sure])
-    moved = _moved(box, offsets[sure], border=1).numpy()
+    moved = _moved(boxes[sure], offsets[sure], border=1)
     sides = (boxes[sure, 2:] - boxes[sure, :2] + 1)[:, None]  # (N, 1, 2)
-    places = points[sure].numpy().reshape(-1, 2, 5).transpose(0, 2, 1)  # (N, 5, 2)
+    places = points[sure].reshape(-1, 2, 5).transpose(0, 2, 1)  # (N, 5, 2)
     landmarks = boxes[sure, None, :2] - 1 + sides * places
     return moved, score[sure], landmarks.astype(np.float32), owner[sure]
 
@@ -237,29 +233,21 @@ def _bins(low: Int64, high: Int64, count: int) -> Int64:
     )
 
 
-def _tensor(images: NDArray[np.generic], device: torch.device) -> torch.Tensor:
-    batch = torch.from_numpy(images).to(device)
-    return (batch.permute(0, 3, 1, 2).float() - 127.5) / 128  # (N, 3, H, W) in [-1, 1]
-
-
-def _cells(row: torch.Tensor, column: torch.Tensor, scale: float) -> torch.Tensor:
+def _cells(row: Int64, column: Int64, scale: float) -> Float32:
     """Return the square of the picture that each output of the proposing network saw, (N, 4)."""
-    corner = torch.stack([column, row], dim=1) * mtcnn.PROPOSE_STRIDE + 1
-    low = torch.floor(corner / scale)
-    high = torch.floor((corner + mtcnn.PROPOSE_CELL - 1) / scale)
-    return torch.cat([low, high], dim=1).float()
+    corner = (np.stack([column, row], axis=1) * mtcnn.PROPOSE_STRIDE + 1).astype(np.float32)
+    one = np.float32(scale)  # single precision throughout: a floor may fall either way
+    return np.floor(np.concatenate([corner, corner + (mtcnn.PROPOSE_CELL - 1)], axis=1) / one)
 
 
-def _moved(boxes: torch.Tensor, offsets: torch.Tensor, *, border: int) -> torch.Tensor:
+def _moved(boxes: Float32, offsets: Float32, *, border: int) -> Float32:
     """Return boxes (N, 4) moved by offsets (N, 4) in units of their sides plus `border`."""
-    sides = (boxes[:, 2:] - boxes[:, :2] + border).repeat(1, 2)
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2] + border, 2)
     return boxes + offsets * sides
 
 
-def _nms(boxes: Float32, scores: Float32, owner: Int64) -> Int64:
-    kept = batched_nms(
-        torch.from_numpy(boxes), torch.from_numpy(scores), torch.from_numpy(owner), 0.7
-    )
+def _nms(boxes: Float32, scores: Float32, owner: Int64, threshold: float) -> Int64:
+    kept = batched_nms(*(torch.from_numpy(one) for one in (boxes, scores, owner)), threshold)
     return kept.numpy()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from indexer import detect, embed
+from indexer import detect, embed, parallel
 from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.nets import encoder as encoders
@@ -26,6 +26,8 @@ class Models:
 
     detector: Mtcnn
     encoder: Encoder
+    workers: int
+    """How many threads may use them at the same time."""
 
 
 def load_models(settings: Settings) -> Models:
@@ -40,9 +42,9 @@ def load_models(settings: Settings) -> Models:
     if wanted == "cuda" and not has_gpu:
         raise ConfigError("embed.device=cuda", "finds no GPU that torch can use", "set it to auto")
     device = torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and has_gpu) else "cpu")
-    # The last bits of a convolution depend on how many threads share it, and so would the tables.
-    torch.set_num_threads(1)
-    return Models(mtcnn.load(device), encoders.load(settings.embed.weights, device))
+    workers = settings.detect.workers or parallel.cores()
+    encoder = encoders.load(settings.embed.weights, device, workers)
+    return Models(mtcnn.load(device, workers), encoder, workers)
 
 
 def still_faces(models: Models, image: UInt8, settings: Settings) -> Faces:

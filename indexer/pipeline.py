@@ -11,17 +11,18 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
-from indexer import config, decode, detect, embed, link, shots
+from indexer import config, decode, detect, embed, link, parallel, shots
 from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.identify import Cast, identify
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
-from indexer.records import UNKNOWN, DecodeReport, Faces, Frame, Shot, Track
+from indexer.records import UNKNOWN, DecodeReport, Detections, Faces, Frame, Shot, Track, UInt8
 from indexer.store import library as libraries
 from indexer.store import read, schema
 from indexer.store.library import Library
@@ -48,8 +49,10 @@ class Indexed:
     """How many different people its tracks show."""
     named: int
     """How many of them have a name."""
+    wall_s: float
+    """Seconds that it took; 0 if nothing was done."""
     seconds: Mapping[str, float]
-    """Seconds of wall time for each stage."""
+    """Seconds for each stage, over all threads; "wait" is for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def index(
             sha256 = _sha256(path, progress)
         known = read.find_by_sha256(library, sha256)
         if known and _is_unchanged(library, known, settings):
-            return _summary(library, known, {})
+            return _summary(library, known, None)
         # A renamed copy stays the episode that it is.
         episode = known or schema.episode_id(path, sha256)
         with EpisodeWriter(library, episode, sha256) as writer:
@@ -105,7 +108,7 @@ def index(
             manifest = _manifest(path, sha256, video, book)
             with run.watch.on("publish"):
                 library = _publish(library, writer, manifest, tracks, run)
-    return _summary(library, writer.episode, run.watch.seconds)
+    return _summary(library, writer.episode, run.watch)
 
 
 def _publish(
@@ -162,7 +165,9 @@ def _follow(video: decode.Video, book: _Book, sha256: str, run: _Run) -> Iterato
     frames = watch.over("decode", video)
     frames = watch.over("shots", shots.split(frames, video.facts.rate, settings.shots))
     counted = run.progress(frames, total=video.facts.expected_frames, what="frames")
-    faces = _faces(detect.sample(book.kept(counted), settings.detect.every_s), run)
+    faces = watch.over(
+        "wait", _faces(detect.sample(book.kept(counted), settings.detect.every_s), run)
+    )
     keep, apart_s = settings.embed.best_faces, settings.embed.apart_s
     tracklets = link.link(faces, book.times, settings.link, keep=keep, apart_s=apart_s)
     for ordinal, tracklet in enumerate(watch.over("link", tracklets)):
@@ -177,19 +182,29 @@ def _follow(video: decode.Video, book: _Book, sha256: str, run: _Run) -> Iterato
 
 def _faces(frames: Iterable[Frame], run: _Run) -> Iterator[Faces]:
     """Yield the faces of each frame looked at; a GPU looks at several together."""
-    models, watch = run.models, run.watch
-    size = 1 if models.detector.device.type == "cpu" else _GPU_BATCH
+    size = _GPU_BATCH if run.models.detector.batched else 1
     waiting = iter(frames)
-    while batch := list(islice(waiting, size)):
-        with watch.on("convert"):
-            images = [frame.pixels() for frame in batch]
-        with watch.on("detect"):
-            found = detect.detect(models.detector, images, run.settings.detect)
-        for frame, image, faces in zip(batch, images, found, strict=True):
-            with watch.on("align"):
-                chips = embed.align(image, faces.landmarks, models.encoder.facts)
-                quality = embed.quality(faces, chips)
-            yield Faces(frame.index, frame.time_s, frame.shot, faces, chips, quality)
+    batches = iter(lambda: list(islice(waiting, size)), [])
+    look = partial(_look, run)
+    for found in parallel.in_order(look, batches, run.models.workers):
+        yield from found
+
+
+def _look(run: _Run, batch: Sequence[Frame]) -> list[Faces]:
+    """Return the faces of some frames, with aligned crops."""
+    models, watch = run.models, run.watch
+    with watch.beside("convert"):
+        images = [frame.pixels() for frame in batch]
+    with watch.beside("detect"):
+        found = detect.detect(models.detector, images, run.settings.detect)
+    with watch.beside("align"):
+        return [_aligned(models, *one) for one in zip(batch, images, found, strict=True)]
+
+
+def _aligned(models: Models, frame: Frame, image: UInt8, found: Detections) -> Faces:
+    chips = embed.align(image, found.landmarks, models.encoder.facts)
+    quality = embed.quality(found, chips)
+    return Faces(frame.index, frame.time_s, frame.shot, found, chips, quality)
 
 
 class _Book:
@@ -253,18 +268,19 @@ def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:
     return bool(manifest["settings"] == config.that_matter(settings))
 
 
-def _summary(library: Library, episode: str, seconds: Mapping[str, float]) -> Indexed:
+def _summary(library: Library, episode: str, watch: Stopwatch | None) -> Indexed:
     manifest = read.read_manifest(library, episode)
     named = {c.id for c in read.read_characters(library) if c.named}
     shown = {i.character for i in read.read_identities(library, episode)} - {UNKNOWN}
     return Indexed(
         episode=episode,
-        unchanged=not seconds,
+        unchanged=watch is None,
         duration_s=manifest["video"]["duration_s"],
         report=DecodeReport(**manifest["decode"]),
         shots=manifest["counts"]["shots"],
         tracks=manifest["counts"]["tracks"],
         people=len(shown),
         named=len(shown & named),
-        seconds=seconds,
+        wall_s=watch.wall_s if watch else 0.0,
+        seconds=watch.seconds if watch else {},
     )

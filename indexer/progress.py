@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -26,20 +27,40 @@ def silent(items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:
 class Stopwatch:
     """Seconds spent on each stage of a chain of generators, each counted once.
 
-    While an inner stage runs, the outer one that asked it for the next item stands still.
+    While an inner stage runs, the outer one that asked it for the next item stands still. What
+    runs in other threads is counted beside.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._started = time.perf_counter()
         self._running: list[str] = []
         self._since = 0.0
+        self._lock = Lock()
+
+    @property
+    def wall_s(self) -> float:
+        """Return the seconds since it was made."""
+        return time.perf_counter() - self._started
 
     def _switch(self) -> None:
         now = time.perf_counter()
         if self._running:
-            stage = self._running[-1]
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+            self._add(self._running[-1], now - self._since)
         self._since = now
+
+    def _add(self, stage: str, seconds: float) -> None:
+        with self._lock:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    @contextmanager
+    def beside(self, stage: str) -> Iterator[None]:
+        """Count the time of the block, which runs in a thread of its own, for `stage`."""
+        since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._add(stage, time.perf_counter() - since)
 
     @contextmanager
     def on(self, stage: str) -> Iterator[None]:

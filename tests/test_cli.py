@@ -184,12 +184,13 @@ def test_indexing_again_does_nothing_and_says_so(library: Indexed) -> None:
     assert after == before
 
 
+@pytest.mark.parametrize("workers", [1, 2, 3])
 def test_the_same_video_gives_the_same_bytes_whatever_the_threads(
-    library: Indexed, tmp_path: Path
+    library: Indexed, tmp_path: Path, workers: int
 ) -> None:
     other = tmp_path / "other"
     run("enroll", library.show.gallery, "--library", other)
-    threads = ("--set", "decode.threads=1")
+    threads = ("--set", f"decode.threads={workers}", "--set", f"detect.workers={workers}")
     assert run("index", library.show.video, "--library", other, *threads).status == 0
     tables = [p.relative_to(library.library) for p in library.library.rglob("*.parquet")]
     assert len(tables) == 6

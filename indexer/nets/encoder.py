@@ -11,6 +11,7 @@ from torch import nn
 
 from indexer.errors import WeightsError
 from indexer.nets import weights
+from indexer.nets.runtime import Input, Net, ready
 from indexer.nets.weights import EncoderFacts
 from indexer.records import Float32, UInt8
 
@@ -75,9 +76,9 @@ class ResNet29(nn.Module):
 class Encoder:
     """A network ready to run, and the facts of its weights."""
 
-    module: nn.Module
+    net: Net
+    """Aligned crops (N, S, S, 3) → vectors (N, D), not yet unit."""
     facts: EncoderFacts
-    device: torch.device
 
 
 def build(network: str, dimension: int) -> nn.Module:
@@ -101,8 +102,8 @@ def build(network: str, dimension: int) -> nn.Module:
     )
 
 
-def load(name: str, device: torch.device) -> Encoder:
-    """Return the encoder that the setting ``embed.weights`` names, on the device.
+def load(name: str, device: torch.device, workers: int = 1) -> Encoder:
+    """Return the encoder that the setting ``embed.weights`` names, for so many threads at once.
 
     Raises:
         WeightsError: the file is missing, damaged, or does not fit its network.
@@ -115,15 +116,13 @@ def load(name: str, device: torch.device) -> Encoder:
     except (ValueError, RuntimeError) as error:
         problem = str(error).splitlines()[0]
         raise WeightsError(path, f"does not fit its network: {problem}", "export anew") from error
-    return Encoder(module.eval().to(device), facts, device)
+    wants = Input(facts.input_size, facts.mean, facts.std)
+    return Encoder(ready(module, wants, device, workers), facts)
 
 
-@torch.inference_mode()
 def encode(encoder: Encoder, chips: UInt8) -> Float32:
     """Return unit rows (N, D) for aligned crops (N, S, S, 3) RGB uint8; N may be 0."""
     if len(chips) == 0:
         return np.zeros((0, encoder.facts.dimension), dtype=np.float32)
-    x = torch.from_numpy(np.ascontiguousarray(chips)).to(encoder.device)
-    mean, std = (torch.tensor(v, device=x.device) for v in (encoder.facts.mean, encoder.facts.std))
-    x = ((x.float() - mean) / std).permute(0, 3, 1, 2)  # (N, 3, S, S)
-    return F.normalize(encoder.module(x), dim=1).cpu().numpy()
+    [vectors] = encoder.net(chips)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

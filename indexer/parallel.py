@@ -1,0 +1,47 @@
+"""Work on many things at once, and take the results in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_AHEAD = 2
+"""Items taken for each worker: one in work, one that waits."""
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Yield the result of each item, in the order of the items.
+
+    Items are taken in the caller's thread, at most two for each worker before their results are
+    asked for, so that what is held does not grow with their number. What the work raises is
+    raised here, in its place.
+
+    Args:
+        work: called in `workers` threads.
+        items: as many as there are.
+        workers: at least 1.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            while len(waiting) >= _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,94 @@
+"""Networks give on a CPU what torch gives, whoever calls them and with how many others."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from torch import nn
+
+from indexer.nets import encoder, mtcnn, runtime, weights
+from indexer.nets.runtime import Input
+from indexer.records import Float32
+
+CPU = torch.device("cpu")
+SMALL = Input(6, (10.0, 20.0, 30.0), (2.0, 3.0, 4.0), together=4)
+
+
+def levels(*shape: int, seed: int = 0) -> Float32:
+    return np.random.default_rng(seed).uniform(0, 255, shape).astype(np.float32)
+
+
+def by_torch(module: nn.Module, pictures: Float32, mean: float, std: float) -> list[Float32]:
+    with torch.inference_mode():
+        outputs = module.eval()((torch.from_numpy(pictures).permute(0, 3, 1, 2) - mean) / std)
+    return [one.numpy() for one in outputs]
+
+
+@pytest.mark.parametrize("size", [(47, 62), (48, 61), (12, 12), (14, 25)])
+def test_the_proposing_net_gives_what_torch_gives_at_any_size(size: tuple[int, int]) -> None:
+    pictures = levels(1, *size, 3)
+    for got, wanted in zip(
+        mtcnn.load(CPU).propose(pictures), by_torch(PNet(), pictures, 127.5, 128), strict=True
+    ):
+        np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33])
+def test_the_other_nets_give_what_torch_gives_however_many_go_together(count: int) -> None:
+    nets = mtcnn.load(CPU)
+    for net, module, side in [(nets.refine, RNet(), 24), (nets.locate, ONet(), 48)]:
+        pictures = levels(count, side, side, 3)
+        together = net(pictures)
+        for got, wanted in zip(together, by_torch(module, pictures, 127.5, 128), strict=True):
+            assert len(got) == count
+            np.testing.assert_allclose(got, wanted, atol=1e-5)
+        for got, alone in zip(together, net(pictures[-1:]), strict=True):
+            np.testing.assert_array_equal(got[-1:], alone)
+
+
+def test_the_encoder_gives_what_torch_gives() -> None:
+    facts, tensors = weights.read(weights.DEFAULT_ENCODER)
+    module = encoder.build(facts.network, facts.dimension)
+    module.load_state_dict(tensors)
+    chips = levels(3, 150, 150, 3).astype(np.uint8)
+    x = (chips - np.array(facts.mean, np.float32)) / np.array(facts.std, np.float32)
+    with torch.inference_mode():
+        wanted = module.eval()(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    got = encoder.encode(encoder.load("", CPU), chips)
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+def test_many_threads_get_the_bytes_that_one_gets() -> None:
+    one, four = mtcnn.load(CPU, 1), mtcnn.load(CPU, 4)
+    pictures = [levels(40, 24, 24, 3, seed=seed) for seed in range(12)]
+    alone = [one.refine(some) for some in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        for got, wanted in zip(pool.map(four.refine, pictures), alone, strict=True):
+            for first, second in zip(got, wanted, strict=True):
+                np.testing.assert_array_equal(first, second)
+
+
+def test_a_conversion_is_kept_and_one_that_cannot_be_kept_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, pictures = nn.Sequential(nn.Flatten(), nn.Linear(108, 5)), levels(6, 6, 6, 3)
+    file = tmp_path / "file"
+    file.touch()
+    results = []
+    for folder in (tmp_path / "cache", tmp_path / "cache", file / "no folder"):
+        monkeypatch.setattr(weights, "cache_folder", lambda folder=folder: folder)
+        [out] = runtime.ready(module, SMALL, CPU, 1)(pictures)
+        results.append(out)
+    assert sorted(p.suffix for p in (tmp_path / "cache").iterdir()) == [".bin", ".xml"]
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+    x = (pictures - np.array(SMALL.mean)) / np.array(SMALL.std)
+    flat = torch.from_numpy(x.transpose(0, 3, 1, 2).astype(np.float32))
+    with torch.inference_mode():
+        np.testing.assert_allclose(results[0], module(flat).numpy(), rtol=1e-4, atol=1e-3)
