@@ -38,7 +38,7 @@ def test_indexing_says_what_it_found(library: Indexed) -> None:
     truth = library.show.truth
     assert f"{len(truth.shots)} shots" in library.indexed.out
     assert "3 of them named" in library.indexed.out
-    assert "x real time: hash" in library.indexed.out
+    assert "x real time; in all threads: hash" in library.indexed.out
     for name in CAST:
         assert name in library.enrolled.out
 
