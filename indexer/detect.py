@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import cv2
 import numpy as np
 import torch
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
 from indexer import geometry
 from indexer.config import DetectSettings
@@ -110,7 +110,9 @@ def _propose(nets: Mtcnn, sums: Sequence[Int32], settings: DetectSettings) -> tu
     boxes, scores, owner = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)], [_no_int()]
     for scale in pyramid_scales(height, width, settings):
         size = (int(height * scale + 1), int(width * scale + 1))
-        levels = np.stack([_level(picture, *size) for picture in sums])
+        levels = np.empty((len(sums), *size, 3), dtype=np.float32)
+        for level, corner_sums in zip(levels, sums, strict=True):
+            _level(corner_sums, level)
         offsets, face = nets.propose(levels)
         picture, row, column = np.nonzero(face[:, 1] >= settings.propose_threshold)
         score = face[picture, 1, row, column]
@@ -186,16 +188,17 @@ def _crops(
     return boxes, owner, crops
 
 
-def _level(sums: Int32, rows: int, columns: int) -> Float32:
-    """Return a whole picture averaged down (or up) to (rows, columns, 3), levels 0 to 255."""
+def _level(sums: Int32, out: Float32) -> None:
+    """Average a whole picture down (or up) into `out`, (rows, columns, 3), levels 0 to 255."""
     (y0, y1), (x0, x1) = (
         _bins(np.zeros(1, np.int64), np.array([length - 1]), count)[:, 0]
-        for length, count in zip(sums.shape, (rows, columns), strict=False)
+        for length, count in zip(sums.shape[:2], out.shape[:2], strict=True)
     )
     bands = sums[y1] - sums[y0]  # (rows, W + 1, 3)
-    total = np.take(bands, x1, axis=1) - np.take(bands, x0, axis=1)
+    total = np.take(bands, x1, axis=1)
+    total -= np.take(bands, x0, axis=1)
     share = 1 / np.outer(y1 - y0, x1 - x0).astype(np.float32)
-    return total * share[..., None]
+    np.multiply(total, share[..., None], out=out)
 
 
 def _squares(sums: Int32, low: Int64, high: Int64, side: int) -> Float32:
@@ -247,8 +250,10 @@ def _moved(boxes: Float32, offsets: Float32, *, border: int) -> Float32:
 
 
 def _nms(boxes: Float32, scores: Float32, owner: Int64, threshold: float) -> Int64:
-    kept = batched_nms(*(torch.from_numpy(one) for one in (boxes, scores, owner)), threshold)
-    return kept.numpy()
+    box, score, group = (torch.from_numpy(one) for one in (boxes, scores, owner))
+    alone = not owner.any()  # a CPU looks at one picture at a time, which is cheaper to judge
+    kept = nms(box, score, threshold) if alone else batched_nms(box, score, group, threshold)
+    return kept.numpy().astype(np.int64, copy=False)
 
 
 def _no_int() -> Int64:

@@ -99,6 +99,7 @@ def _compiled(module: nn.Module, wants: Input, workers: int) -> Any:  # noqa: AN
     exact = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": workers,
+        "ENABLE_CPU_PINNING": False,  # others use the cores too
         "NUM_STREAMS": workers,  # one thread each: sums do not depend on how many there are
     }
     core, kept = openvino.Core(), _kept(module, wants)

@@ -214,32 +214,52 @@ def scaled_copy(source: Path, target: Path, height: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What indexing a video took, as a process of its own."""
+    """What a process of its own took."""
 
-    duration_s: float
     wall_s: float
+    cpu_s: float
+    """Of all its threads, in user and system mode."""
     peak_mb: float
 
 
-def cost_of_indexing(video: Path, library: Path) -> Cost:
+@dataclass(frozen=True, slots=True)
+class Indexing:
+    """What indexing a video took, and what it said of it."""
+
+    cost: Cost
+    said: Mapping[str, Any]
+    """The answer of ``index --json``."""
+
+
+def cost_of_indexing(video: Path, library: Path, *more: str) -> Indexing:
     """Return time and peak memory of ``python -m indexer index`` on a video.
 
     Raises:
         VideoError: the command failed.
     """
-    command = [sys.executable, "-m", "indexer", "index", str(video), "--library", str(library)]
+    command = ["-m", "indexer", "index", str(video), "--library", str(library), "--json", *more]
     report = library.with_suffix(".json")
+    cost = cost_of(command, report)
+    if cost is None:
+        raise VideoError(video, "could not be indexed", "see what the command says")
+    return Indexing(cost, json.loads(report.read_bytes())[0])
+
+
+def cost_of(arguments: Sequence[str], output: Path) -> Cost | None:
+    """Return what a Python process takes, its output in a file, or None if it fails.
+
+    Linux counts the peak of the process that starts another as the other's, too: start it while
+    this one is small.
+    """
     started = time.perf_counter()
-    with report.open("wb") as file:
+    with output.open("wb") as file:
         pid = os.posix_spawn(
             sys.executable,
-            [*command, "--json"],
+            [sys.executable, *arguments],
             os.environ,
             file_actions=[(os.POSIX_SPAWN_DUP2, file.fileno(), 1)],
         )
         _, status, usage = os.wait4(pid, 0)
     wall_s = time.perf_counter() - started
-    if status != 0:
-        raise VideoError(video, "could not be indexed", "see what the command says")
-    duration_s = json.loads(report.read_bytes())[0]["duration_s"]
-    return Cost(duration_s, wall_s, usage.ru_maxrss / 1024)
+    cost = Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return cost if status == 0 else None

@@ -1,0 +1,1 @@
+"""Speed and memory, each against a peer or a limit, as ratios measured in one run."""

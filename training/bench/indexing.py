@@ -1,0 +1,131 @@
+"""The whole of indexing against bare decoding, against the usual script, and in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import torch
+from facenet_pytorch import MTCNN, InceptionResnetV1
+from PIL import Image
+
+from indexer import parallel
+from indexer.errors import VideoError
+from training.evaluate.clips import Cost, cost_of, cost_of_indexing
+
+_DECODE = """
+import sys, av
+with av.open(sys.argv[1]) as container:
+    stream = container.streams.video[0]
+    stream.thread_type, stream.codec_context.thread_count = "AUTO", int(sys.argv[2])
+    print(sum(1 for _ in container.decode(stream)))
+"""
+_WARM_UP = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What indexing a video costs, beside decoding it and converting nothing."""
+
+    frames: int
+    decoding: Cost
+    indexing: Cost
+    short: Cost
+    """Indexing a tenth of the video."""
+    seconds: Mapping[str, float]
+    """Of each stage, over all threads."""
+    usual_cpu_s: float
+    """Of the usual script, for each frame."""
+
+    @property
+    def times_decoding(self) -> float:
+        """Return the wall time against decoding."""
+        return self.indexing.wall_s / self.decoding.wall_s
+
+    @property
+    def frames_per_core_s(self) -> tuple[float, float]:
+        """Return how many frames a core gets done in a second: ours and the usual script's."""
+        return self.frames / self.indexing.cpu_s, 1 / self.usual_cpu_s
+
+    @property
+    def memory_growth(self) -> float:
+        """Return the peak memory against that of a tenth of the video."""
+        return self.indexing.peak_mb / self.short.peak_mb
+
+
+def measure(video: Path, work: Path, repeats: int = 20) -> Whole:
+    """Return what the video costs, repeated so often in a file of its own.
+
+    Raises:
+        VideoError: the video cannot be read or indexed.
+    """
+    long, short = work / "long.mp4", work / "short.mp4"
+    repeat(video, long, repeats)
+    repeat(video, short, max(1, repeats // 10))
+    command = ["-c", _DECODE, str(long), str(parallel.cores())]
+    decoding = cost_of(command, work / "frames.txt")
+    if decoding is None:
+        raise VideoError(video, "cannot be decoded", "check the data folder")
+    brief = cost_of_indexing(short, work / "short-library")
+    whole = cost_of_indexing(long, work / "long-library")
+    return Whole(
+        frames=int((work / "frames.txt").read_text()),
+        decoding=decoding,
+        indexing=whole.cost,
+        short=brief.cost,
+        seconds=whole.said["seconds"],
+        usual_cpu_s=usual_script(video),
+    )
+
+
+def usual_script(video: Path, frames: int = 8) -> float:
+    """Return the core seconds for a frame of MTCNN on every frame and a vector of every face.
+
+    As facenet-pytorch's own examples do it, at its default settings, on one thread; the encoder's
+    weights do not matter for its time.
+    """
+    torch.set_num_threads(1)
+    detector, encoder = MTCNN(keep_all=True), InceptionResnetV1().eval()
+    started = time.process_time()
+    with av.open(str(video)) as container, torch.inference_mode():
+        for count, frame in enumerate(container.decode(video=0)):
+            if count == _WARM_UP:
+                started = time.process_time()
+            if count == frames + _WARM_UP:
+                break
+            faces = detector(Image.fromarray(frame.to_ndarray(format="rgb24")))
+            if faces is not None:
+                encoder(faces)
+    return (time.process_time() - started) / frames
+
+
+def repeat(video: Path, target: Path, times: int) -> None:
+    """Write a video's packets so many times after one another.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    try:
+        with av.open(str(target), "w") as out:
+            stream, shift = None, 0
+            for _ in range(times):
+                with av.open(str(video)) as container:
+                    source = container.streams.video[0]
+                    stream = stream or out.add_stream_from_template(source)
+                    frame = Fraction(1) / (source.average_rate or 25)
+                    step = round(frame / (source.time_base or Fraction(1, 1000)))
+                    end = shift
+                    for packet in container.demux(source):
+                        if packet.pts is None or packet.dts is None:
+                            continue
+                        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                        end = max(end, packet.pts + (packet.duration or step))
+                        packet.stream = stream
+                        out.mux(packet)
+                    shift = end
+    except av.error.FFmpegError as error:
+        raise VideoError(video, f"cannot be read: {error}", "check the data folder") from error
