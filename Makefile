@@ -10,7 +10,7 @@ ARGS    ?=
 need = $(if $($(1)),,$(error $(1): is not given ($(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup index enroll query people export demo test check format bench-lfw bench-clips clean
+.PHONY: help setup index enroll query people export demo test check format bench bench-lfw bench-clips clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,10 @@ bench-lfw: $(VENV)/.installed ## DATA=folder: verification on LFW's 6,000 pairs
 bench-clips: $(VENV)/.installed ## DATA=folder: shots, people and names on labelled clips
 	$(call need,DATA,make bench-clips DATA=folder)
 	@$(RUN) -m training bench-clips -- "$$DATA"
+
+bench: $(VENV)/.installed-dev ## DATA=folder: speed and memory, against peers and limits
+	$(call need,DATA,make bench DATA=folder)
+	@$(RUN) -m training bench -- "$$DATA"
 
 clean: ## remove .venv and caches (the library stays)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

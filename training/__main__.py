@@ -67,6 +67,10 @@ def build_parser() -> argparse.ArgumentParser:
     on_clips.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
     on_clips.add_argument("--untimed", action="store_true", help="leave out time and memory")
     on_clips.set_defaults(run=_bench_clips)
+    speed = commands.add_parser("bench", help="speed and memory against peers and limits")
+    speed.add_argument("data", type=Path, metavar="FOLDER", help="with the clips")
+    speed.add_argument("--out", type=Path, default=Path("outputs/bench"), metavar="FOLDER")
+    speed.set_defaults(run=_bench)
     calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
     calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
     calibrate.add_argument("--photos", type=int, default=900)
@@ -121,6 +125,13 @@ def _bench_clips(options: argparse.Namespace) -> None:
             print,
             timed=not options.untimed,
         )
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from training.bench.report import bench  # noqa: PLC0415  (draws: needs the dev packages)
+
+    bench(options.data, options.out, print)
+    print(f"written: {options.out / 'bench.md'} and {options.out / 'bench.png'}")
 
 
 def _calibrate(options: argparse.Namespace) -> None:
