@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tabulate import tabulate
 from tqdm import tqdm
 
-from indexer import __version__, config
-from indexer.config import Settings
+from indexer import __version__
 from indexer.errors import ImageError, IndexerError, StoreError
 from indexer.records import Float32, Hit
 
 if TYPE_CHECKING:
+    from indexer.config import Settings
     from indexer.pipeline import Indexed
 
 T = TypeVar("T")
@@ -129,6 +129,8 @@ def _hush() -> None:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
+    from indexer import config  # noqa: PLC0415  (a query by name has none)
+
     return config.load(options.config, options.set)
 
 

@@ -9,12 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 from hypothesis import strategies as st
 
 from indexer.records import Character, Float32, Frame, Identity, Shot, Trace, Track, UInt8
-from indexer.store import nearest, read, schema
+from indexer.store import appearances, nearest, read, schema, tables, vectors
 from indexer.store.library import Library, locked, open_or_create
 from indexer.store.publish import publish
 from indexer.store.write import EpisodeWriter, StagedEpisode
@@ -171,12 +170,13 @@ def put(library: Library, made: Episode, characters: Sequence[Character]) -> Lib
 
 def state(library: Library) -> dict[str, Any]:
     """Return all that a library holds and a reader can tell, but for faces and frames."""
-    index = nearest.read(library)
+    everything = appearances.of_library(library)
+    index = nearest.read(library, tables.integers_of(everything["track"]))
     found: dict[str, Any] = {
         "revision": library.revision,
         "next": library.next_character_id,
         "characters": [(one.id, one.label) for one in read.read_characters(library)],
-        "index": faiss.vector_to_array(index.id_map).tolist(),
+        "index": vectors.uids_of(index).tolist(),
     }
     for one in read.episodes(library):
         tracks = read.read_tracks(library, one)

@@ -6,6 +6,8 @@
     tables      records as rows and back
     library     open, create, one run at a time
     read        records off the disk, episodes and people found by name
+    appearances who is on screen when in all episodes, in one table
+    vectors     the nearest of many vectors: exact, or of very many in cells
     nearest     the index of the embeddings
     write       an episode in the making, where nobody sees it
     publish     episodes, people, identities visible at once

@@ -18,9 +18,10 @@ from webvtt import Caption, WebVTT
 from webvtt.models import Timestamp
 
 from indexer.records import UNKNOWN
+from indexer.store import appearances as seen
 from indexer.store import disk, query, read, schema
+from indexer.store.appearances import Appearance
 from indexer.store.library import Library
-from indexer.store.read import Appearance
 
 SCHEMA = "timeline/1"
 _FRAMES_AT_ONCE = 1024
@@ -35,7 +36,7 @@ def write_json(library: Library, episode: str, stream: TextIO) -> None:
     character 0 and the name null; a person nobody has named has an id and the name null.
     """
     manifest = read.read_manifest(library, episode)
-    appearances = read.read_appearances(library, episode)
+    appearances = seen.of_episode(library, episode)
     head = {
         "schema": SCHEMA,
         "encoder_id": library.encoder_id,
@@ -57,7 +58,7 @@ def write_csv(library: Library, episode: str, stream: TextIO) -> None:
     labels = _labels(library)
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
-    for one in read.read_appearances(library, episode):
+    for one in seen.of_episode(library, episode):
         line = _interval(one) | {"character": labels[one.character]}
         writer.writerow([line[column] for column in _CSV_COLUMNS])
 
@@ -69,7 +70,7 @@ def write_webvtt(library: Library, episode: str, stream: TextIO) -> None:
     """
     labels = _labels(library)
     captions = WebVTT()
-    known = [one for one in read.read_appearances(library, episode) if one.character != UNKNOWN]
+    known = [one for one in seen.of_episode(library, episode) if one.character != UNKNOWN]
     for start_s, end_s, people in _cues(known):
         names = sorted(escape(" ".join(labels[one].split()), quote=False) for one in people)
         start, end = (str(Timestamp.from_seconds(one)) for one in (start_s, end_s))
@@ -127,7 +128,7 @@ def _characters(
 ) -> list[dict[str, Any]]:
     """Return who is in the episode, longest on screen first."""
     found = []
-    for one in query.screen_times(library, [episode]):
+    for one in query.screen_times(library, seen.gathered(library, [episode])):
         here = [track for track in appearances if track.character == one.id]
         if here:
             found.append(
@@ -136,7 +137,7 @@ def _characters(
                     "name": one.label if one.named else None,
                     "label": one.label,
                     "screen_time_s": round(one.screen_time_s, _TIME_DIGITS),
-                    "probability": round(read.mean_probability(here), _PROBABILITY_DIGITS),
+                    "probability": round(seen.mean_probability(here), _PROBABILITY_DIGITS),
                     "intervals": [_interval(track) for track in here],
                 }
             )

@@ -73,7 +73,7 @@ def open_or_create(
     with disk.explained(root):
         if (root / schema.LIBRARY).exists() or journal.pending(root) or root.is_file():
             return _same_encoder(new, open_library(root))
-        for name in (schema.EPISODES, schema.CHARACTERS, schema.INDEX):
+        for name in (schema.EPISODES, schema.CHARACTERS, schema.APPEARANCES, schema.INDEX):
             if (root / name).exists():
                 raise StoreError(
                     root / name,

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+
 from indexer.errors import StoreError
-from indexer.records import UNKNOWN, Character, Identity
-from indexer.store import disk, journal, nearest, read, schema, tables
+from indexer.records import UNKNOWN, Character, Identity, Int64
+from indexer.store import appearances, disk, journal, nearest, read, schema, tables
+from indexer.store.appearances import Source
 from indexer.store.journal import Move
 from indexer.store.library import Library, encoded, locked
 from indexer.store.write import StagedEpisode
@@ -48,7 +51,7 @@ def publish(
         _check_identities(current, episodes, identities, {one.id for one in characters})
         new = replace(current, next_character_id=next_character_id, revision=current.revision + 1)
         with disk.explained(library.root):
-            _commit(new, episodes, characters, identities)
+            _commit(current, new, episodes, characters, identities)
         try:
             with disk.explained(library.root):
                 journal.roll_forward(library.root)
@@ -61,6 +64,7 @@ def publish(
 
 
 def _commit(
+    old: Library,
     new: Library,
     episodes: Sequence[StagedEpisode],
     characters: Sequence[Character],
@@ -69,9 +73,12 @@ def _commit(
     (new.root / journal.WORKSHOP).mkdir()
     try:
         moves = _move_in(new, episodes)
-        if moves or not (new.root / schema.INDEX).exists():
-            moves.append(_write_index(new, episodes))
         moves += _write(new, characters, identities)
+        rows = _write_appearances(old, new, episodes, identities)
+        moves.append(_move(schema.APPEARANCES))
+        if episodes or not (new.root / schema.INDEX).exists():
+            uids = tables.integers_of(rows["track"])
+            moves.append(_write_index(old, episodes, uids))
         journal.commit(new.root, moves)
     except BaseException:
         journal.clean(new.root)
@@ -89,14 +96,16 @@ def _move_in(library: Library, episodes: Sequence[StagedEpisode]) -> list[Move]:
     return moves
 
 
-def _write_index(library: Library, episodes: Sequence[StagedEpisode]) -> Move:
+def _write_index(library: Library, episodes: Sequence[StagedEpisode], uids: Int64) -> Move:
     """Write the index of all tracks, old and new; their tables are where they are just now."""
     workshop = library.root / journal.WORKSHOP / schema.EPISODES
     folders = {one: library.episode(one) for one in read.episodes(library)}
     folders |= {one.episode: workshop / one.episode for one in episodes}
     tracks = [folder / schema.TRACKS for _, folder in sorted(folders.items())]
     move = _move(schema.INDEX)
-    nearest.write(library.root / move.source, nearest.build(library, tracks))
+    changed = [one.episode for one in episodes]
+    index = nearest.successor(library, tracks, uids, changed)
+    nearest.write(library.root / move.source, index)
     return move
 
 
@@ -117,6 +126,28 @@ def _write(
             moves.append(move)
         _write_table(library, source, sorted(identities[episode], key=lambda one: one.track))
     return moves
+
+
+def _write_appearances(
+    old: Library,
+    new: Library,
+    episodes: Sequence[StagedEpisode],
+    identities: Mapping[str, Sequence[Identity]],
+) -> pa.Table:
+    """Write who is where in all episodes; what is new of them lies in the workshop just now."""
+    workshop = new.root / journal.WORKSHOP / schema.EPISODES
+    staged = {one.episode for one in episodes}
+    sources = [
+        Source(
+            workshop / one if one in staged else new.episode(one),
+            workshop / one / schema.IDENTITIES,
+        )
+        for one in sorted(identities)
+    ]
+    ids = sorted({*read.episodes(old), *staged})
+    rows = appearances.successor(old, ids, sorted(identities), sources)
+    appearances.write(new.root / _move(schema.APPEARANCES).source, new, ids, rows)
+    return rows
 
 
 def _write_table(

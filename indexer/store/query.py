@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from indexer.records import UNKNOWN, Character, Float32, Hit, Shot
-from indexer.store import nearest, read, schema
+import pyarrow as pa
+
+from indexer.records import UNKNOWN, Character, Float32, Hit
+from indexer.store import appearances as seen
+from indexer.store import read, schema, tables
+from indexer.store.appearances import Appearance
 from indexer.store.library import Library
-from indexer.store.read import Appearance
 
 BRIDGE_S = 1.0
 """A character gone for less than this, within a shot, counts as on screen throughout."""
@@ -77,18 +80,21 @@ def scenes(library: Library, query: SceneQuery) -> list[Hit]:
     """
     asked = [read.find_character(library, name) for name in (query.character, *query.with_)]
     barred = [read.find_character(library, name) for name in query.without]
-    some = [read.find_episode(library, query.episode)] if query.episode else None
+    owners = {schema.id_digits(one): one for one in read.episodes(library)}
+    everywhere = seen.of_library(library)
+    rows = seen.where(everywhere, "character", [one.id for one in (*asked, *barred)])
+    if query.episode:
+        wanted = read.find_episode(library, query.episode)
+        owners = {schema.id_digits(wanted): wanted}
+    by_shot: dict[tuple[str, int], list[Appearance]] = {}
+    for one in seen.records(rows):
+        if episode := owners.get(schema.uid_digits(one.track), ""):
+            by_shot.setdefault((episode, one.shot), []).append(one)
     hits = []
-    for episode in some or read.episodes(library):
-        if not _all_appear(library, episode, asked):
-            continue
-        by_shot: dict[int, list[Appearance]] = {}
-        for one in read.read_appearances(library, episode):
-            by_shot.setdefault(one.shot, []).append(one)
-        for shot in read.read_shots(library, episode):
-            for scene in _scenes_of_shot(by_shot.get(shot.shot, []), asked, barred):
-                if scene.end_s - scene.start_s >= query.min_seconds - _TOLERANCE_S:
-                    hits.append(_hit(episode, shot, scene, asked[0].label))
+    for (episode, _), here in sorted(by_shot.items(), key=lambda item: item[0]):
+        for scene in _scenes_of_shot(here, asked, barred):
+            if scene.end_s - scene.start_s >= query.min_seconds - _TOLERANCE_S:
+                hits.append(_hit(episode, scene, asked[0].label))
     return sorted(hits, key=_best_first)
 
 
@@ -100,44 +106,42 @@ def similar(library: Library, embedding: Float32, count: int) -> list[Hit]:
     Raises:
         StoreError: the index cannot be read, or does not agree with the tables.
     """
+    from indexer.store import nearest  # noqa: PLC0415 - only likeness needs faiss
+
     if embedding.shape != (library.dimension,):
         raise ValueError(f"embedding: expected ({library.dimension},), got {embedding.shape}")
     labels = {one.id: one.label for one in read.read_characters(library)} | {UNKNOWN: ""}
     owners = {schema.id_digits(one): one for one in read.episodes(library)}
-    found = nearest.search(nearest.read(library), embedding, count)
-    tracks: dict[int, tuple[Appearance, Shot]] = {}
-    for episode in {owners[schema.uid_digits(uid)] for uid, _ in found}:
-        shots = {one.shot: one for one in read.read_shots(library, episode)}
-        for one in read.read_appearances(library, episode):
-            tracks[one.track] = one, shots[one.shot]
+    everywhere = seen.of_library(library)
+    index = nearest.read(library, tables.integers_of(everywhere["track"]))
+    found = nearest.search(library, index, embedding, count)
+    rows = seen.where(everywhere, "track", [uid for uid, _ in found])
+    tracks = {one.track: one for one in seen.records(rows)}
     return [
         Hit(
             episode=owners[schema.uid_digits(uid)],
-            shot=shot.shot,
+            shot=one.shot,
             track=uid,
             start_s=one.start_s,
             end_s=one.end_s,
             score=score,
-            screen_share=_share(one.start_s, one.end_s, shot),
+            screen_share=_share(one.start_s, one.end_s, one),
             character=labels[one.character],
         )
         for uid, score in found
-        for one, shot in [tracks[uid]]
+        for one in [tracks[uid]]
     ]
 
 
 def people(library: Library) -> list[ScreenTime]:
     """Return every character with their screen time in the library, longest first."""
-    return screen_times(library, read.episodes(library))
+    return [] if library.revision == 0 else screen_times(library, seen.of_library(library))
 
 
-def screen_times(library: Library, episodes: Sequence[str]) -> list[ScreenTime]:
-    """Return every character with their screen time in some episodes, longest first."""
-    if library.revision == 0:
-        return []
+def screen_times(library: Library, appearances: pa.Table) -> list[ScreenTime]:
+    """Return every character with their screen time in some appearances, longest first."""
     everybody = read.read_table(library, library.root / schema.CHARACTERS, ["id", "label", "named"])
-    appearances = read.appearance_table(library, episodes)
-    rows = read.ask(_SCREEN_TIMES, appearances=appearances, characters=everybody)
+    rows = read.ask(_SCREEN_TIMES, appearances=seen.by_start(appearances), characters=everybody)
     return [ScreenTime(**row) for row in rows.to_pylist()]
 
 
@@ -155,12 +159,6 @@ _SCREEN_TIMES = """
     FROM characters LEFT JOIN new ON character = id
     GROUP BY id, label, named ORDER BY screen_time_s DESC, id
 """
-
-
-def _all_appear(library: Library, episode: str, asked: Sequence[Character]) -> bool:
-    path = library.episode(episode) / schema.IDENTITIES
-    seen = set(read.read_table(library, path, ["character"])["character"].to_pylist())
-    return {one.id for one in asked} <= seen
 
 
 def _scenes_of_shot(
@@ -204,7 +202,7 @@ def _stretches(here: Sequence[Appearance], character: Character) -> list[_Stretc
     return found
 
 
-def _hit(episode: str, shot: Shot, scene: _Scene, label: str) -> Hit:
+def _hit(episode: str, scene: _Scene, label: str) -> Hit:
     def weight(one: Appearance) -> tuple[float, float, int]:
         shown_s = min(one.end_s, scene.end_s) - max(one.start_s, scene.start_s)
         return round(max(shown_s, 0), 6), round(one.end_s - one.start_s, 6), -one.track
@@ -212,12 +210,12 @@ def _hit(episode: str, shot: Shot, scene: _Scene, label: str) -> Hit:
     main = max(scene.stretches[0].tracks, key=weight)
     return Hit(
         episode=episode,
-        shot=shot.shot,
+        shot=main.shot,
         track=main.track,
         start_s=scene.start_s,
         end_s=scene.end_s,
-        score=min(read.mean_probability(one.tracks) for one in scene.stretches),
-        screen_share=_share(scene.start_s, scene.end_s, shot),
+        score=min(seen.mean_probability(one.tracks) for one in scene.stretches),
+        screen_share=_share(scene.start_s, scene.end_s, main),
         character=label,
     )
 
@@ -227,5 +225,5 @@ def _best_first(hit: Hit) -> tuple[float, float, str, float]:
     return (-round(hit.score, _SCORE_DIGITS), -duration_s, hit.episode, hit.start_s)
 
 
-def _share(start_s: float, end_s: float, shot: Shot) -> float:
-    return min(1.0, (end_s - start_s) / (shot.end_s - shot.start_s))
+def _share(start_s: float, end_s: float, track: Appearance) -> float:
+    return min(1.0, (end_s - start_s) / (track.shot_end_s - track.shot_start_s))

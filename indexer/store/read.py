@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,22 +16,11 @@ from indexer.records import Character, Identity, Shot, Track
 from indexer.store import disk, schema, tables
 from indexer.store.library import Library, check_version
 
-_SHORTEST_S = 1e-6
 _REPAIR = "index the video again, or restore it from a copy"
-_RESTORE = "restore it from a copy, or index into another --library"
-
-
-@dataclass(frozen=True, slots=True)
-class Appearance:
-    """A track with who it is: a stretch of one shot."""
-
-    track: int
-    shot: int
-    start_s: float
-    end_s: float
-    character: int
-    """An id, or UNKNOWN."""
-    probability: float
+_REPAIRS = {
+    schema.CHARACTERS: "restore it from a copy, or index into another --library",
+    schema.APPEARANCES: "delete it: it is made anew from the tracks",
+}
 
 
 def read_table(
@@ -47,7 +34,7 @@ def read_table(
     Raises:
         StoreError: the file is missing, damaged, of another schema or another encoder.
     """
-    repair = _RESTORE if path.name == schema.CHARACTERS else _REPAIR
+    repair = _REPAIRS.get(path.name, _REPAIR)
     wanted = schema.table_schema(path.name, library.dimension)
     names = list(columns or wanted.names)
     if not path.exists():
@@ -55,7 +42,9 @@ def read_table(
     with disk.explained(path), path.open("rb") as file:
         try:
             if where is None:  # in a third of the time
-                table = pq.ParquetFile(file, page_checksum_verification=True).read(names)
+                # One thread: a process that ends as Arrow starts another is aborted now and then.
+                opened = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+                table = opened.read(names, use_threads=False)
             else:
                 table = pq.read_table(
                     file, columns=names, filters=where, page_checksum_verification=True
@@ -114,37 +103,10 @@ def check_tables(library: Library, episode: str) -> None:
             read_table(library, library.episode(episode) / name, [column])
 
 
-def read_appearances(library: Library, episode: str) -> list[Appearance]:
-    """Return all tracks of an episode with who they are, by start and uid."""
-    return [Appearance(**row) for row in appearance_table(library, [episode]).to_pylist()]
-
-
-def appearance_table(library: Library, some: Sequence[str]) -> pa.Table:
-    """Return the tracks of some episodes with who they are: the columns of `Appearance`."""
-    tracks = _stacked(library, schema.TRACKS, ["uid", "shot", "start_s", "end_s"], some)
-    names = ["track", "character", "probability"]
-    joined = _stacked(library, schema.IDENTITIES, names, some).join(
-        tracks, "track", "uid", join_type="inner"
-    )
-    return joined.sort_by([("start_s", "ascending"), ("track", "ascending")])
-
-
-def mean_probability(some: Sequence[Appearance]) -> float:
-    """Return the duration-weighted mean probability of some tracks, at least one."""
-    weights = [max(one.end_s - one.start_s, _SHORTEST_S) for one in some]
-    weighted = (weight * one.probability for weight, one in zip(weights, some, strict=True))
-    return sum(weighted) / sum(weights)
-
-
-def _stacked(library: Library, name: str, columns: Sequence[str], some: Sequence[str]) -> pa.Table:
-    whole = schema.table_schema(name, library.dimension)
-    none = pa.schema([whole.field(column) for column in columns]).empty_table()
-    parts = (read_table(library, library.episode(one) / name, columns) for one in some)
-    return pa.concat_tables([none, *parts])
-
-
 def ask(sql: str, /, **named: pa.Table) -> pa.Table:
     """Return the answer of DuckDB to a query over the named tables."""
+    import duckdb  # noqa: PLC0415 - a fifth of a second, and most commands ask nothing
+
     # One thread: sums of floats depend on their order, and answers must not.
     with duckdb.connect(config={"threads": 1}) as connection:
         for name, table in named.items():
@@ -214,12 +176,16 @@ def find_character(library: Library, name: str) -> Character:
     Raises:
         StoreError: there is none, or more than one and none spelt exactly so.
     """
-    everybody = read_characters(library)
-    found = [one for one in everybody if one.label.casefold() == name.casefold()]
-    found = [one for one in found if one.label == name] or found
+    if library.revision == 0:
+        raise _not_found(library, f"no character {name!r}", name, [])
+    everybody = read_table(library, library.root / schema.CHARACTERS)
+    spelt, named = everybody["label"].to_pylist(), everybody["named"].to_pylist()
+    found = [row for row, label in enumerate(spelt) if label.casefold() == name.casefold()]
+    found = [row for row in found if spelt[row] == name] or found
     if len(found) == 1:
-        return found[0]
-    labels = [one.label for one in sorted(found or everybody, key=lambda one: not one.named)]
+        return tables.characters_of(everybody.slice(found[0], 1))[0]
+    some = sorted(found or range(len(spelt)), key=lambda row: not named[row])
+    labels = [spelt[row] for row in some]
     if found:
         problem = f"more than one character is called {name!r}"
         raise StoreError(library.root, problem, f"say which: {', '.join(labels)}")

@@ -18,6 +18,7 @@ SCHEMA_VERSION = 1
 
 LIBRARY = "library.json"
 CHARACTERS = "characters.parquet"
+APPEARANCES = "appearances.parquet"
 INDEX = "tracks.faiss"
 EPISODES = "episodes"
 MANIFEST = "manifest.json"
@@ -88,7 +89,7 @@ def table_schema(name: str, dimension: int) -> pa.Schema:
     """Return the columns of the table kept in the file `name`, each with a description.
 
     Args:
-        name: CHARACTERS, SHOTS, FRAMES, TRACKS, FACES or IDENTITIES.
+        name: CHARACTERS, APPEARANCES, SHOTS, FRAMES, TRACKS, FACES or IDENTITIES.
         dimension: of the embeddings.
     """
     vector = pa.list_(pa.float32(), dimension)
@@ -134,6 +135,16 @@ _COLUMNS = {
         midpoint | float64 | the similarity at which character and stranger are equally likely
         genuine | int64 | held-out genuine scores behind the calibration
         impostors | int64 | impostor scores behind the calibration
+    """,
+    APPEARANCES: """
+        track | int64 | uid of the track
+        shot | int64 | the shot that the track is in
+        start_s | float64 | when the track's first frame is shown, in seconds
+        end_s | float64 | when its last frame leaves the screen, in seconds
+        character | int64 | id of the character, 0 for nobody known
+        probability | float64 | that the character is right; for 0, that it is none of the known
+        shot_start_s | float64 | when the shot's first frame is shown, in seconds
+        shot_end_s | float64 | when its last frame leaves the screen, in seconds
     """,
     SHOTS: """
         shot | int64 | counts from 0

@@ -10,13 +10,13 @@ import numpy as np
 
 from indexer.errors import StoreError
 from indexer.records import UNKNOWN
-from indexer.store import nearest, read, schema, tables
+from indexer.store import appearances, nearest, read, schema, tables
 from indexer.store.library import Library
 
 
 def verify(library: Library) -> list[str]:
     """Return what is wrong with the library, a line each; none if it is whole."""
-    problems = list(_tried(_check_library, library, ""))
+    problems = [*_tried(_check_library, library, ""), *_tried(_check_appearances, library, "")]
     for episode in read.episodes(library):
         for check in (_check_manifest, _check_frames, _check_tracks, _check_faces, _check_names):
             problems += _tried(check, library, episode)
@@ -43,8 +43,14 @@ def _check_library(library: Library, _: str) -> Iterator[str]:
     ids = [one.id for one in read.read_characters(library)]
     if len(set(ids)) < len(ids) or max(ids, default=0) >= library.next_character_id:
         yield f"{schema.CHARACTERS}: ids are not unique, or not below the next one"
-    if library.revision and not nearest.agrees(library):
+    uids = tables.integers_of(appearances.of_library(library)["track"])
+    if library.revision and not nearest.agrees(library, uids):
         yield f"{schema.INDEX} is not what the tracks give; delete it, and it is made anew"
+
+
+def _check_appearances(library: Library, _: str) -> Iterator[str]:
+    if not appearances.agrees(library):
+        yield f"{schema.APPEARANCES} is not what the tracks give; delete it, and it is made anew"
 
 
 def _check_manifest(library: Library, episode: str) -> Iterator[str]:

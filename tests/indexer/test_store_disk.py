@@ -178,6 +178,7 @@ for folder in (root, root / "new"):
     assert {one.name for one in root.iterdir()} == {
         ".lock",
         "library.json",
+        "appearances.parquet",
         "characters.parquet",
         "episodes",
         "tracks.faiss",

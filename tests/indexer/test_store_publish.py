@@ -260,6 +260,7 @@ def test_an_enrolment_changes_only_who_is_who(before: Path) -> None:
     now = tree(before)
     assert {name for name in now if now[name] != then.get(name)} == {
         "library.json",
+        "appearances.parquet",
         "characters.parquet",
         f"episodes/{PILOT.id}/identities.parquet",
         f"episodes/{SECOND.id}/identities.parquet",

@@ -1,0 +1,172 @@
+"""Who is on screen when, in all episodes: one table, derived, so that a query opens one file.
+
+The file says of which revision and which episodes it is. Where it is not there, or is not of the
+library as it stands (an older version of this project has published, an episode was removed by
+hand), the same rows are gathered from the episodes' own tables, a thousand times the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from indexer.errors import StoreError
+from indexer.store import schema, tables
+from indexer.store.library import Library
+from indexer.store.read import episodes, read_table
+
+_SHORTEST_S = 1e-6
+_OF = b"of"  # which revision and episodes the file is of
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """A track with who it is: a stretch of one shot."""
+
+    track: int
+    shot: int
+    start_s: float
+    end_s: float
+    character: int
+    """An id, or UNKNOWN."""
+    probability: float
+    shot_start_s: float
+    shot_end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where an episode's rows come from."""
+
+    folder: Path
+    """Holds its tracks and shots."""
+    identities: Path
+
+
+def of_library(library: Library) -> pa.Table:
+    """Return all tracks with who they are: the columns of `Appearance`, by uid.
+
+    Raises:
+        StoreError: a table that is needed is missing or damaged.
+    """
+    path, ids = library.root / schema.APPEARANCES, episodes(library)
+    if path.exists():
+        table = read_table(library, path)
+        if table.schema.metadata.get(_OF) == _of(library, ids).encode():
+            return table.replace_schema_metadata(None)
+    return gathered(library, ids)
+
+
+def gathered(library: Library, some: Iterable[str]) -> pa.Table:
+    """Return what `of_library` does, of some episodes, out of their own tables."""
+    folders = [library.episode(one) for one in some]
+    return joined(library, [Source(one, one / schema.IDENTITIES) for one in folders])
+
+
+def joined(library: Library, sources: Sequence[Source]) -> pa.Table:
+    """Return the appearances of episodes whose tables are where the sources say, by uid."""
+    folders = [one.folder for one in sources]
+    names = ["uid", "shot", "start_s", "end_s"]
+    tracks = _stacked(library, [one / schema.TRACKS for one in folders], schema.TRACKS, names)
+    shots = _stacked(
+        library, [one / schema.SHOTS for one in folders], schema.SHOTS, ["shot", "start_s", "end_s"]
+    ).rename_columns(["shot", "shot_start_s", "shot_end_s", "source"])
+    names = ["track", "character", "probability"]
+    who = _stacked(library, [one.identities for one in sources], schema.IDENTITIES, names)
+    columns = schema.table_schema(schema.APPEARANCES, library.dimension)
+    return (
+        who.drop_columns(["source"])
+        .join(tracks, "track", "uid", join_type="inner")
+        .join(shots, ["source", "shot"], join_type="inner")
+        .select(columns.names)
+        .sort_by("track")
+        .cast(columns)
+        .combine_chunks()
+    )
+
+
+def successor(
+    library: Library, ids: Sequence[str], changed: Sequence[str], sources: Sequence[Source]
+) -> pa.Table:
+    """Return the appearances of the episodes `ids`, some of which are about to change.
+
+    Args:
+        library: as it is before the change.
+        ids: of the episodes there will be.
+        changed: of those that are new or have new identities.
+        sources: of the changed ones.
+    """
+    digits = [int(schema.id_digits(one), 16) for one in changed]
+    try:
+        old = of_library(library)
+        kept = old.filter(pa.array(~np.isin(tables.integers_of(old["track"]) >> 20, digits)))
+    except StoreError:  # nothing is lost with a derived file: the tables decide
+        kept = gathered(library, sorted(set(ids) - set(changed)))
+    return pa.concat_tables([kept, joined(library, sources)]).sort_by("track").combine_chunks()
+
+
+def write(path: Path, library: Library, ids: Sequence[str], table: pa.Table) -> None:
+    """Write the appearances of a library that consists of the episodes `ids`."""
+    facts = schema.stamp(library.encoder_id, library.settings)
+    facts[_OF.decode()] = _of(library, ids)
+    columns = schema.table_schema(schema.APPEARANCES, library.dimension).with_metadata(facts)
+    batches = table.cast(columns).to_batches()
+    with tables.TableWriter(path, columns) as writer:
+        for batch in batches:
+            writer.add(batch)
+        writer.close()
+
+
+def agrees(library: Library) -> bool:
+    """Return whether the appearances are what the episodes' tables give."""
+    return of_library(library).equals(gathered(library, episodes(library)))
+
+
+def of_episode(library: Library, episode: str) -> list[Appearance]:
+    """Return all tracks of an episode with who they are, by start and uid."""
+    return records(gathered(library, [episode]))
+
+
+def records(table: pa.Table) -> list[Appearance]:
+    """Return the rows of a table as records, by start and uid."""
+    return [Appearance(**row) for row in by_start(table).to_pylist()]
+
+
+def by_start(table: pa.Table) -> pa.Table:
+    """Return the same rows by start and uid."""
+    return table.sort_by([("start_s", "ascending"), ("track", "ascending")])
+
+
+def where(table: pa.Table, column: str, values: Iterable[int]) -> pa.Table:
+    """Return the rows whose column has one of the values."""
+    wanted = tables.array_of(np.array(sorted(values), dtype=np.int64))
+    return table.filter(pc.is_in(table[column], wanted))
+
+
+def mean_probability(some: Sequence[Appearance]) -> float:
+    """Return the duration-weighted mean probability of some tracks, at least one."""
+    weights = [max(one.end_s - one.start_s, _SHORTEST_S) for one in some]
+    weighted = (weight * one.probability for weight, one in zip(weights, some, strict=True))
+    return sum(weighted) / sum(weights)
+
+
+def _stacked(
+    library: Library, paths: Sequence[Path], name: str, columns: Sequence[str]
+) -> pa.Table:
+    """Return the rows of several tables of one kind, and the number of each one's source."""
+    whole = schema.table_schema(name, library.dimension)
+    none = pa.schema([whole.field(column) for column in columns]).empty_table()
+    parts = [read_table(library, path, columns) for path in paths]
+    source = np.repeat(np.arange(len(parts)), [len(one) for one in parts])
+    return pa.concat_tables([none, *parts]).append_column("source", pa.array(source, pa.int64()))
+
+
+def _of(library: Library, ids: Sequence[str]) -> str:
+    digest = hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+    return f"revision {library.revision}, episodes {digest}"
