@@ -44,7 +44,7 @@ def test_every_command_of_training_is_explained(name: str) -> None:
 def test_every_setting_is_in_the_table_with_its_default(name: str) -> None:
     stage, _, key = name.partition(".")
     default = as_tables(Settings())[stage][key]
-    assert f"| `{name}` | `{default or repr('')}` |" in README
+    assert f"| `{name}` | `{default if default != '' else repr('')}` |" in README
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
