@@ -1,8 +1,9 @@
 """The faces of sampled frames in, tracklets out: who continues whom, within a shot.
 
 Each new face is given to the track whose expected box it overlaps best, all at once
-(`scipy.optimize.linear_sum_assignment`); a track expects to move on as it last moved. What lies
-between two detections is filled in linearly and marked.
+(`scipy.optimize.linear_sum_assignment`); a track expects to move on as it last moved. A face that
+leaps so far between two looks that nothing overlaps goes to a track nearby that looked the same.
+What lies between two detections is filled in linearly and marked.
 """
 
 from __future__ import annotations
@@ -10,14 +11,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from indexer import geometry
 from indexer.config import LinkSettings
-from indexer.records import Detections, Faces, Float32, Trace, Tracklet, UInt8
+from indexer.records import Bool, Faces, Float32, Trace, Tracklet, UInt8
 
 _FORBIDDEN = 1e3
+_LEAP = 1.5
+"""How far a face may leap, in sides of its box."""
+_LEAP_S = 0.5
+"""The longest gap it may leap over."""
+_SAME_SIZE = 1.4
+"""Largest ratio of its widths before and after."""
+_ALIKE = 0.65
+"""Least correlation of its crops: that of nine tenths of the faces that move slowly is higher, of
+nine tenths of two faces in one frame lower."""
+_LOOK_SIDE = 12
 
 
 @dataclass(slots=True)
@@ -41,14 +53,16 @@ class _Open:
     landmarks: list[Float32] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     crops: list[_Crop] = field(default_factory=list)
+    look: Float32 = field(default_factory=lambda: np.zeros(_LOOK_SIDE**2, np.float32))
 
-    def add(self, faces: Faces, i: int) -> None:
+    def add(self, faces: Faces, i: int, look: Float32) -> None:
         found = faces.detections
         self.frames.append(faces.frame)
         self.times.append(faces.time_s)
         self.boxes.append(found.boxes[i])
         self.landmarks.append(found.landmarks[i])
         self.scores.append(float(found.scores[i]))
+        self.look = look
         self._offer(_Crop(faces.frame, faces.time_s, float(faces.quality[i]), faces.chips[i]))
 
     def _offer(self, crop: _Crop) -> None:
@@ -96,30 +110,60 @@ def link(
         oldest = now.time_s - settings.max_gap_s - 1e-6
         yield from _closed([t for t in tracks if t.times[-1] < oldest], times, settings)
         tracks = [t for t in tracks if t.times[-1] >= oldest]
-        taken = _assign(tracks, now.detections, now.time_s, settings.min_iou)
-        for i in range(len(now.detections)):
+        looks = _looks(now.chips)
+        taken = _assign(tracks, now, looks, settings.min_iou)
+        for i, look in enumerate(looks):
             if i not in taken:
                 tracks.append(_Open(now.shot, keep, apart_s))
-            tracks[taken.get(i, -1)].add(now, i)
+            tracks[taken.get(i, -1)].add(now, i, look)
     yield from _closed(tracks, times, settings)
 
 
-def _assign(
-    tracks: Sequence[_Open], found: Detections, time_s: float, min_iou: float
-) -> dict[int, int]:
+def _assign(tracks: Sequence[_Open], now: Faces, looks: Float32, min_iou: float) -> dict[int, int]:
     """Return the track that each detection continues, by index; new ones are left out."""
+    found = now.detections
     if not tracks or len(found) == 0:
         return {}
-    expected = geometry.iou(np.stack([t.expected(time_s) for t in tracks]), found.boxes)
-    still = geometry.iou(np.stack([t.boxes[-1] for t in tracks]), found.boxes)
-    overlap = np.maximum(expected, still)  # (tracks, detections)
-    cost = np.where(overlap >= min_iou, 1 - overlap, _FORBIDDEN)
+    last = np.stack([track.boxes[-1] for track in tracks])
+    expected = np.stack([track.expected(now.time_s) for track in tracks])
+    overlap = np.maximum(geometry.iou(expected, found.boxes), geometry.iou(last, found.boxes))
+    taken = _paired(np.where(overlap >= min_iou, 1 - overlap, _FORBIDDEN))
+    alike = np.stack([track.look for track in tracks]) @ looks.T  # (tracks, detections)
+    near = np.maximum(_near(last, found.boxes), _near(expected, found.boxes))
+    recent = np.array([track.times[-1] >= now.time_s - _LEAP_S - 1e-6 for track in tracks])
+    free = np.ones(alike.shape, dtype=bool)
+    free[list(taken.values())], free[:, list(taken)] = False, False
+    leaps = free & near & recent[:, None] & (alike >= _ALIKE)
+    return taken | _paired(np.where(leaps, 1 - alike, _FORBIDDEN))
+
+
+def _paired(cost: Float32) -> dict[int, int]:
+    """Return the row of each column in the cheapest pairing, forbidden pairs left out."""
     rows, columns = linear_sum_assignment(cost)
-    return {
-        int(column): int(row)
-        for row, column in zip(rows, columns, strict=True)
-        if cost[row, column] < _FORBIDDEN
-    }
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return {column: row for row, column in pairs if cost[row, column] < _FORBIDDEN}
+
+
+def _near(before: Float32, after: Float32) -> Bool:
+    """Return which boxes, (T, 4) and (N, 4), are of one size and within a leap, (T, N)."""
+    sides = [np.sqrt(geometry.area(boxes)) for boxes in (before, after)]
+    centres = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (before, after)]
+    away = np.linalg.norm(centres[0][:, None] - centres[1][None], axis=2)
+    larger = np.maximum(sides[0][:, None], sides[1][None])
+    smaller = np.minimum(sides[0][:, None], sides[1][None])
+    return np.asarray((away <= _LEAP * smaller) & (larger <= _SAME_SIZE * smaller))
+
+
+def _looks(chips: UInt8) -> Float32:
+    """Return the grey levels of small crops, without brightness and contrast, (N, L) unit rows."""
+    size = (_LOOK_SIDE, _LOOK_SIDE)
+    small = [
+        cv2.resize(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+        for chip in chips
+    ]
+    rows = np.array(small, dtype=np.float32).reshape(len(chips), _LOOK_SIDE**2)
+    rows -= rows.mean(axis=1, keepdims=True)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
 
 
 def _closed(

@@ -7,6 +7,7 @@ conversion is exact but for the last bits, which the tests hold against torch.
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -17,13 +18,17 @@ from threading import local
 from typing import Any, Protocol
 
 import numpy as np
-import openvino
 import torch
-from openvino.preprocess import PrePostProcessor
 from torch import nn
 
 from indexer.nets import weights
 from indexer.records import Float32, UInt8
+
+# Else OpenVINO reports to its makers, over the network, that it was imported.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+import openvino  # noqa: E402
+from openvino.preprocess import PrePostProcessor  # noqa: E402
 
 
 class Net(Protocol):
@@ -103,7 +108,7 @@ def _compiled(module: nn.Module, wants: Input, workers: int) -> Any:  # noqa: AN
         "NUM_STREAMS": workers,  # one thread each: sums do not depend on how many there are
     }
     core, kept = openvino.Core(), _kept(module, wants)
-    if kept.is_file():
+    with suppress(OSError, RuntimeError):  # not there, not ours to read, or damaged
         return core.compile_model(core.read_model(kept), "CPU", exact)
     model = _converted(module, wants)
     # Conversion takes seconds, reading what it gave does not.

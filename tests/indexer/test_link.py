@@ -118,3 +118,31 @@ def test_records_refuse_shapes_that_do_not_fit() -> None:
     boxes: Float32 = np.zeros((2, 4), np.float32)
     with pytest.raises(ValueError, match=r"scores: expected shape \(2,\), got \(3,\)"):
         Detections(boxes, np.zeros(3, np.float32), np.zeros((2, 5, 2), np.float32))
+
+
+def looking(seen: Faces, *looks: int) -> Faces:
+    """The same faces, each with the look of a seed."""
+    chips = [np.random.default_rng(seed).integers(0, 255, (12, 12, 3), np.uint8) for seed in looks]
+    return replace(seen, chips=np.stack(chips))
+
+
+@pytest.mark.parametrize(
+    ("look", "frame", "x", "one"),
+    [
+        (1, 5, 55, True),
+        (2, 5, 55, False),  # somebody else
+        (1, 15, 55, False),  # too late
+        (1, 5, 65, False),  # too far
+    ],
+)
+def test_a_face_that_leaps_is_followed_if_it_looks_the_same(
+    look: int, frame: int, x: float, *, one: bool
+) -> None:
+    seen = [looking(faces(0, [(0, 0)]), 1), looking(faces(frame, [(x, 0)]), look)]
+    assert len(linked(seen)) == (1 if one else 2)
+
+
+def test_a_face_that_leaps_does_not_take_a_track_that_overlaps_another() -> None:
+    seen = [looking(faces(0, [(0, 0)]), 1), looking(faces(5, [(10, 0), (55, 0)]), 2, 1)]
+    tracks = linked(seen)
+    assert [t.trace.frames.tolist() for t in tracks] == [list(range(6)), [5]]

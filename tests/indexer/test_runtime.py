@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -78,13 +82,16 @@ def test_a_conversion_is_kept_and_one_that_cannot_be_kept_does_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, pictures = nn.Sequential(nn.Flatten(), nn.Linear(108, 5)), levels(6, 6, 6, 3)
-    file = tmp_path / "file"
-    file.touch()
+    (tmp_path / "file").touch()
     results = []
-    for folder in (tmp_path / "cache", tmp_path / "cache", file / "no folder"):
-        monkeypatch.setattr(weights, "cache_folder", lambda folder=folder: folder)
+    for folder in ("cache", "cache", "file/no folder", "damaged"):
+        monkeypatch.setattr(weights, "cache_folder", lambda folder=folder: tmp_path / folder)
         [out] = runtime.ready(module, SMALL, CPU, 1)(pictures)
         results.append(out)
+        if not (tmp_path / "damaged").exists():
+            shutil.copytree(tmp_path / "cache", tmp_path / "damaged")
+            for kept in (tmp_path / "damaged").iterdir():
+                kept.write_bytes(kept.read_bytes()[:50])
     assert sorted(p.suffix for p in (tmp_path / "cache").iterdir()) == [".bin", ".xml"]
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)
@@ -92,3 +99,10 @@ def test_a_conversion_is_kept_and_one_that_cannot_be_kept_does_no_harm(
     flat = torch.from_numpy(x.transpose(0, 3, 1, 2).astype(np.float32))
     with torch.inference_mode():
         np.testing.assert_allclose(results[0], module(flat).numpy(), rtol=1e-4, atol=1e-3)
+
+
+def test_nobody_is_told_that_it_runs(tmp_path: Path) -> None:
+    script = "import sys, indexer.models; sys.exit(sys.modules['openvino_telemetry'] is not None)"
+    home = {**os.environ, "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], check=True, env=home)
+    assert list(tmp_path.iterdir()) == []  # where it would remember whom it tells of
