@@ -14,7 +14,7 @@ Where things are, from the command line down; a module knows only what is below 
     identify  models    who tracks are: names first, then people; the networks, ready to run
     decode shots detect link embed cluster recognize stills      the stages
     store               everything kept on disk, and the questions it answers
-    nets geometry config progress      networks and weights; boxes; settings; bars and clocks
+    nets geometry config progress parallel     networks; boxes; settings; bars, clocks; workers
     records             what stages hand to each other, and the conventions
     errors              what can go wrong in the world
 
