@@ -70,7 +70,7 @@ class DetectSettings:
     locate_threshold: Share = 0.7
     """The least score of a face that the third net places landmarks in."""
     workers: Annotated[int, Field(ge=0, le=64)] = 0
-    """Frames looked at at the same time; 0 for one a core."""
+    """Threads that look at frames; 0 for one a core, or two beside a GPU."""
 
 
 @dataclass(config=_STRICT)

@@ -42,7 +42,8 @@ def load_models(settings: Settings) -> Models:
     if wanted == "cuda" and not has_gpu:
         raise ConfigError("embed.device=cuda", "finds no GPU that torch can use", "set it to auto")
     device = torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and has_gpu) else "cpu")
-    workers = settings.detect.workers or parallel.cores()
+    # A GPU looks at many frames together: two that take turns keep it busy.
+    workers = settings.detect.workers or (parallel.cores() if device.type == "cpu" else 2)
     encoder = encoders.load(settings.embed.weights, device, workers)
     return Models(mtcnn.load(device, workers), encoder, workers)
 

@@ -41,11 +41,6 @@ def cells_for(count: int) -> int:
     return 0 if count <= EXACT_UP_TO else 1 << round(math.log2(count) / 2)
 
 
-def cells_of(index: Exact | Cells) -> int:
-    """Return how many cells an index has; 0 if it is exact."""
-    return index.nlist if isinstance(index, Cells) else 0
-
-
 def sample_end(uids: Int64) -> int:
     """Return the largest of the ids, (N,), whose vectors train the centres; no bound if all do."""
     size = _SAMPLE_PER_CELL * cells_for(len(uids))
