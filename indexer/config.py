@@ -57,8 +57,11 @@ class ShotSettings:
 class DetectSettings:
     """The MTCNN cascade and when it runs."""
 
-    every_s: Positive = 0.2
+    every_s: Positive = 0.4
     """Seconds between the frames looked at; the ends of a shot are looked at besides."""
+    agree_iou: Share = 0.4
+    """Where a face overlaps itself less in two looks, or is in one alone, frames between are
+    glanced at."""
     min_face: Annotated[float, Field(gt=0, le=1)] = 0.04
     """The smallest face sought, as a share of the frame's height."""
     pyramid_factor: Annotated[float, Field(gt=0.3, lt=1)] = 0.709

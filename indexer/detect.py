@@ -1,4 +1,4 @@
-"""Pictures in, faces out: which frames are looked at, and the MTCNN cascade that looks.
+"""Pictures in, faces out: the MTCNN cascade.
 
 The cascade proposes squares over a pyramid of the picture, refines them, and locates face and
 landmarks in what is left (Zhang et al., "Joint face detection and alignment using multitask
@@ -8,50 +8,28 @@ on a CPU is most of the work; the networks run where they live.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import torch
 from torchvision.ops import batched_nms, nms
 
-from indexer import geometry
+from indexer import crops, geometry
 from indexer.config import DetectSettings
 from indexer.nets import mtcnn
 from indexer.nets.mtcnn import Mtcnn
-from indexer.records import Detections, Float32, Frame, Int32, Int64, UInt8
+from indexer.records import Detections, Float32, Float64, Int32, Int64, UInt8
 
-_LOOK_BACK = 8
-"""Frames held so that a shot that ends in blank frames still has a last usable one."""
+_PATCH = 20
+"""Side in pixels of what is remembered of a face to find it again."""
+_SEARCHED = 3
+"""Sides of a face, around where it should be, in which it is sought again."""
+_WINDOW = 144
+"""Side in pixels of what is searched: the face in it is as large as the last network sees it."""
 _NONE = Detections(
     np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
 )
-
-
-def sample(frames: Iterable[Frame], every_s: float) -> Iterator[Frame]:
-    """Yield the frames to look at: one each `every_s` seconds, and each shot's usable ends.
-
-    Blank frames are never looked at. Frames come out in order; a bounded number is held.
-    """
-    recent: deque[Frame] = deque(maxlen=_LOOK_BACK)
-    last: Frame | None = None
-    for frame in frames:
-        if recent and recent[-1].shot != frame.shot:
-            yield from _last_usable(recent, last)
-            recent.clear()
-            last = None
-        recent.append(frame)
-        due = last is None or frame.time_s >= last.time_s + every_s - 1e-6
-        if frame.usable and due:
-            last = frame
-            yield frame
-    yield from _last_usable(recent, last)
-
-
-def _last_usable(recent: Iterable[Frame], last: Frame | None) -> list[Frame]:
-    usable = [frame for frame in recent if frame.usable]
-    return [f for f in usable[-1:] if last is None or f.index > last.index]
 
 
 def detect(nets: Mtcnn, images: Sequence[UInt8], settings: DetectSettings) -> list[Detections]:
@@ -84,14 +62,16 @@ def _detect_same_size(
     boxes, scores, landmarks, owner = _locate(
         nets, sums, boxes, owner, threshold=settings.locate_threshold
     )
-    found = []
-    for i in range(len(images)):
-        mine = owner == i
-        smaller = geometry.overlap_of_smaller(boxes[mine], boxes[mine])
-        kept = geometry.suppress(smaller, scores[mine], threshold=0.7)
-        kept = kept[np.argsort(-geometry.area(boxes[mine][kept]), kind="stable")]
-        found.append(Detections(boxes[mine][kept], scores[mine][kept], landmarks[mine][kept]))
-    return found
+    masks = [owner == i for i in range(len(images))]
+    return [_distinct(boxes[mine], scores[mine], landmarks[mine]) for mine in masks]
+
+
+def _distinct(boxes: Float32, scores: Float32, landmarks: Float32) -> Detections:
+    """Return the faces without those that lie mostly in a surer one, largest first."""
+    smaller = geometry.overlap_of_smaller(boxes, boxes)
+    kept = geometry.suppress(smaller, scores, threshold=0.7)
+    kept = kept[np.argsort(-geometry.area(boxes[kept]), kind="stable")]
+    return Detections(boxes[kept], scores[kept], landmarks[kept])
 
 
 def pyramid_scales(height: int, width: int, settings: DetectSettings) -> list[float]:
@@ -102,6 +82,61 @@ def pyramid_scales(height: int, width: int, settings: DetectSettings) -> list[fl
         scales.append(scale)
         scale *= settings.pyramid_factor
     return scales
+
+
+def find_again(
+    nets: Mtcnn, image: UInt8, expected: Float32, patches: UInt8, settings: DetectSettings
+) -> Detections:
+    """Return faces known from another frame, where they are in this one, largest first.
+
+    Each is sought by its patch (normalised correlation); the last network says of what is found
+    whether it is a face, and where exactly.
+
+    Args:
+        nets: the networks.
+        image: RGB uint8 (H, W, 3).
+        expected: (N, 4), where each face should be, give or take its own side.
+        patches: (N, P, P), what each looks like, from `patches`.
+        settings: the threshold.
+    """
+    windows, turns = _around(image, expected, span=_SEARCHED, size=_WINDOW)
+    places = np.array([_place(*both) for both in zip(windows, patches, strict=True)])
+    boxes = np.concatenate([places, places + _WINDOW / _SEARCHED], axis=1).astype(np.float32)
+    sums = [cv2.integral(window).astype(np.int32, copy=False) for window in windows]
+    boxes, scores, landmarks, owner = _locate(
+        nets, sums, boxes, np.arange(len(windows)), threshold=settings.locate_threshold
+    )
+    zoom, corner = turns[owner, :1, 0], -turns[owner, :, 2] / turns[owner, :1, 0]
+    boxes = boxes / zoom + np.tile(corner, 2)
+    landmarks = landmarks / zoom[:, None] + corner[:, None]
+    return _distinct(boxes.astype(np.float32), scores, landmarks.astype(np.float32))
+
+
+def patches(image: UInt8, boxes: Float32) -> UInt8:
+    """Return the square around each face, small and grey, (N, P, P)."""
+    squares, _ = _around(image, boxes, span=1, size=_PATCH)
+    grey = [cv2.cvtColor(square, cv2.COLOR_RGB2GRAY) for square in squares]
+    return np.array(grey, dtype=np.uint8).reshape(-1, _PATCH, _PATCH)
+
+
+def _around(image: UInt8, boxes: Float32, *, span: int, size: int) -> tuple[UInt8, Float64]:
+    """Return squares of `span` sides around boxes, (N, size, size, 3), and their transforms."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    zoom = size / (span * np.maximum(np.sqrt(geometry.area(boxes)), 1))
+    turns = np.zeros((len(boxes), 2, 3))
+    turns[:, 0, 0] = turns[:, 1, 1] = zoom
+    turns[:, :, 2] = size / 2 - zoom[:, None] * centre
+    return crops.cut(image, turns, size), turns
+
+
+def _place(window: UInt8, patch: UInt8) -> tuple[float, float]:
+    """Return the corner of what is most like the patch in a window (S, S, 3), x before y."""
+    side = patch.shape[0] * _SEARCHED
+    small = cv2.resize(window, (side, side), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    _, _, _, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(grey, patch, cv2.TM_CCOEFF_NORMED))
+    pixel = _WINDOW / side
+    return x * pixel, y * pixel
 
 
 def _propose(nets: Mtcnn, sums: Sequence[Int32], settings: DetectSettings) -> tuple[Float32, Int64]:

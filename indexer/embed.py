@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from indexer import geometry
+from indexer import crops, geometry
 from indexer.nets import encoder as nets
 from indexer.nets.encoder import Encoder
 from indexer.nets.weights import EncoderFacts
-from indexer.records import Detections, Float32, Float64, Track, Tracklet, UInt8
+from indexer.records import Detections, Float32, Track, Tracklet, UInt8
 
 _READABLE_PX = 48.0
 """Width at which a face has given an encoder nearly all it will."""
@@ -20,40 +20,14 @@ _SHARP = 60.0
 def align(image: UInt8, landmarks: Float32, facts: EncoderFacts) -> UInt8:
     """Return faces turned and scaled onto the encoder's template, (N, S, S, 3).
 
-    Bilinear with a black border. A face much larger than the template is first averaged down,
-    so that no pixel is skipped.
-
     Args:
         image: RGB uint8 (H, W, 3).
         landmarks: (N, 5, 2), pixels of the image.
         facts: the encoder's template and input size.
     """
-    size = facts.input_size
-    chips = np.zeros((len(landmarks), size, size, 3), dtype=np.uint8)
     template = np.array(facts.template, dtype=np.float32)
     turns = geometry.similarity_transform(landmarks, template)  # (N, 2, 3)
-    for chip, turn in zip(chips, turns, strict=True):
-        shrink = int(1 / max(float(np.hypot(*turn[:, 0])), 1e-3))
-        source, placed = (image, turn) if shrink < 2 else _averaged(image, turn, size, shrink)  # noqa: PLR2004
-        cv2.warpAffine(source, placed, (size, size), dst=chip, flags=cv2.INTER_LINEAR)
-    return chips
-
-
-def _averaged(image: UInt8, turn: Float64, size: int, shrink: int) -> tuple[UInt8, Float64]:
-    """Return the part of an image that a crop needs, `shrink` times smaller, and its transform."""
-    back = cv2.invertAffineTransform(turn)
-    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]) @ back.T
-    high = np.ceil(corners.max(axis=0)).astype(int) + 2 * shrink
-    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2 * shrink, 0, None)
-    low = np.minimum(low, np.array(image.shape[1::-1]) - shrink)
-    part = image[low[1] : high[1], low[0] : high[0]]
-    rows, columns = part.shape[0] // shrink, part.shape[1] // shrink
-    whole = part[: rows * shrink, : columns * shrink]
-    small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
-    # Pixel (u, v) of the small picture is centred on shrink * (u, v) + x, y of the large one.
-    x, y = low + (shrink - 1) / 2
-    placed = turn @ np.array([[shrink, 0, x], [0, shrink, y], [0, 0, 1]])
-    return small.astype(np.uint8, copy=False), placed
+    return crops.cut(image, turns, facts.input_size)
 
 
 def quality(detections: Detections, chips: UInt8) -> Float32:

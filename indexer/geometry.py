@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
-from indexer.records import Float32, Float64, Int64
+from indexer.records import Bool, Float32, Float64, Int64
+
+_FORBIDDEN = 1e3
 
 
 def area(boxes: Float32) -> Float32:
@@ -94,3 +97,15 @@ def suppress(overlap: Float32, scores: Float32, *, threshold: float) -> Int64:
             kept.append(best)
             alive &= overlap[best] <= threshold
     return np.array(kept, dtype=np.int64)
+
+
+def pair(likeness: Float32, allowed: Bool) -> tuple[Int64, Int64]:
+    """Return rows and columns of the pairs of greatest likeness together, each used once, (P,).
+
+    Args:
+        likeness: (N, M), at most 1.
+        allowed: (N, M), which pairs may be.
+    """
+    rows, columns = linear_sum_assignment(np.where(allowed, 1 - likeness, _FORBIDDEN))
+    taken = allowed[rows, columns]
+    return rows[taken], columns[taken]

@@ -1,7 +1,7 @@
 """The faces of sampled frames in, tracklets out: who continues whom, within a shot.
 
 Each new face is given to the track whose expected box it overlaps best, all at once
-(`scipy.optimize.linear_sum_assignment`); a track expects to move on as it last moved. A face that
+(`geometry.pair`); a track expects to move on as it last moved. A face that
 leaps so far between two looks that nothing overlaps goes to a track nearby that looked the same.
 What lies between two detections is filled in linearly and marked.
 """
@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from indexer import geometry
 from indexer.config import LinkSettings
 from indexer.records import Bool, Faces, Float32, Trace, Tracklet, UInt8
 
-_FORBIDDEN = 1e3
 _LEAP = 1.5
 """How far a face may leap, in sides of its box."""
 _LEAP_S = 0.5
@@ -127,21 +125,14 @@ def _assign(tracks: Sequence[_Open], now: Faces, looks: Float32, min_iou: float)
     last = np.stack([track.boxes[-1] for track in tracks])
     expected = np.stack([track.expected(now.time_s) for track in tracks])
     overlap = np.maximum(geometry.iou(expected, found.boxes), geometry.iou(last, found.boxes))
-    taken = _paired(np.where(overlap >= min_iou, 1 - overlap, _FORBIDDEN))
+    old, new = geometry.pair(overlap, overlap >= min_iou)
     alike = np.stack([track.look for track in tracks]) @ looks.T  # (tracks, detections)
     near = np.maximum(_near(last, found.boxes), _near(expected, found.boxes))
     recent = np.array([track.times[-1] >= now.time_s - _LEAP_S - 1e-6 for track in tracks])
     free = np.ones(alike.shape, dtype=bool)
-    free[list(taken.values())], free[:, list(taken)] = False, False
-    leaps = free & near & recent[:, None] & (alike >= _ALIKE)
-    return taken | _paired(np.where(leaps, 1 - alike, _FORBIDDEN))
-
-
-def _paired(cost: Float32) -> dict[int, int]:
-    """Return the row of each column in the cheapest pairing, forbidden pairs left out."""
-    rows, columns = linear_sum_assignment(cost)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return {column: row for row, column in pairs if cost[row, column] < _FORBIDDEN}
+    free[old], free[:, new] = False, False
+    leapt, there = geometry.pair(alike, free & near & recent[:, None] & (alike >= _ALIKE))
+    return dict(zip([*new.tolist(), *there.tolist()], [*old.tolist(), *leapt.tolist()], strict=True))
 
 
 def _near(before: Float32, after: Float32) -> Bool:

@@ -61,7 +61,8 @@ def still_faces(models: Models, image: UInt8, settings: Settings) -> Faces:
         if len(again):
             found = Detections(again.boxes - border, again.scores, again.landmarks - border)
     chips = embed.align(image, found.landmarks, models.encoder.facts)
-    return Faces(0, 0.0, 0, found, chips, embed.quality(found, chips))
+    patches = detect.patches(image, found.boxes)
+    return Faces(0, 0.0, 0, found, chips, embed.quality(found, chips), patches)
 
 
 def _fills(found: Detections, image: UInt8) -> bool:

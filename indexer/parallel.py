@@ -20,28 +20,31 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Workers(ThreadPoolExecutor):
+    """So many threads, used as ``with Workers(count) as workers``."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, thread_name_prefix="worker")
+        self.count = count
+
+
 def in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], workers: int
+    workers: Workers, work: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
     """Yield the result of each item, in the order of the items.
 
     Items are taken in the caller's thread, at most two for each worker before their results are
     asked for, so that what is held does not grow with their number. What the work raises is
-    raised here, in its place.
-
-    Args:
-        work: called in `workers` threads.
-        items: as many as there are.
-        workers: at least 1.
+    raised here, in its place. The items may themselves be results of the same workers.
     """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
-            while len(waiting) >= _AHEAD * workers:
+            waiting.append(workers.submit(work, item))
+            while len(waiting) >= _AHEAD * workers.count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for future in waiting:
+            future.cancel()

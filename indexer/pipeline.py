@@ -12,17 +12,20 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NoReturn
 
-from indexer import config, decode, detect, embed, link, parallel, shots
+from indexer import config, decode, detect, embed, link, parallel, sample, shots
 from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.identify import Cast, identify
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
-from indexer.records import UNKNOWN, DecodeReport, Detections, Faces, Frame, Shot, Track, UInt8
+from indexer.records import (
+    UNKNOWN, DecodeReport, Detections, Faces, Float32, Frame, Shot, Track, UInt8
+)
+from indexer.sample import Stretch
 from indexer.store import library as libraries
 from indexer.store import read, schema
 from indexer.store.library import Library
@@ -165,9 +168,8 @@ def _follow(video: decode.Video, book: _Book, sha256: str, run: _Run) -> Iterato
     frames = watch.over("decode", video)
     frames = watch.over("shots", shots.split(frames, video.facts.rate, settings.shots))
     counted = run.progress(frames, total=video.facts.expected_frames, what="frames")
-    faces = watch.over(
-        "wait", _faces(detect.sample(book.kept(counted), settings.detect.every_s), run)
-    )
+    stretches = sample.stretches(book.kept(counted), settings.detect)
+    faces = watch.over("wait", _faces(stretches, run))
     keep, apart_s = settings.embed.best_faces, settings.embed.apart_s
     tracklets = link.link(faces, book.times, settings.link, keep=keep, apart_s=apart_s)
     for ordinal, tracklet in enumerate(watch.over("link", tracklets)):
@@ -180,31 +182,66 @@ def _follow(video: decode.Video, book: _Book, sha256: str, run: _Run) -> Iterato
         yield track
 
 
-def _faces(frames: Iterable[Frame], run: _Run) -> Iterator[Faces]:
-    """Yield the faces of each frame looked at; a GPU looks at several together."""
+def _faces(stretches: Iterable[Stretch], run: _Run) -> Iterator[Faces]:
+    """Yield the faces of each frame looked or glanced at; a GPU looks at several together."""
     size = _GPU_BATCH if run.models.detector.batched else 1
-    waiting = iter(frames)
+    waiting = iter(stretches)
     batches = iter(lambda: list(islice(waiting, size)), [])
-    look = partial(_look, run)
-    for found in parallel.in_order(look, batches, run.models.workers):
-        yield from found
+    with parallel.Workers(run.models.workers) as workers:
+        looked = chain.from_iterable(parallel.in_order(workers, partial(_look, run), batches))
+        for found in parallel.in_order(workers, partial(_fill, run), _with_the_one_before(looked)):
+            yield from found
 
 
-def _look(run: _Run, batch: Sequence[Frame]) -> list[Faces]:
-    """Return the faces of some frames, with aligned crops."""
+def _with_the_one_before(
+    looked: Iterable[tuple[Stretch, Faces]],
+) -> Iterator[tuple[Faces | None, Stretch, Faces]]:
+    before: Faces | None = None
+    for stretch, faces in looked:
+        yield (before if before is not None and before.shot == faces.shot else None), stretch, faces
+        before = faces
+
+
+def _look(run: _Run, batch: Sequence[Stretch]) -> list[tuple[Stretch, Faces]]:
+    """Return the faces of whole frames, with aligned crops."""
     models, watch = run.models, run.watch
     with watch.beside("convert"):
-        images = [frame.pixels() for frame in batch]
+        images = [stretch.look.pixels() for stretch in batch]
     with watch.beside("detect"):
         found = detect.detect(models.detector, images, run.settings.detect)
     with watch.beside("align"):
-        return [_aligned(models, *one) for one in zip(batch, images, found, strict=True)]
+        return [
+            (stretch, _aligned(models, stretch.look, image, one))
+            for stretch, image, one in zip(batch, images, found, strict=True)
+        ]
+
+
+def _fill(run: _Run, looked: tuple[Faces | None, Stretch, Faces]) -> list[Faces]:
+    """Return the faces glanced at between two looks, and those of the second."""
+    before, stretch, after = looked
+    if before is None:
+        return [after]
+    glance, settings = partial(_glance, run), run.settings.detect
+    return [*sample.between(before, after, stretch.between, glance, settings), after]
+
+
+def _glance(run: _Run, frame: Frame, expected: Float32, patches: UInt8) -> Faces:
+    """Return the faces of a frame that look as expected, about where they are expected."""
+    models, watch = run.models, run.watch
+    with watch.beside("convert"):
+        image = frame.pixels()
+    with watch.beside("glance"):
+        found = detect.find_again(
+            models.detector, image, expected, patches, run.settings.detect
+        )
+    with watch.beside("align"):
+        return _aligned(models, frame, image, found)
 
 
 def _aligned(models: Models, frame: Frame, image: UInt8, found: Detections) -> Faces:
     chips = embed.align(image, found.landmarks, models.encoder.facts)
-    quality = embed.quality(found, chips)
-    return Faces(frame.index, frame.time_s, frame.shot, found, chips, quality)
+    quality, patches = embed.quality(found, chips), detect.patches(image, found.boxes)
+    return Faces(frame.index, frame.time_s, frame.shot, found, chips, quality, patches)
 
 
 class _Book:

@@ -122,6 +122,10 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def only(self, which: Int64) -> Detections:
+        """Return some of them, by index."""
+        return Detections(self.boxes[which], self.scores[which], self.landmarks[which])
+
 
 @dataclass(frozen=True, slots=True)
 class Faces:
@@ -135,11 +139,24 @@ class Faces:
     """(N, S, S, 3), aligned crops in the encoder's template."""
     quality: Float32
     """(N,), how well an encoder can read the face, in [0, 1]."""
+    patches: UInt8
+    """(N, P, P), small and grey, to find the face again in a frame nearby."""
 
     def __post_init__(self) -> None:
         count = len(self.detections)
+        _check("patches", self.patches, (count, None, None))
         _check("chips", self.chips, (count, None, None, 3))
         _check("quality", self.quality, (count,))
+
+    def only(self, which: Int64) -> Faces:
+        """Return the same with some of its faces, by index."""
+        return replace(
+            self,
+            detections=self.detections.only(which),
+            chips=self.chips[which],
+            quality=self.quality[which],
+            patches=self.patches[which],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,109 @@
+"""Frames in, those worth looking at out: whole pictures seldom, single faces when in doubt.
+
+A whole picture is looked at every so often, and where shots begin and end. Where the faces of two
+such looks agree, boxes are filled in between them. Where a face moved far, came or went, the frame
+in the middle is glanced at, around where that face should be, and so on in both halves until they
+agree or no frame is left. What is looked at depends on what was seen alone, not on who is quicker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer import geometry
+from indexer.config import DetectSettings
+from indexer.records import Faces, Float32, Frame, Int64, UInt8
+
+_HELD = 24
+"""Most frames held between two looks; of more, every other one is let go."""
+_SAME_FACE = 0.1
+"""Least overlap of a face with itself in the other look."""
+
+Glance = Callable[[Frame, Float32, UInt8], Faces]
+"""(frame, boxes (N, 4), patches (N, P, P)) → those faces that are near the boxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A frame to look at, and what may be glanced at on the way from the one before."""
+
+    between: tuple[Frame, ...]
+    """Frames of the shot since the last look, in order; none where a shot begins."""
+    look: Frame
+
+
+def stretches(frames: Iterable[Frame], settings: DetectSettings) -> Iterator[Stretch]:
+    """Yield the frames to look at: one each `every_s` seconds, and each shot's usable ends.
+
+    Blank frames are never looked at. Stretches come out in order; a bounded number of frames is
+    held.
+    """
+    held: list[Frame] = []
+    last: Frame | None = None
+    newest: Frame | None = None
+    for frame in frames:
+        if newest is not None and newest.shot != frame.shot:
+            yield from _to_the_end(held, newest)
+            held, last, newest = [], None, None
+        if not frame.usable:
+            continue
+        newest = frame
+        if last is None or frame.time_s >= last.time_s + settings.every_s - 1e-6:
+            yield Stretch(tuple(held), frame)
+            held, last = [], frame
+        else:
+            held.append(frame)
+            held = held if len(held) <= _HELD else held[::2]
+    if newest is not None:
+        yield from _to_the_end(held, newest)
+
+
+def _to_the_end(held: Sequence[Frame], newest: Frame) -> Iterator[Stretch]:
+    """Yield the stretch to a shot's last usable frame, unless that was looked at."""
+    if held:
+        yield Stretch(tuple(frame for frame in held if frame.index < newest.index), newest)
+
+
+def between(
+    before: Faces, after: Faces, frames: Sequence[Frame], glance: Glance, settings: DetectSettings
+) -> list[Faces]:
+    """Return the faces of the frames that had to be glanced at, in order.
+
+    Args:
+        before: the faces of a look.
+        after: those of the next, of the same shot.
+        frames: what lies between them.
+        glance: finds the faces near boxes.
+        settings: the overlap from which two looks agree on a face.
+    """
+    if not frames:
+        return []
+    old, new = before.detections.boxes, after.detections.boxes
+    overlap = geometry.iou(old, new)
+    i, j = geometry.pair(overlap, overlap >= _SAME_FACE)
+    sure = overlap[i, j] >= settings.agree_iou
+    halfway = (old[i] + new[j]) / 2
+    went, came = _others(old, i), _others(new, j)
+    expected = np.concatenate([halfway[~sure], old[went], new[came]])
+    if len(expected) == 0:
+        return []
+    alike = np.concatenate([before.patches[i[~sure]], before.patches[went], after.patches[came]])
+    middle = len(frames) // 2
+    seen = glance(frames[middle], expected, alike)
+    # Faces that agree are not followed further, though this glance may have met them.
+    met = geometry.iou(seen.detections.boxes, halfway[sure]).max(axis=1, initial=0)
+    first = before.only(_others(old, i[sure]))
+    doubtful = seen.only(np.flatnonzero(met < settings.agree_iou))
+    second = after.only(_others(new, j[sure]))
+    return [
+        *between(first, doubtful, frames[:middle], glance, settings),
+        seen,
+        *between(doubtful, second, frames[middle + 1 :], glance, settings),
+    ]
+
+
+def _others(boxes: Float32, which: Int64) -> Int64:
+    return np.delete(np.arange(len(boxes)), which)
