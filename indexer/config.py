@@ -57,11 +57,10 @@ class ShotSettings:
 class DetectSettings:
     """The MTCNN cascade and when it runs."""
 
-    every_s: Positive = 0.4
+    every_s: Positive = 0.3
     """Seconds between the frames looked at; the ends of a shot are looked at besides."""
-    agree_iou: Share = 0.4
-    """Where a face overlaps itself less in two looks, or is in one alone, frames between are
-    glanced at."""
+    agree_iou: Share = 0.5
+    """A face that overlaps itself less in two looks, or is in one alone, is sought between them."""
     min_face: Annotated[float, Field(gt=0, le=1)] = 0.04
     """The smallest face sought, as a share of the frame's height."""
     pyramid_factor: Annotated[float, Field(gt=0.3, lt=1)] = 0.709
@@ -72,6 +71,8 @@ class DetectSettings:
     """The least score of a window that the second net keeps."""
     locate_threshold: Share = 0.7
     """The least score of a face that the third net places landmarks in."""
+    again_threshold: Share = 0.5
+    """The same, for a face that is known from a frame nearby."""
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Threads that look at frames; 0 for one a core, or two beside a GPU."""
 

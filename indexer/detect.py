@@ -23,6 +23,8 @@ from indexer.records import Detections, Float32, Float64, Int32, Int64, UInt8
 
 _PATCH = 20
 """Side in pixels of what is remembered of a face to find it again."""
+_ALIKE = 0.5
+"""Least correlation of a face with its patch."""
 _SEARCHED = 3
 """Sides of a face, around where it should be, in which it is sought again."""
 _WINDOW = 144
@@ -100,11 +102,13 @@ def find_again(
         settings: the threshold.
     """
     windows, turns = _around(image, expected, span=_SEARCHED, size=_WINDOW)
-    places = np.array([_place(*both) for both in zip(windows, patches, strict=True)])
+    found = [_place(*both) for both in zip(windows, patches, strict=True)]
+    alike = np.flatnonzero([likeness >= _ALIKE for _, likeness in found])
+    places = np.array([place for place, _ in found]).reshape(-1, 2)[alike]
     boxes = np.concatenate([places, places + _WINDOW / _SEARCHED], axis=1).astype(np.float32)
     sums = [cv2.integral(window).astype(np.int32, copy=False) for window in windows]
     boxes, scores, landmarks, owner = _locate(
-        nets, sums, boxes, np.arange(len(windows)), threshold=settings.locate_threshold
+        nets, sums, boxes, alike, threshold=settings.again_threshold
     )
     zoom, corner = turns[owner, :1, 0], -turns[owner, :, 2] / turns[owner, :1, 0]
     boxes = boxes / zoom + np.tile(corner, 2)
@@ -129,14 +133,14 @@ def _around(image: UInt8, boxes: Float32, *, span: int, size: int) -> tuple[UInt
     return crops.cut(image, turns, size), turns
 
 
-def _place(window: UInt8, patch: UInt8) -> tuple[float, float]:
+def _place(window: UInt8, patch: UInt8) -> tuple[tuple[float, float], float]:
     """Return the corner of what is most like the patch in a window (S, S, 3), x before y."""
     side = patch.shape[0] * _SEARCHED
     small = cv2.resize(window, (side, side), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    _, _, _, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(grey, patch, cv2.TM_CCOEFF_NORMED))
+    _, likeness, _, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(grey, patch, cv2.TM_CCOEFF_NORMED))
     pixel = _WINDOW / side
-    return x * pixel, y * pixel
+    return (x * pixel, y * pixel), likeness
 
 
 def _propose(nets: Mtcnn, sums: Sequence[Int32], settings: DetectSettings) -> tuple[Float32, Int64]:

@@ -132,7 +132,9 @@ def _assign(tracks: Sequence[_Open], now: Faces, looks: Float32, min_iou: float)
     free = np.ones(alike.shape, dtype=bool)
     free[old], free[:, new] = False, False
     leapt, there = geometry.pair(alike, free & near & recent[:, None] & (alike >= _ALIKE))
-    return dict(zip([*new.tolist(), *there.tolist()], [*old.tolist(), *leapt.tolist()], strict=True))
+    return dict(
+        zip([*new.tolist(), *there.tolist()], [*old.tolist(), *leapt.tolist()], strict=True)
+    )
 
 
 def _near(before: Float32, after: Float32) -> Bool:

@@ -23,7 +23,15 @@ from indexer.identify import Cast, identify
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
 from indexer.records import (
-    UNKNOWN, DecodeReport, Detections, Faces, Float32, Frame, Shot, Track, UInt8
+    UNKNOWN,
+    DecodeReport,
+    Detections,
+    Faces,
+    Float32,
+    Frame,
+    Shot,
+    Track,
+    UInt8,
 )
 from indexer.sample import Stretch
 from indexer.store import library as libraries
@@ -231,9 +239,7 @@ def _glance(run: _Run, frame: Frame, expected: Float32, patches: UInt8) -> Faces
     with watch.beside("convert"):
         image = frame.pixels()
     with watch.beside("glance"):
-        found = detect.find_again(
-            models.detector, image, expected, patches, run.settings.detect
-        )
+        found = detect.find_again(models.detector, image, expected, patches, run.settings.detect)
     with watch.beside("align"):
         return _aligned(models, frame, image, found)
 
