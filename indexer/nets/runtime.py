@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Device = Literal["cpu", "cuda"]
+_ANY_SIDE = 48
+"""Pixels to try a network with that takes any size."""
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 _DEFINED_BY = ("torch", "torchvision", "facenet-pytorch")
 """The packages that a network's definition, and so what it is converted to, may depend on."""
@@ -104,6 +106,10 @@ class _OnCpu:
         self._program = _compiled(network, wants, workers)
         self._together = wants.together
         self._own = local()
+        # What OpenVINO sets up at the first call in a process locks two threads up for good if
+        # both come first; whoever loads is alone.
+        side = wants.side or _ANY_SIDE
+        self(np.zeros((1, side, side, 3), np.float32))
 
     def __call__(self, pictures: Float32 | UInt8) -> list[Float32]:
         if not hasattr(self._own, "request"):
@@ -145,7 +151,7 @@ def _compiled(network: Network, wants: Input, workers: int) -> Any:  # noqa: ANN
 def _converted(module: nn.Module, wants: Input) -> openvino.Model:
     import torch  # noqa: PLC0415
 
-    side = wants.side or 48
+    side = wants.side or _ANY_SIDE
     shape = [wants.together, 3, wants.side or -1, wants.side or -1]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # tracing warns of sizes that are fixed here

@@ -79,6 +79,26 @@ def test_many_threads_get_the_bytes_that_one_gets() -> None:
                 np.testing.assert_array_equal(first, second)
 
 
+def test_threads_that_come_first_together_do_not_lock_each_other_up() -> None:
+    code = """
+import sys, threading
+import numpy as np
+from indexer.nets import mtcnn
+
+nets, together = mtcnn.load("cpu", 2), threading.Barrier(2)
+sys.setswitchinterval(1e-6)
+
+def look():
+    together.wait()
+    nets.propose(np.zeros((1, 20, 20, 3), np.float32))
+
+for thread in [threading.Thread(target=look) for _ in range(2)]:
+    thread.start()
+"""
+    for _ in range(3):  # one in three came to a halt
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_a_conversion_is_kept_and_one_that_cannot_be_kept_does_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
