@@ -12,8 +12,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
-from torchvision.ops import batched_nms, nms
 
 from indexer import crops, geometry
 from indexer.config import DetectSettings
@@ -158,7 +156,7 @@ def _propose(nets: Mtcnn, sums: Sequence[Int32], settings: DetectSettings) -> tu
         cell = _cells(row, column, scale)
         moved = _moved(cell, offsets[picture, :, row, column], border=0)
         # Overlaps are judged before boxes move, as facenet-pytorch does.
-        kept = _nms(cell, score, picture, 0.5)
+        kept = suppress(cell, score, picture, 0.5)
         boxes.append(np.concatenate([cell[kept], moved[kept]], axis=1))
         scores.append(score[kept])
         owner.append(picture[kept])
@@ -171,7 +169,7 @@ def _merge_levels(
     if not boxes:
         return np.zeros((0, 4), np.float32), _no_int()
     both, owners = np.concatenate(boxes), np.concatenate(owner)  # (N, 8): cell, moved
-    kept = _nms(both[:, :4], np.concatenate(scores), owners, 0.7)
+    kept = suppress(both[:, :4], np.concatenate(scores), owners, 0.7)
     return geometry.squared(both[kept, 4:]), owners[kept]
 
 
@@ -185,7 +183,7 @@ def _refine(
     offsets, face = nets.refine(crops)
     score = face[:, 1]
     sure = score > threshold
-    kept = np.flatnonzero(sure)[_nms(boxes[sure], score[sure], owner[sure], 0.7)]
+    kept = np.flatnonzero(sure)[suppress(boxes[sure], score[sure], owner[sure], 0.7)]
     return geometry.squared(_moved(boxes[kept], offsets[kept], border=1)), owner[kept]
 
 
@@ -288,11 +286,22 @@ def _moved(boxes: Float32, offsets: Float32, *, border: int) -> Float32:
     return boxes + offsets * sides
 
 
-def _nms(boxes: Float32, scores: Float32, owner: Int64, threshold: float) -> Int64:
-    box, score, group = (torch.from_numpy(one) for one in (boxes, scores, owner))
-    alone = not owner.any()  # a CPU looks at one picture at a time, which is cheaper to judge
-    kept = nms(box, score, threshold) if alone else batched_nms(box, score, group, threshold)
-    return kept.numpy().astype(np.int64, copy=False)
+def suppress(boxes: Float32, scores: Float32, owner: Int64, threshold: float) -> Int64:
+    """Return the indices kept by greedy non-maximum suppression, best score first, (K,).
+
+    Args:
+        boxes: (N, 4).
+        scores: (N,), over 0; ties keep the earlier box.
+        owner: (N,) the picture of each box; those of different pictures do not overlap.
+        threshold: a box whose IoU with a kept one is more than this is dropped.
+    """
+    placed = boxes.astype(np.float64)
+    placed[:, 2:] -= placed[:, :2]
+    if owner.any():
+        apart = boxes.max() - boxes.min() + 1
+        placed[:, :2] += owner[:, None] * apart
+    kept = cv2.dnn.NMSBoxes(placed.tolist(), scores.tolist(), 0.0, threshold)
+    return np.array(kept, dtype=np.int64)
 
 
 def _no_int() -> Int64:

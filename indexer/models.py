@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from indexer import detect, embed, parallel
 from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.nets import encoder as encoders
-from indexer.nets import mtcnn
+from indexer.nets import mtcnn, runtime
 from indexer.nets.encoder import Encoder
 from indexer.nets.mtcnn import Mtcnn
+from indexer.nets.runtime import Device
 from indexer.records import Detections, Faces, UInt8
 
 _TIGHT = 0.6
@@ -37,15 +37,20 @@ def load_models(settings: Settings) -> Models:
         ConfigError: a GPU is asked for, and there is none.
         WeightsError: the encoder cannot be loaded.
     """
-    wanted = settings.embed.device
-    has_gpu = torch.cuda.is_available()
-    if wanted == "cuda" and not has_gpu:
-        raise ConfigError("embed.device=cuda", "finds no GPU that torch can use", "set it to auto")
-    device = torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and has_gpu) else "cpu")
+    device = _device(settings.embed.device)
     # A GPU looks at many frames together: two that take turns keep it busy.
-    workers = settings.detect.workers or (parallel.cores() if device.type == "cpu" else 2)
+    workers = settings.detect.workers or (parallel.cores() if device == "cpu" else 2)
     encoder = encoders.load(settings.embed.weights, device, workers)
     return Models(mtcnn.load(device, workers), encoder, workers)
+
+
+def _device(wanted: str) -> Device:
+    if wanted == "cpu":
+        return "cpu"
+    has_gpu = runtime.has_gpu()
+    if wanted == "cuda" and not has_gpu:
+        raise ConfigError("embed.device=cuda", "finds no GPU that torch can use", "set it to auto")
+    return "cuda" if has_gpu else "cpu"
 
 
 def still_faces(models: Models, image: UInt8, settings: Settings) -> Faces:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import filecmp
 import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from fractions import Fraction
 from importlib import resources
@@ -18,6 +20,8 @@ import webvtt
 from PIL import Image
 
 from indexer import geometry
+from indexer.config import EmbedSettings, Settings
+from indexer.models import load_models
 from indexer.store.library import open_library
 from indexer.store.verify import verify
 from tests.conftest import CAST, STRANGERS, Indexed, Show, run
@@ -235,6 +239,21 @@ def test_several_videos_in_one_command_and_one_of_them_bad(show: Show, tmp_path:
     assert str(text) in done.err
     assert done.out.count("unchanged") == 1  # the copy is the same video
     assert len(list((root / "episodes").iterdir())) == 1
+
+
+def test_indexing_on_a_cpu_loads_no_torch_once_the_networks_are_kept(tmp_path: Path) -> None:
+    load_models(Settings(embed=EmbedSettings(device="cpu")))
+    video = make(tmp_path / "some.mp4", Recipe())
+    code = """
+import sys
+from indexer.__main__ import main
+
+status = main(["index", *sys.argv[1:], "--set", "embed.device=cpu"])
+print(status, {"torch", "torchvision", "facenet_pytorch"} & set(sys.modules))
+"""
+    command = [sys.executable, "-c", code, str(video), "--library", str(tmp_path / "library")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 set()"
 
 
 def test_a_renamed_video_stays_its_episode_however_often_it_is_indexed(tmp_path: Path) -> None:

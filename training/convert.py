@@ -10,7 +10,7 @@ import torch
 
 from indexer.errors import WeightsError
 from indexer.nets import weights
-from indexer.nets.encoder import ResNet29
+from indexer.nets.resnet29 import ResNet29
 from indexer.records import Calibration, Float32, Line
 
 #: Of ``python -m training calibrate DATA --photos 900`` on LFW.

@@ -6,12 +6,17 @@ networks", IEEE Signal Processing Letters 2016. The cascade around them is `inde
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from indexer.nets.runtime import Device, Input, Net, Network, ready
 
-from indexer.nets.runtime import Input, Net, ready
+if TYPE_CHECKING:
+    from torch import nn
 
 PROPOSE_CELL = 12
 """Side of what one output of the proposing network sees, in pixels of its pyramid level."""
@@ -35,11 +40,27 @@ class Mtcnn:
     """Whether several pictures together are faster than one after the other."""
 
 
-def load(device: torch.device, workers: int = 1) -> Mtcnn:
+def load(device: Device, workers: int = 1) -> Mtcnn:
     """Return the networks with their weights, for the device and so many threads at once."""
+    propose = Input(None, _MEAN, _STD)
+    refine = Input(REFINE_SIDE, _MEAN, _STD, together=32)
+    locate = Input(LOCATE_SIDE, _MEAN, _STD, together=8)
     return Mtcnn(
-        propose=ready(PNet(), Input(None, _MEAN, _STD), device, workers),
-        refine=ready(RNet(), Input(REFINE_SIDE, _MEAN, _STD, together=32), device, workers),
-        locate=ready(ONet(), Input(LOCATE_SIDE, _MEAN, _STD, together=8), device, workers),
-        batched=device.type != "cpu",
+        propose=ready(_network("PNet"), propose, device, workers),
+        refine=ready(_network("RNet"), refine, device, workers),
+        locate=ready(_network("ONet"), locate, device, workers),
+        batched=device != "cpu",
     )
+
+
+def _network(name: str) -> Network:
+    """Return a network of facenet-pytorch's, known by the file of weights beside its code."""
+    file = f"facenet_pytorch/data/{name.lower()}.pt"
+    content = Path(str(metadata.distribution("facenet-pytorch").locate_file(file))).read_bytes()
+    return Network(f"{name} {hashlib.sha256(content).hexdigest()}", partial(_built, name))
+
+
+def _built(name: str) -> nn.Module:
+    from facenet_pytorch.models import mtcnn  # noqa: PLC0415  (it needs torch)
+
+    return getattr(mtcnn, name)()

@@ -1,25 +1,27 @@
-"""A torch module in, a function on pictures out, run where it is fastest.
+"""A network in, a function on pictures out, run where it is fastest.
 
 On a GPU that is torch. On a CPU it is OpenVINO, which needs a quarter of the time or less; the
-conversion is exact but for the last bits, which the tests hold against torch.
+conversion is exact but for the last bits, which the tests hold against torch. Torch takes longer
+to import than everything else together, so that only what needs it does: a GPU, and a conversion
+that is not kept yet.
 """
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import local
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-import torch
-from torch import nn
 
 from indexer.nets import weights
 from indexer.records import Float32, UInt8
@@ -30,6 +32,16 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 import openvino  # noqa: E402
 from openvino.preprocess import PrePostProcessor  # noqa: E402
 
+if TYPE_CHECKING:
+    from torch import nn
+
+Device = Literal["cpu", "cuda"]
+_ANY_SIDE = 48
+"""Pixels to try a network with that takes any size."""
+_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
+_DEFINED_BY = ("torch", "torchvision", "facenet-pytorch")
+"""The packages that a network's definition, and so what it is converted to, may depend on."""
+
 
 class Net(Protocol):
     """A network ready to run: RGB levels (N, H, W, 3) → its outputs, each (N, ...)."""
@@ -37,6 +49,15 @@ class Net(Protocol):
     def __call__(self, pictures: Float32 | UInt8) -> list[Float32]:
         """Run the network; one picture's outputs do not depend on the others'."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A torch module that need not be built to be known."""
+
+    key: str
+    """What its definition is called, and a digest of its weights."""
+    build: Callable[[], nn.Module]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +75,41 @@ class Input:
     of them OpenVINO makes another program, which takes longer than the pictures do."""
 
 
-def ready(module: nn.Module, wants: Input, device: torch.device, workers: int) -> Net:
-    """Return the module as a function that `workers` threads may call at the same time."""
-    module = module.eval()
-    if device.type != "cpu":
-        return _OnGpu(module.to(device), wants, device)
-    return _OnCpu(module, wants, workers)
+def has_gpu() -> bool:
+    """Return whether torch can use a GPU; without a driver for one, torch is not asked."""
+    if not (any(_loads(name) for name in _DRIVERS) or Path("/dev/kfd").exists()):  # AMD's
+        return False
+    import torch  # noqa: PLC0415
+
+    return torch.cuda.is_available()
 
 
-class _OnGpu:
-    def __init__(self, module: nn.Module, wants: Input, device: torch.device) -> None:
-        self._module, self._device = module, device
-        self._mean, self._std = (
-            torch.tensor(values, device=device) for values in (wants.mean, wants.std)
-        )
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
-    @torch.inference_mode()
-    def __call__(self, pictures: Float32 | UInt8) -> list[Float32]:
-        x = torch.from_numpy(np.ascontiguousarray(pictures)).to(self._device)
-        outputs = self._module(((x.float() - self._mean) / self._std).permute(0, 3, 1, 2))
-        return [one.cpu().numpy() for one in _listed(outputs)]
+
+def ready(network: Network, wants: Input, device: Device, workers: int) -> Net:
+    """Return the network as a function that `workers` threads may call at the same time."""
+    if device == "cpu":
+        return _OnCpu(network, wants, workers)
+    from indexer.nets.with_torch import OnGpu  # noqa: PLC0415
+
+    return OnGpu(network.build(), wants, device)
 
 
 class _OnCpu:
-    def __init__(self, module: nn.Module, wants: Input, workers: int) -> None:
-        self._program = _compiled(module, wants, workers)
+    def __init__(self, network: Network, wants: Input, workers: int) -> None:
+        self._program = _compiled(network, wants, workers)
         self._together = wants.together
         self._own = local()
+        # What OpenVINO sets up at the first call in a process locks two threads up for good if
+        # both come first; whoever loads is alone.
+        side = wants.side or _ANY_SIDE
+        self(np.zeros((1, side, side, 3), np.float32))
 
     def __call__(self, pictures: Float32 | UInt8) -> list[Float32]:
         if not hasattr(self._own, "request"):
@@ -100,17 +129,17 @@ class _OnCpu:
             yield len(some), np.ascontiguousarray(full)
 
 
-def _compiled(module: nn.Module, wants: Input, workers: int) -> Any:  # noqa: ANN401
+def _compiled(network: Network, wants: Input, workers: int) -> Any:  # noqa: ANN401
     exact = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": workers,
         "ENABLE_CPU_PINNING": False,  # others use the cores too
         "NUM_STREAMS": workers,  # one thread each: sums do not depend on how many there are
     }
-    core, kept = openvino.Core(), _kept(module, wants)
+    core, kept = openvino.Core(), _kept(network, wants)
     with suppress(OSError, RuntimeError):  # not there, not ours to read, or damaged
         return core.compile_model(core.read_model(kept), "CPU", exact)
-    model = _converted(module, wants)
+    model = _converted(network.build(), wants)
     # Conversion takes seconds, reading what it gave does not.
     with suppress(OSError), TemporaryDirectory(dir=_made(kept.parent)) as folder:
         openvino.save_model(model, Path(folder) / kept.name, compress_to_fp16=False)
@@ -120,13 +149,15 @@ def _compiled(module: nn.Module, wants: Input, workers: int) -> Any:  # noqa: AN
 
 
 def _converted(module: nn.Module, wants: Input) -> openvino.Model:
-    side = wants.side or 48
+    import torch  # noqa: PLC0415
+
+    side = wants.side or _ANY_SIDE
     shape = [wants.together, 3, wants.side or -1, wants.side or -1]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # tracing warns of sizes that are fixed here
         example = torch.zeros(wants.together, 3, side, side)
         size = openvino.PartialShape(shape)
-        model = openvino.convert_model(module, example_input=example, input=size)
+        model = openvino.convert_model(module.eval(), example_input=example, input=size)
     prepared = PrePostProcessor(model)
     prepared.input().tensor().set_layout(openvino.Layout("NHWC"))
     prepared.input().preprocess().mean(list(wants.mean)).scale(list(wants.std))
@@ -134,17 +165,13 @@ def _converted(module: nn.Module, wants: Input) -> openvino.Model:
     return prepared.build()
 
 
-def _kept(module: nn.Module, wants: Input) -> Path:
+def _kept(network: Network, wants: Input) -> Path:
     """Return the file that keeps the converted network for the next time."""
-    tensors = weights.digest(module.state_dict())
-    facts = f"{type(module)} {tensors} {wants} {openvino.__version__} {torch.__version__}"
+    versions = [metadata.version(package) for package in _DEFINED_BY]
+    facts = f"{network.key} {wants} {openvino.__version__} {versions}"
     return weights.cache_folder() / f"{hashlib.sha256(facts.encode()).hexdigest()[:24]}.xml"
 
 
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _listed(outputs: torch.Tensor | Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-    return [outputs] if isinstance(outputs, torch.Tensor) else outputs

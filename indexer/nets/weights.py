@@ -14,23 +14,38 @@ import hashlib
 import json
 import os
 import urllib.error
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import TYPE_CHECKING
 
-import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from indexer.errors import WeightsError
 from indexer.records import Calibration, Line
+
+if TYPE_CHECKING:
+    import torch
 
 DEFAULT_ENCODER = Path(__file__).with_name("resnet29.safetensors")
 VGGFACE2_URL = (
     "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
     "20180402-114759-vggface2.pt"
 )
-StateDict = dict[str, torch.Tensor]
+_TYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "I8": "int8",
+    "I16": "int16",
+    "I32": "int32",
+    "I64": "int64",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F32": "float32",
+    "F64": "float64",
+}
+"""What torch calls the types of a safetensors file; any other is called as there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,25 +91,35 @@ VGGFACE2_FACTS = EncoderFacts(
 )
 
 
-def digest(tensors: StateDict) -> str:
-    """Return sha256 over names, types, shapes and bytes of the tensors, in order of name."""
+def digest(content: bytes) -> str:
+    """Return sha256 over names, types, shapes and bytes of the tensors, in order of name.
+
+    Args:
+        content: of a safetensors file: the length of its header in 8 bytes, little-endian; the
+            header, JSON that says type, shape and place of each tensor; the tensors.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header, tensors = json.loads(content[8:start]), memoryview(content)[start:]
     total = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    for name in sorted(header.keys() - {"__metadata__"}):
+        one = header[name]
+        kind = _TYPES.get(one["dtype"], one["dtype"])
+        total.update(f"{name} torch.{kind} {tuple(one['shape'])}\n".encode())
+        total.update(tensors[slice(*one["data_offsets"])])
     return total.hexdigest()
 
 
-def save(path: Path, tensors: StateDict, facts: EncoderFacts) -> EncoderFacts:
+def save(path: Path, tensors: Mapping[str, torch.Tensor], facts: EncoderFacts) -> EncoderFacts:
     """Write a weights file, whole or not at all, and return its facts with the digest filled in."""
+    from safetensors import torch as files  # noqa: PLC0415  (whoever has tensors has torch)
+
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    facts = dataclasses.replace(facts, digest=digest(tensors))
+    facts = dataclasses.replace(facts, digest=digest(files.save(tensors)))
     metadata = {"encoder": json.dumps(dataclasses.asdict(facts), sort_keys=True)}
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, beside, metadata=metadata)
+        files.save_file(tensors, beside, metadata=metadata)
         beside.chmod(0o644)  # safetensors writes for the owner alone
         beside.replace(path)
     except (OSError, SafetensorError) as error:
@@ -113,7 +138,7 @@ def read_facts(path: Path) -> EncoderFacts:
     if not path.is_file():
         raise WeightsError(path, "no such weights file", "check embed.weights")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise WeightsError(path, f"is not a safetensors file: {error}", "export it anew") from error
@@ -125,18 +150,27 @@ def read_facts(path: Path) -> EncoderFacts:
         ) from error
 
 
-def read(path: Path) -> tuple[EncoderFacts, StateDict]:
-    """Return facts and tensors of a weights file, checked against its digest.
+def check(path: Path) -> EncoderFacts:
+    """Return what a weights file says of its encoder, the tensors held against the digest.
 
     Raises:
         WeightsError: as `read_facts`, or the tensors are not the ones that were written.
     """
     facts = read_facts(path)
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if digest(tensors) != facts.digest:
+    if digest(path.read_bytes()) != facts.digest:
         raise WeightsError(path, "is damaged: its digest does not match", "copy it anew")
-    return facts, tensors
+    return facts
+
+
+def read(path: Path) -> tuple[EncoderFacts, dict[str, torch.Tensor]]:
+    """Return facts and tensors of a weights file, checked against its digest.
+
+    Raises:
+        WeightsError: as `check`.
+    """
+    from safetensors.torch import load_file  # noqa: PLC0415  (it needs torch)
+
+    return check(path), load_file(path)
 
 
 def resolve(name: str) -> Path:
@@ -149,8 +183,13 @@ def resolve(name: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder that keeps downloaded weights, which need not exist yet."""
-    return Path(torch.hub.get_dir()).parent / "who-is-on-screen"
+    """Return the folder that keeps downloaded weights, which need not exist yet.
+
+    It is beside the one of ``torch.hub``, by the same rules.
+    """
+    caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    torchs = Path(os.environ.get("TORCH_HOME", Path(caches, "torch"))).expanduser()
+    return torchs / "who-is-on-screen"
 
 
 def fetch_vggface2(path: Path, url: str = VGGFACE2_URL) -> Path:
@@ -165,6 +204,8 @@ def fetch_vggface2(path: Path, url: str = VGGFACE2_URL) -> Path:
     """
     if path.is_file():
         return path
+    import torch  # noqa: PLC0415  (only a download is torch's own format)
+
     download = path.with_suffix(".pt")
     by_hand = download.is_file()
     try:

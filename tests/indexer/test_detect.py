@@ -9,6 +9,7 @@ import torch
 from facenet_pytorch import MTCNN
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.ops import nms
 
 from indexer import detect, geometry
 from indexer.config import DetectSettings
@@ -23,7 +24,7 @@ PLAIN = DetectSettings()
 @pytest.fixture(scope="module")
 def nets() -> Mtcnn:
     torch.set_num_threads(1)
-    return mtcnn.load(torch.device("cpu"))
+    return mtcnn.load("cpu")
 
 
 def test_we_find_what_facenet_pytorch_finds(nets: Mtcnn) -> None:
@@ -83,6 +84,33 @@ def test_boxes_and_landmarks_belong_together_at_the_border(nets: Mtcnn) -> None:
     for box, marks in zip(found.boxes, found.landmarks, strict=True):
         assert np.all(marks > box[:2] - 5)
         assert np.all(marks < box[2:] + 5)
+
+
+SQUARES = st.lists(
+    st.tuples(*[st.integers(-5, 30)] * 2, st.integers(1, 20), st.integers(1, 5), st.integers(0, 2)),
+    min_size=1,
+    max_size=40,
+)
+
+
+@given(SQUARES, st.sampled_from([0.5, 0.7]))
+def test_of_boxes_that_overlap_the_best_is_kept_as_torchvision_has_it(
+    squares: list[tuple[int, int, int, int, int]], threshold: float
+) -> None:
+    x, y, side, score, owner = np.array(squares).T  # many overlaps of just the threshold
+    boxes = np.stack([x, y, x + side, y + side], axis=1).astype(np.float32)
+    scores = (score / 5).astype(np.float32)
+    kept = detect.suppress(boxes, scores, owner, threshold)
+    assert np.all(np.diff(scores[kept]) <= 0)
+    for picture in range(3):
+        mine = np.flatnonzero(owner == picture)
+        wanted = nms(torch.from_numpy(boxes[mine]), torch.from_numpy(scores[mine]), threshold)
+        assert kept[owner[kept] == picture].tolist() == mine[wanted.numpy()].tolist()
+
+
+def test_of_no_boxes_none_are_kept() -> None:
+    none = np.zeros((0, 4), np.float32)
+    assert detect.suppress(none, none[:, 0], np.zeros(0, np.int64), 0.5).tolist() == []
 
 
 def test_no_pictures_no_faces(nets: Mtcnn) -> None:

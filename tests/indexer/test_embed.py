@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import threading
@@ -11,19 +12,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from indexer import embed
 from indexer.config import Settings
 from indexer.errors import WeightsError
 from indexer.models import Models, load_models, still_faces
 from indexer.nets import encoder, weights
+from indexer.nets.runtime import Device
 from indexer.nets.weights import DEFAULT_ENCODER
 from indexer.records import Detections, Float32
 from tests import faces
 
 REFERENCE = Path(__file__).parent / "data" / "dlib_reference.json"
-CPU = torch.device("cpu")
+CPU: Device = "cpu"
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +161,40 @@ def test_the_id_changes_with_the_weights_and_not_with_the_calibration(tmp_path: 
             weights.save(tmp_path / "w.safetensors", tensors, facts_of("resnet18", 8)).encoder_id
         )
     assert len(ids) == 2
+
+
+def test_libraries_that_exist_keep_their_encoder() -> None:
+    facts = weights.check(DEFAULT_ENCODER)
+    assert facts.encoder_id == "09e2a6f5c8c5c8ec667717834a4be50adeaa12d969174e0a29e0f29fe0291652"
+
+
+TYPES = ["bool", "uint8", "int8", "int16", "int32", "int64"]
+TYPES += ["float16", "bfloat16", "float32", "float64"]
+SHAPES = st.lists(st.integers(0, 3), max_size=3)
+
+
+@given(st.dictionaries(st.text(min_size=1), st.tuples(st.sampled_from(TYPES), SHAPES)))
+def test_the_digest_is_of_names_types_shapes_and_bytes(
+    kinds: dict[str, tuple[str, list[int]]],
+) -> None:
+    kinds.pop("__metadata__", None)
+    tensors = {k: torch.ones(shape).to(getattr(torch, t)) for k, (t, shape) in kinds.items()}
+    slow = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        slow.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        slow.update(bytes(tensor.reshape(-1).view(torch.uint8).tolist()))
+    assert weights.digest(save(tensors)) == slow.hexdigest()
+
+
+@pytest.mark.parametrize("name", ["TORCH_HOME", "XDG_CACHE_HOME", None])
+def test_what_is_kept_lies_beside_the_downloads_of_torch(
+    name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(one, raising=False)
+    if name:
+        monkeypatch.setenv(name, "~/elsewhere")
+    assert weights.cache_folder().parent == Path(torch.hub.get_dir()).parent
 
 
 def test_bad_weights_files_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 from torch import nn
 
 from indexer.nets import encoder, mtcnn, runtime, weights
-from indexer.nets.runtime import Input
+from indexer.nets.runtime import Device, Input, Network
 from indexer.records import Float32
 
-CPU = torch.device("cpu")
+CPU: Device = "cpu"
 SMALL = Input(6, (10.0, 20.0, 30.0), (2.0, 3.0, 4.0), together=4)
 
 
@@ -78,15 +79,36 @@ def test_many_threads_get_the_bytes_that_one_gets() -> None:
                 np.testing.assert_array_equal(first, second)
 
 
+def test_threads_that_come_first_together_do_not_lock_each_other_up() -> None:
+    code = """
+import sys, threading
+import numpy as np
+from indexer.nets import mtcnn
+
+nets, together = mtcnn.load("cpu", 2), threading.Barrier(2)
+sys.setswitchinterval(1e-6)
+
+def look():
+    together.wait()
+    nets.propose(np.zeros((1, 20, 20, 3), np.float32))
+
+for thread in [threading.Thread(target=look) for _ in range(2)]:
+    thread.start()
+"""
+    for _ in range(3):  # one in three came to a halt
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_a_conversion_is_kept_and_one_that_cannot_be_kept_does_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, pictures = nn.Sequential(nn.Flatten(), nn.Linear(108, 5)), levels(6, 6, 6, 3)
     (tmp_path / "file").touch()
+    network = Network("flat", lambda: module)
     results = []
     for folder in ("cache", "cache", "file/no folder", "damaged"):
         monkeypatch.setattr(weights, "cache_folder", lambda folder=folder: tmp_path / folder)
-        [out] = runtime.ready(module, SMALL, CPU, 1)(pictures)
+        [out] = runtime.ready(network, SMALL, CPU, 1)(pictures)
         results.append(out)
         if not (tmp_path / "damaged").exists():
             shutil.copytree(tmp_path / "cache", tmp_path / "damaged")
@@ -99,6 +121,37 @@ def test_a_conversion_is_kept_and_one_that_cannot_be_kept_does_no_harm(
     flat = torch.from_numpy(x.transpose(0, 3, 1, 2).astype(np.float32))
     with torch.inference_mode():
         np.testing.assert_allclose(results[0], module(flat).numpy(), rtol=1e-4, atol=1e-3)
+
+
+def test_what_is_kept_is_taken_without_its_module_and_only_for_the_same_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path)
+    built = []
+
+    def build() -> nn.Module:
+        built.append(1)
+        return nn.Flatten()
+
+    for key, wants, count in [
+        ("flat", SMALL, 1),
+        ("flat", SMALL, 1),
+        ("other", SMALL, 2),
+        ("flat", replace(SMALL, together=2), 3),
+    ]:
+        runtime.ready(Network(key, build), wants, CPU, 1)
+        assert len(built) == count
+
+
+def test_where_there_is_no_driver_torch_is_not_asked_for_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert runtime.has_gpu() == torch.cuda.is_available()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(runtime, "_DRIVERS", ("libc.so.6",))
+    assert runtime.has_gpu()
+    monkeypatch.setattr(runtime, "_DRIVERS", ("no such driver",))
+    assert runtime.has_gpu() == Path("/dev/kfd").exists()
 
 
 def test_nobody_is_told_that_it_runs(tmp_path: Path) -> None:

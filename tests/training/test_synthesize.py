@@ -11,7 +11,6 @@ import av
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -67,7 +66,7 @@ def boxes_at(*boxes: Sequence[float]) -> Detect:
 
 @pytest.fixture(scope="module")
 def detector() -> Detect:
-    nets = mtcnn.load(torch.device("cpu"))
+    nets = mtcnn.load("cpu")
     return lambda pixels: detect(nets, [pixels], DetectSettings(min_face=0.1))[0]
 
 
@@ -362,7 +361,7 @@ def looks_of(people: People) -> dict[str, list[Look]]:
 
 
 def test_an_encoder_tells_the_people_for_tests_apart(tmp_path: Path, detector: Detect) -> None:
-    net = encoder.load("", torch.device("cpu"))
+    net = encoder.load("", "cpu")
     names = write_people(tmp_path, stills=2, seed=7)
     rows = []
     for name in names:
