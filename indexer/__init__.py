@@ -1,10 +1,10 @@
 """Video in, searchable people out: the path of a frame.
 
-    decode ─▶ shots ─▶ detect ─▶ link ─▶ embed ─▶ cluster ─▶ recognize ─▶ store ─▶ query, export
-    PyAV or   cuts     MTCNN,    tracks  encoder  people     names,       Parquet  scenes,
-    decord             strided   in a    on the   nobody     calibrated,  + FAISS  timelines
-                                 shot    best     has named  or unknown
-                                         faces
+    decode ─▶ shots ─▶ sample ─▶ detect ─▶ link ─▶ embed ─▶ cluster ─▶ recognize ─▶ store ─▶ query
+    PyAV or   cuts     which     MTCNN     tracks  encoder  people     names,       Parquet  export
+    decord             frames              in a    on the   nobody     calibrated,  + FAISS
+                                           shot    best     has named  or unknown
+                                                   faces
 
 Where things are, from the command line down; a module knows only what is below it
 (``lint-imports`` in ``make check`` sees to that), and stages do not know each other:
@@ -12,9 +12,9 @@ Where things are, from the command line down; a module knows only what is below 
     __main__            the command line: parse, call, print
     pipeline  enroll    a video, or stills, through all stages into a library
     identify  models    who tracks are: names first, then people; the networks, ready to run
-    decode shots detect link embed cluster recognize stills      the stages
+    decode shots sample detect link embed cluster recognize stills      the stages
     store               everything kept on disk, and the questions it answers
-    nets geometry config progress parallel     networks; boxes; settings; bars, clocks; workers
+    nets geometry crops config progress parallel     networks; boxes; pieces; settings; bars; workers
     records             what stages hand to each other, and the conventions
     errors              what can go wrong in the world
 

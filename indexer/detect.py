@@ -99,6 +99,8 @@ def find_again(
         patches: (N, P, P), what each looks like, from `patches`.
         settings: the threshold.
     """
+    if len(expected) == 0:
+        return _NONE
     windows, turns = _around(image, expected, span=_SEARCHED, size=_WINDOW)
     found = [_place(*both) for both in zip(windows, patches, strict=True)]
     alike = np.flatnonzero([likeness >= _ALIKE for _, likeness in found])
@@ -109,9 +111,9 @@ def find_again(
         nets, sums, boxes, alike, threshold=settings.again_threshold
     )
     zoom, corner = turns[owner, :1, 0], -turns[owner, :, 2] / turns[owner, :1, 0]
-    boxes = boxes / zoom + np.tile(corner, 2)
-    landmarks = landmarks / zoom[:, None] + corner[:, None]
-    return _distinct(boxes.astype(np.float32), scores, landmarks.astype(np.float32))
+    boxes = (boxes / zoom + np.tile(corner, 2)).astype(np.float32)
+    landmarks = (landmarks / zoom[:, None] + corner[:, None]).astype(np.float32)
+    return _distinct(boxes, scores, landmarks)
 
 
 def patches(image: UInt8, boxes: Float32) -> UInt8:

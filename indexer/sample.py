@@ -85,7 +85,7 @@ def between(
     overlap = geometry.iou(old, new)
     i, j = geometry.pair(overlap, overlap >= _SAME_FACE)
     sure = overlap[i, j] >= settings.agree_iou
-    halfway = (old[i] + new[j]) / 2
+    halfway: Float32 = (old[i] + new[j]) / np.float32(2)
     went, came = _others(old, i), _others(new, j)
     expected = np.concatenate([halfway[~sure], old[went], new[came]])
     if len(expected) == 0:

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
-
 import numpy as np
 import pytest
 import torch
 from facenet_pytorch import MTCNN
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import nms
 
@@ -15,7 +12,7 @@ from indexer import detect, geometry
 from indexer.config import DetectSettings
 from indexer.nets import mtcnn
 from indexer.nets.mtcnn import Mtcnn
-from indexer.records import Detections, Frame, UInt8
+from indexer.records import Detections, UInt8
 from tests import faces
 
 PLAIN = DetectSettings()
@@ -128,51 +125,39 @@ def test_the_pyramid_runs_from_the_smallest_face_to_the_whole_picture(
         assert min(height, width) * scales[-1] * PLAIN.pyramid_factor < 12
 
 
-def frames(shots: Iterable[tuple[int, int]], blank: Iterable[int] = ()) -> list[Frame]:
-    """Frames of shots given as (first, last), 25 a second."""
-
-    def nothing(width: int, height: int) -> UInt8:
-        raise AssertionError(f"nobody may look: {width}x{height}")
-
-    return [
-        Frame(i, i, i / 25, shot, i not in set(blank), 4, 4, nothing)
-        for shot, (first, last) in enumerate(shots)
-        for i in range(first, last + 1)
-    ]
+def moved(image: UInt8, right: int, down: int) -> UInt8:
+    return np.roll(image, (down, right), axis=(0, 1))
 
 
-def sampled(seen: list[Frame], every_s: float = 0.2) -> list[int]:
-    return [frame.index for frame in detect.sample(seen, every_s)]
+@given(st.integers(-25, 25), st.integers(-25, 25))
+@settings(deadline=None, max_examples=10)
+def test_a_known_face_is_found_where_it_has_gone(nets: Mtcnn, right: int, down: int) -> None:
+    image = faces.collins()
+    known = detect.detect(nets, [image], PLAIN)[0].only(np.arange(1))
+    patches = detect.patches(image, known.boxes)
+    found = detect.find_again(nets, moved(image, right, down), known.boxes, patches, PLAIN)
+    assert len(found) == 1
+    shift = np.array([right, down], dtype=np.float32)
+    assert geometry.iou(found.boxes, known.boxes + np.tile(shift, 2)) >= 0.85
+    away = np.abs(found.landmarks - (known.landmarks + shift))
+    assert away.max() <= 0.06 * (known.boxes[0, 2] - known.boxes[0, 0])
 
 
-@given(
-    st.lists(st.integers(1, 40), min_size=1, max_size=6),
-    st.floats(0.04, 2.0),
-    st.sets(st.integers(0, 200), max_size=30),
-)
-def test_samples_are_in_order_close_enough_and_reach_the_ends_of_shots(
-    lengths: list[int], every_s: float, blank: set[int]
-) -> None:
-    ends = np.cumsum(lengths)
-    shots = list(zip(ends - lengths, ends - 1, strict=True))
-    everything = frames(shots, blank)
-    chosen = sampled(everything, every_s)
-    assert chosen == sorted(set(chosen))
-    assert not set(chosen) & blank
-    for first, last in shots:
-        usable = [i for i in range(first, last + 1) if i not in blank]
-        mine = [i for i in chosen if first <= i <= last]
-        if not usable:
-            assert mine == []
-            continue
-        assert mine[0] == usable[0]
-        assert mine[-1] == usable[-1] or last - usable[-1] >= 8
-        for a, b in itertools.pairwise(mine):
-            between = [i for i in usable if a < i < b]
-            assert all(i / 25 - a / 25 < every_s for i in between)
+def test_a_face_that_has_gone_is_not_found_nor_is_none_from_none(nets: Mtcnn) -> None:
+    image = faces.collins()
+    known = detect.detect(nets, [image], PLAIN)[0]
+    patches = detect.patches(image, known.boxes)
+    noise = np.random.default_rng(0).integers(0, 256, image.shape, dtype=np.uint8)
+    for other in (noise, np.zeros_like(image)):
+        assert len(detect.find_again(nets, other, known.boxes, patches, PLAIN)) == 0
+    assert patches.shape == (len(known), 20, 20)
+    nobody = detect.find_again(nets, image, known.boxes[:0], patches[:0], PLAIN)
+    assert len(nobody) == 0
+    assert len(detect.patches(image, known.boxes[:0])) == 0
 
 
-def test_samples_of_a_case_done_by_hand() -> None:
-    assert sampled(frames([(0, 12), (13, 14)])) == [0, 5, 10, 12, 13, 14]
-    assert sampled(frames([(0, 12)], blank=[0, 1, 12])) == [2, 7, 11]
-    assert sampled([]) == []
+def test_two_that_find_the_same_face_are_one(nets: Mtcnn) -> None:
+    image = faces.collins()
+    known = detect.detect(nets, [image], PLAIN)[0].only(np.zeros(2, np.int64))
+    patches = detect.patches(image, known.boxes)
+    assert len(detect.find_again(nets, image, known.boxes, patches, PLAIN)) == 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import cv2
 import numpy as np
 import pytest
@@ -99,3 +101,25 @@ def test_interpolation_passes_through_what_is_known_and_is_straight_between(
     np.testing.assert_allclose(result[:, 0], at * 2.0, atol=1e-3)
     np.testing.assert_allclose(result[known - known[0]], values, rtol=1e-5)
     np.testing.assert_allclose(result[:, 1], np.interp(at, known, values[:, 1]), rtol=1e-4)
+
+
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(0, 4), st.integers(0, 4)),
+        elements=st.floats(0, 1, width=32),
+    ),
+    st.floats(0, 1, width=32),
+)
+def test_the_pairs_are_the_best_of_all_that_could_be(likeness: Float32, least: float) -> None:
+    allowed = np.asarray(likeness >= least)
+    rows, columns = geometry.pair(likeness, allowed)
+    assert len(set(rows)) == len(rows) == len(set(columns))
+    assert allowed[rows, columns].all()
+    wide = likeness if likeness.shape[0] <= likeness.shape[1] else likeness.T
+    may = allowed if likeness.shape[0] <= likeness.shape[1] else allowed.T
+    ways = itertools.permutations(range(wide.shape[1]), wide.shape[0])
+    worth = [
+        sum(1e3 * may[i, j] + wide[i, j] * may[i, j] for i, j in enumerate(way)) for way in ways
+    ]
+    assert len(rows) * 1e3 + likeness[rows, columns].sum() == pytest.approx(max(worth), abs=1e-3)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.parallel import cores, in_order
+from indexer.parallel import Workers, cores, in_order
 
 
 @settings(deadline=None, max_examples=30)
@@ -18,7 +18,8 @@ def test_results_come_in_the_order_of_the_items(pauses: list[int], workers: int)
         time.sleep(item[1] / 1000)
         return item[0]
 
-    assert list(in_order(work, enumerate(pauses), workers)) == list(range(len(pauses)))
+    with Workers(workers) as pool:
+        assert list(in_order(pool, work, enumerate(pauses))) == list(range(len(pauses)))
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -30,8 +31,9 @@ def test_no_more_is_taken_than_the_workers_can_have_at_hand(workers: int) -> Non
             taken.append(item)
             yield item
 
-    for done, _ in enumerate(in_order(abs, items(), workers)):
-        assert len(taken) - done <= 2 * workers
+    with Workers(workers) as pool:
+        for done, _ in enumerate(in_order(pool, abs, items())):
+            assert len(taken) - done <= 2 * workers
     assert len(taken) == 100
 
 
@@ -44,21 +46,31 @@ def test_what_the_work_raises_is_raised_in_its_place_and_the_rest_is_left() -> N
             raise ValueError("five")
         return item
 
-    results = in_order(work, range(1000), 2)
     got: list[int] = []
-    with pytest.raises(ValueError, match="five"):
-        got.extend(results)
+    with Workers(2) as pool, pytest.raises(ValueError, match="five"):
+        got.extend(in_order(pool, work, range(1000)))
     assert got == [0, 1, 2, 3, 4]
     assert len(seen) < 20
 
 
 def test_who_stops_early_leaves_no_thread_behind() -> None:
     before = threading.active_count()
-    results = in_order(abs, range(1000), 3)
-    assert next(results) == 0
-    del results
+    with Workers(3) as pool:
+        results = in_order(pool, abs, range(1000))
+        assert next(results) == 0
+        del results
     assert threading.active_count() == before
 
 
 def test_there_is_at_least_one_core() -> None:
     assert cores() >= 1
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 30), st.integers(1, 3))
+def test_results_may_be_worked_on_again_by_the_same_threads(count: int, workers: int) -> None:
+    with Workers(workers) as pool:
+        once = in_order(pool, lambda item: item + 1, range(count))
+        assert list(in_order(pool, lambda item: item * 2, once)) == [
+            2 * (item + 1) for item in range(count)
+        ]

@@ -54,7 +54,8 @@ def compare(video: Path, height: int, every: int = 15) -> Detecting:
         def look(image: UInt8) -> Float32:
             return detect.detect(models.detector, [image], settings)[0].boxes
 
-        return list(parallel.in_order(look, images, workers))
+        with parallel.Workers(workers) as pool:
+            return list(parallel.in_order(pool, look, images))
 
     def theirs(threads: int) -> list[Float32]:
         torch.set_num_threads(threads)
