@@ -14,7 +14,7 @@ Where things are, from the command line down; a module knows only what is below 
     identify  models    who tracks are: names first, then people; the networks, ready to run
     decode shots sample detect link embed cluster recognize stills      the stages
     store               everything kept on disk, and the questions it answers
-    nets geometry crops config progress parallel     networks; boxes; pieces; settings; bars; workers
+    nets geometry crops config progress parallel     networks; boxes; settings; bars; workers
     records             what stages hand to each other, and the conventions
     errors              what can go wrong in the world
 
