@@ -12,6 +12,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,6 +80,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     index = command("index", _index, "put videos into the library", settings)
     index.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
+    index.add_argument(
+        "--budget",
+        type=_duration,
+        metavar="TIME",
+        help="about how long it may take, as in 90s, 10m or 1h30m; a later run goes on",
+    )
     enroll = command("enroll", _enroll, "name people by a folder of stills for each", settings)
     enroll.add_argument("faces", type=Path, metavar="FACES")
     query = command(
@@ -116,6 +123,19 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _duration(text: str) -> float:
+    import pandas as pd  # noqa: PLC0415 - half a second
+
+    try:
+        seconds = pd.Timedelta(text if text[-1:].isalpha() else f"{text}s").total_seconds()
+    except ValueError as error:
+        problem = f"{text} is no length of time: give 90s, 10m or 1h30m"
+        raise argparse.ArgumentTypeError(problem) from error
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no time at all")
+    return float(seconds)
+
+
 def _count(text: str) -> int:
     count = int(text)
     if count < 1:
@@ -140,10 +160,13 @@ def _index(options: argparse.Namespace) -> int:
     settings = _settings(options)
     ready = models.load_models(settings)
     results, status = [], DONE
-    for path in options.videos:
+    until = time.monotonic() + (options.budget or 0)
+    for place, path in enumerate(options.videos):
+        share = (until - time.monotonic()) / (len(options.videos) - place)
+        budget_s = max(share, 0.0) if options.budget else None
         try:
             library = pipeline.open_or_create(options.library, ready, settings)
-            done = pipeline.index(path, library, ready, settings, bar)
+            done = pipeline.index(path, library, ready, settings, bar, budget_s)
         except IndexerError as error:
             status = complain(error)
             continue
@@ -166,6 +189,11 @@ def _summary(done: Indexed) -> str:
         f"  {done.wall_s:.1f} s, {done.wall_s / max(done.duration_s, 1e-9):.2f} x real time; "
         f"in all threads: {stages}",
     ]
+    if done.coverage < 1:
+        lines.append(
+            f"  {done.coverage:.0%} of it looked at as closely as it should be, the rest now and "
+            "then: run it again to go on"
+        )
     report = done.report
     if report.corrupt_frames or report.lost_packets:
         lines.append(

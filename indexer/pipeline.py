@@ -9,40 +9,28 @@ from __future__ import annotations
 import array
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from indexer import config, decode, detect, embed, link, parallel, sample, shots
+from indexer import config, decode, embed, instalments, link, sample, shots
 from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.identify import Cast, identify
+from indexer.looking import Looker
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
-from indexer.records import (
-    UNKNOWN,
-    DecodeReport,
-    Detections,
-    Faces,
-    Float32,
-    Frame,
-    Shot,
-    Track,
-    UInt8,
-)
-from indexer.sample import Stretch
+from indexer.records import UNKNOWN, DecodeReport, Faces, Frame, Shot, Track, VideoFacts
 from indexer.store import library as libraries
-from indexer.store import read, schema
+from indexer.store import read, schema, unfinished
 from indexer.store.library import Library
 from indexer.store.publish import publish
+from indexer.store.unfinished import Unfinished
 from indexer.store.write import EpisodeWriter
 
 _READ_BYTES = 1 << 22
 _FRAMES_PER_WRITE = 256
-_GPU_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +42,8 @@ class Indexed:
     """True if the library held it already, of the same video, weights and settings."""
     duration_s: float
     report: DecodeReport
+    coverage: float
+    """Share of the video that was looked at as the settings ask, in [0, 1]: 1 without a budget."""
     shots: int
     tracks: int
     people: int
@@ -67,13 +57,19 @@ class Indexed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """What all stages of one run share."""
+class _Source:
+    """A video as it comes: its frames, who is in them, and what can be said of it at the end."""
 
-    models: Models
-    settings: Settings
-    progress: Progress
-    watch: Stopwatch
+    path: Path
+    sha256: str
+    facts: VideoFacts
+    frames: Iterable[Frame]
+    """Each knowing its shot."""
+    look: Callable[[Iterable[Frame]], Iterator[Faces]]
+    """The frames, written down on their way → the faces of those looked at, in order."""
+    report: Callable[[], DecodeReport]
+    """Called after the last frame."""
+    coverage: float
 
 
 def open_or_create(root: Path, models: Models, settings: Settings) -> Library:
@@ -89,7 +85,12 @@ def open_or_create(root: Path, models: Models, settings: Settings) -> Library:
 
 
 def index(
-    path: Path, library: Library, models: Models, settings: Settings, progress: Progress = silent
+    path: Path,
+    library: Library,
+    models: Models,
+    settings: Settings,
+    progress: Progress = silent,
+    budget_s: float | None = None,
 ) -> Indexed:
     """Put a video into a library and return what was found in it.
 
@@ -99,27 +100,70 @@ def index(
         models: detector and encoder.
         settings: of all stages.
         progress: shows how far it is.
+        budget_s: about how many seconds it may take; what is missing then is looked at by the
+            next run, with a budget or without.
 
     Raises:
         VideoError: the video cannot be read.
         StoreError: the library cannot be written.
     """
-    run = _Run(models, settings, progress, Stopwatch())
+    looker = Looker(models, settings, Stopwatch())
     with decode.open_video(path, settings.decode) as video:
-        with run.watch.on("hash"):
+        with looker.watch.on("hash"):
             sha256 = _sha256(path, progress)
         known = read.find_by_sha256(library, sha256)
         if known and _is_unchanged(library, known, settings):
             return _summary(library, known, None)
         # A renamed copy stays the episode that it is.
         episode = known or schema.episode_id(path, sha256)
-        with EpisodeWriter(library, episode, sha256) as writer:
-            book = _Book(writer, 1 / float(video.facts.rate))
-            tracks = list(_follow(video, book, sha256, run))
-            manifest = _manifest(path, sha256, video, book)
-            with run.watch.on("publish"):
-                library = _publish(library, writer, manifest, tracks, run)
-    return _summary(library, writer.episode, run.watch)
+        if budget_s is None and not unfinished.exists(library, sha256):
+            source = _whole(path, sha256, video, looker, progress)
+            library = _write(source, episode, library, looker)
+            return _summary(library, episode, looker.watch)
+    with unfinished.resumed(library, sha256) as work:
+        instalments.go_on(path, work, looker, budget_s, progress)
+        library = _write(_so_far(path, sha256, video.facts, work), episode, library, looker)
+        if work.coverage == 1:
+            work.remove()
+    return _summary(library, episode, looker.watch)
+
+
+def _whole(
+    path: Path, sha256: str, video: decode.Video, looker: Looker, progress: Progress
+) -> _Source:
+    """Return a video that is read and looked at from beginning to end, in one go."""
+    watch, settings = looker.watch, looker.settings
+    frames = watch.over("decode", video)
+    frames = watch.over("shots", shots.split(frames, video.facts.rate, settings.shots))
+    counted = progress(frames, total=video.facts.expected_frames, what="frames")
+
+    def look(kept: Iterable[Frame]) -> Iterator[Faces]:
+        stretches = sample.stretches(kept, settings.detect)
+        for seen in watch.over("wait", looker.follow(stretches, {})):
+            yield from seen.faces
+
+    return _Source(path, sha256, video.facts, counted, look, video.report, 1.0)
+
+
+def _so_far(path: Path, sha256: str, facts: VideoFacts, work: Unfinished) -> _Source:
+    """Return a video of which this run and those before have seen a part."""
+
+    def look(kept: Iterable[Frame]) -> Iterator[Faces]:
+        for _ in kept:  # to be written down
+            pass
+        yield from work.faces()
+
+    return _Source(path, sha256, facts, work.frames(), look, lambda: work.report, work.coverage)
+
+
+def _write(source: _Source, episode: str, library: Library, looker: Looker) -> Library:
+    """Return the library with the episode in it."""
+    with EpisodeWriter(library, episode, source.sha256) as writer:
+        book = _Book(writer, 1 / float(source.facts.rate))
+        tracks = list(_tracks(source, book, looker))
+        manifest = _manifest(source, book)
+        with looker.watch.on("publish"):
+            return _publish(library, writer, manifest, tracks, looker)
 
 
 def _publish(
@@ -127,13 +171,13 @@ def _publish(
     writer: EpisodeWriter,
     manifest: Mapping[str, Any],
     tracks: Sequence[Track],
-    run: _Run,
+    looker: Looker,
 ) -> Library:
     """Return the library with the episode in it, its people judged by who is known right now."""
-    calibration = run.models.encoder.facts.calibration
-    with libraries.locked(library, run.settings.store.lock_wait_s) as now:
+    calibration, settings = looker.models.encoder.facts.calibration, looker.settings
+    with libraries.locked(library, settings.store.lock_wait_s) as now:
         cast = Cast(read.read_characters(now), [], now.next_character_id)
-        cast = identify(tracks, {}, cast, calibration, run.settings)
+        cast = identify(tracks, {}, cast, calibration, settings)
         return publish(
             now,
             episodes=[writer.finish(manifest)],
@@ -143,12 +187,12 @@ def _publish(
         )
 
 
-def _manifest(path: Path, sha256: str, video: decode.Video, book: _Book) -> dict[str, Any]:
-    facts, report = video.facts, video.report()
+def _manifest(source: _Source, book: _Book) -> dict[str, Any]:
+    facts, report = source.facts, source.report()
     return {
         "video": {
-            "path": str(path.resolve()),
-            "sha256": sha256,
+            "path": str(source.path.resolve()),
+            "sha256": source.sha256,
             "width": facts.width,
             "height": facts.height,
             "rotation": facts.rotation,
@@ -157,6 +201,7 @@ def _manifest(path: Path, sha256: str, video: decode.Video, book: _Book) -> dict
             "time_base": str(facts.time_base),
         },
         "decode": dataclasses.asdict(report),
+        "coverage": source.coverage,
     }
 
 
@@ -170,84 +215,20 @@ def _sha256(path: Path, progress: Progress) -> str:
     return total.hexdigest()
 
 
-def _follow(video: decode.Video, book: _Book, sha256: str, run: _Run) -> Iterator[Track]:
+def _tracks(source: _Source, book: _Book, looker: Looker) -> Iterator[Track]:
     """Yield the tracks of a video as they end, each written down already."""
-    watch, settings = run.watch, run.settings
-    frames = watch.over("decode", video)
-    frames = watch.over("shots", shots.split(frames, video.facts.rate, settings.shots))
-    counted = run.progress(frames, total=video.facts.expected_frames, what="frames")
-    stretches = sample.stretches(book.kept(counted), settings.detect)
-    faces = watch.over("wait", _faces(stretches, run))
+    watch, settings = looker.watch, looker.settings
+    faces = source.look(book.kept(source.frames))
     keep, apart_s = settings.embed.best_faces, settings.embed.apart_s
     tracklets = link.link(faces, book.times, settings.link, keep=keep, apart_s=apart_s)
     for ordinal, tracklet in enumerate(watch.over("link", tracklets)):
         with watch.on("embed"):
-            uid = schema.track_uid(sha256, ordinal)
+            uid = schema.track_uid(source.sha256, ordinal)
             end_s = book.end_s(int(tracklet.trace.frames[-1]))
-            track = embed.embed(run.models.encoder, tracklet, uid, end_s)
+            track = embed.embed(looker.models.encoder, tracklet, uid, end_s)
         with watch.on("store"):
             book.writer.add_track(track, tracklet.trace, tracklet.chips[0])
         yield track
-
-
-def _faces(stretches: Iterable[Stretch], run: _Run) -> Iterator[Faces]:
-    """Yield the faces of each frame looked or glanced at; a GPU looks at several together."""
-    size = _GPU_BATCH if run.models.detector.batched else 1
-    waiting = iter(stretches)
-    batches = iter(lambda: list(islice(waiting, size)), [])
-    with parallel.Workers(run.models.workers) as workers:
-        looked = chain.from_iterable(parallel.in_order(workers, partial(_look, run), batches))
-        for found in parallel.in_order(workers, partial(_fill, run), _with_the_one_before(looked)):
-            yield from found
-
-
-def _with_the_one_before(
-    looked: Iterable[tuple[Stretch, Faces]],
-) -> Iterator[tuple[Faces | None, Stretch, Faces]]:
-    before: Faces | None = None
-    for stretch, faces in looked:
-        yield (before if before is not None and before.shot == faces.shot else None), stretch, faces
-        before = faces
-
-
-def _look(run: _Run, batch: Sequence[Stretch]) -> list[tuple[Stretch, Faces]]:
-    """Return the faces of whole frames, with aligned crops."""
-    models, watch = run.models, run.watch
-    with watch.beside("convert"):
-        images = [stretch.look.pixels() for stretch in batch]
-    with watch.beside("detect"):
-        found = detect.detect(models.detector, images, run.settings.detect)
-    with watch.beside("align"):
-        return [
-            (stretch, _aligned(models, stretch.look, image, one))
-            for stretch, image, one in zip(batch, images, found, strict=True)
-        ]
-
-
-def _fill(run: _Run, looked: tuple[Faces | None, Stretch, Faces]) -> list[Faces]:
-    """Return the faces glanced at between two looks, and those of the second."""
-    before, stretch, after = looked
-    if before is None:
-        return [after]
-    glance, settings = partial(_glance, run), run.settings.detect
-    return [*sample.between(before, after, stretch.between, glance, settings), after]
-
-
-def _glance(run: _Run, frame: Frame, expected: Float32, patches: UInt8) -> Faces:
-    """Return the faces of a frame that look as expected, about where they are expected."""
-    models, watch = run.models, run.watch
-    with watch.beside("convert"):
-        image = frame.pixels()
-    with watch.beside("glance"):
-        found = detect.find_again(models.detector, image, expected, patches, run.settings.detect)
-    with watch.beside("align"):
-        return _aligned(models, frame, image, found)
-
-
-def _aligned(models: Models, frame: Frame, image: UInt8, found: Detections) -> Faces:
-    chips = embed.align(image, found.landmarks, models.encoder.facts)
-    quality, patches = embed.quality(found, chips), detect.patches(image, found.boxes)
-    return Faces(frame.index, frame.time_s, frame.shot, found, chips, quality, patches)
 
 
 class _Book:
@@ -269,8 +250,7 @@ class _Book:
             self.times.append(frame.time_s)
             if frame.shot != self._shot.shot:
                 self._end_shot(frame.index)
-            # Without its picture, which would keep the decoder's buffers alive.
-            self._waiting.append(dataclasses.replace(frame, render=_gone))
+            self._waiting.append(frame.let_go())
             if len(self._waiting) == _FRAMES_PER_WRITE:
                 self._write()
             yield frame
@@ -297,10 +277,6 @@ class _Book:
         self._waiting = []
 
 
-def _gone(width: int, height: int) -> NoReturn:
-    raise ValueError(f"expected a frame that is still held, got one let go ({width}x{height})")
-
-
 def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:
     """Return whether an episode was made with these settings and can still be read."""
     try:
@@ -308,7 +284,8 @@ def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:
         read.check_tables(library, episode)
     except StoreError:
         return False  # what is damaged is made anew
-    return bool(manifest["settings"] == config.that_matter(settings))
+    alike = manifest["settings"] == config.that_matter(settings)
+    return bool(alike and manifest.get("coverage", 1) == 1)
 
 
 def _summary(library: Library, episode: str, watch: Stopwatch | None) -> Indexed:
@@ -320,6 +297,7 @@ def _summary(library: Library, episode: str, watch: Stopwatch | None) -> Indexed
         unchanged=watch is None,
         duration_s=manifest["video"]["duration_s"],
         report=DecodeReport(**manifest["decode"]),
+        coverage=manifest.get("coverage", 1.0),
         shots=manifest["counts"]["shots"],
         tracks=manifest["counts"]["tracks"],
         people=len(shown),

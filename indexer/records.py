@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,8 @@ class VideoFacts:
     """Nominal frames per second. Says how many frames to expect, never when one is shown."""
     expected_frames: int
     """Frames that the container promises, 0 where it does not say."""
+    expected_s: float
+    """Seconds that it promises, 0 where it does not say."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -87,6 +90,15 @@ class Frame:
     def pixels(self) -> UInt8:
         """Return the whole frame at its own size, (H, W, 3) RGB uint8."""
         return self.render(self.width, self.height)
+
+    def let_go(self) -> Frame:
+        """Return the frame without its picture, which keeps the decoder's buffers alive."""
+        return replace(self, render=gone)
+
+
+def gone(width: int, height: int) -> NoReturn:
+    """Stand for the picture of a frame that was let go: nobody can look at it any more."""
+    raise ValueError(f"expected a frame that is still held, got one let go ({width}x{height})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from indexer import geometry
 from indexer.config import DetectSettings
-from indexer.records import Faces, Float32, Frame, Int64, UInt8
+from indexer.records import Bool, Faces, Float32, Frame, Int64, UInt8
 
 _HELD = 24
 """Most frames held between two looks; of more, every other one is let go."""
@@ -30,8 +30,10 @@ Glance = Callable[[Frame, Float32, UInt8], Faces]
 class Stretch:
     """A frame to look at, and what may be glanced at on the way from the one before."""
 
+    since: int | None
+    """The frame of the look before; None where a shot begins."""
     between: tuple[Frame, ...]
-    """Frames of the shot since the last look, in order; none where a shot begins."""
+    """Frames since then, in order."""
     look: Frame
 
 
@@ -46,25 +48,26 @@ def stretches(frames: Iterable[Frame], settings: DetectSettings) -> Iterator[Str
     newest: Frame | None = None
     for frame in frames:
         if newest is not None and newest.shot != frame.shot:
-            yield from _to_the_end(held, newest)
+            yield from _to_the_end(last, held, newest)
             held, last, newest = [], None, None
         if not frame.usable:
             continue
         newest = frame
         if last is None or frame.time_s >= last.time_s + settings.every_s - 1e-6:
-            yield Stretch(tuple(held), frame)
+            yield Stretch(last.index if last else None, tuple(held), frame)
             held, last = [], frame
         else:
             held.append(frame)
             held = held if len(held) <= _HELD else held[::2]
     if newest is not None:
-        yield from _to_the_end(held, newest)
+        yield from _to_the_end(last, held, newest)
 
 
-def _to_the_end(held: Sequence[Frame], newest: Frame) -> Iterator[Stretch]:
+def _to_the_end(last: Frame | None, held: Sequence[Frame], newest: Frame) -> Iterator[Stretch]:
     """Yield the stretch to a shot's last usable frame, unless that was looked at."""
-    if held:
-        yield Stretch(tuple(frame for frame in held if frame.index < newest.index), newest)
+    if last is not None and held:
+        between = tuple(frame for frame in held if frame.index < newest.index)
+        yield Stretch(last.index, between, newest)
 
 
 def between(
@@ -79,30 +82,68 @@ def between(
         glance: finds the faces near boxes.
         settings: the overlap from which two looks agree on a face.
     """
-    if not frames:
+    left = _compare(before, after, settings)
+    if not frames or len(left.expected) == 0:
         return []
+    middle = len(frames) // 2
+    seen = glance(frames[middle], left.expected, left.patches)
+    # Faces that agree are not followed further, though this glance may have met them.
+    met = geometry.iou(seen.detections.boxes, left.agreed).max(axis=1, initial=0)
+    doubtful = seen.only(np.flatnonzero(met < settings.agree_iou))
+    return [
+        *between(left.before, doubtful, frames[:middle], glance, settings),
+        seen,
+        *between(doubtful, left.after, frames[middle + 1 :], glance, settings),
+    ]
+
+
+def doubts(before: Float32, after: Float32, settings: DetectSettings) -> int:
+    """Return of how many faces two looks leave open where they were between.
+
+    Args:
+        before: (N, 4), the boxes of a look.
+        after: (M, 4), those of another, of the same shot.
+        settings: the overlap from which two looks agree on a face.
+    """
+    i, _, agree = _paired(before, after, settings)
+    return len(before) + len(after) - len(i) - int(agree.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What two looks leave open."""
+
+    expected: Float32
+    """(N, 4), where faces may be halfway that moved far, came or went."""
+    patches: UInt8
+    """(N, P, P), of those faces."""
+    agreed: Float32
+    """(M, 4), where the others are halfway."""
+    before: Faces
+    """The faces left open in the first look,"""
+    after: Faces
+    """and in the second."""
+
+
+def _compare(before: Faces, after: Faces, settings: DetectSettings) -> _Open:
     old, new = before.detections.boxes, after.detections.boxes
+    i, j, agree = _paired(old, new, settings)
+    halfway: Float32 = (old[i] + new[j]) / np.float32(2)
+    moved, went, came = i[~agree], _others(old, i), _others(new, j)
+    return _Open(
+        np.concatenate([halfway[~agree], old[went], new[came]]),
+        np.concatenate([before.patches[moved], before.patches[went], after.patches[came]]),
+        halfway[agree],
+        before.only(_others(old, i[agree])),
+        after.only(_others(new, j[agree])),
+    )
+
+
+def _paired(old: Float32, new: Float32, settings: DetectSettings) -> tuple[Int64, Int64, Bool]:
+    """Return which boxes are probably of one face, and which of those pairs agree."""
     overlap = geometry.iou(old, new)
     i, j = geometry.pair(overlap, overlap >= _SAME_FACE)
-    sure = overlap[i, j] >= settings.agree_iou
-    halfway: Float32 = (old[i] + new[j]) / np.float32(2)
-    went, came = _others(old, i), _others(new, j)
-    expected = np.concatenate([halfway[~sure], old[went], new[came]])
-    if len(expected) == 0:
-        return []
-    alike = np.concatenate([before.patches[i[~sure]], before.patches[went], after.patches[came]])
-    middle = len(frames) // 2
-    seen = glance(frames[middle], expected, alike)
-    # Faces that agree are not followed further, though this glance may have met them.
-    met = geometry.iou(seen.detections.boxes, halfway[sure]).max(axis=1, initial=0)
-    first = before.only(_others(old, i[sure]))
-    doubtful = seen.only(np.flatnonzero(met < settings.agree_iou))
-    second = after.only(_others(new, j[sure]))
-    return [
-        *between(first, doubtful, frames[:middle], glance, settings),
-        seen,
-        *between(doubtful, second, frames[middle + 1 :], glance, settings),
-    ]
+    return i, j, np.asarray(overlap[i, j] >= settings.agree_iou)
 
 
 def _others(boxes: Float32, which: Int64) -> Int64:

@@ -38,7 +38,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain
+from itertools import chain, dropwhile, islice
 from pathlib import Path
 
 import av
@@ -52,12 +52,21 @@ from indexer.errors import VideoError
 from indexer.records import DecodeReport, Frame, VideoFacts
 
 
-def open_video(path: Path, settings: DecodeSettings) -> Video:
+def open_video(path: Path, settings: DecodeSettings, start: Frame | None = None) -> Video:
     """Return an open video whose first frame has been decoded.
+
+    Args:
+        path: the video.
+        settings: backend and threads.
+        start: a frame that came out of it before: it starts there. Where the container cannot
+            be entered at that very frame, all before it are decoded too, and dropped.
 
     Raises:
         VideoError: the path holds no video, or none that the backend reads rightly.
     """
+    if start is not None and start.index:
+        entered = _entered(path, settings, start)
+        return entered or open_video(path, settings).without_first(start.index)
     with ExitStack() as stack:
         source = Source(path, stack)
         pictures = with_pyav.decode(source, settings.threads)
@@ -75,6 +84,23 @@ def open_video(path: Path, settings: DecodeSettings) -> Video:
         return Video(source, chain([first], pictures), screen, clock, stack.pop_all())
 
 
+def _entered(path: Path, settings: DecodeSettings, start: Frame) -> Video | None:
+    """Return the video from a frame on, if a decoder that is sent there yields it first."""
+    if settings.backend != "pyav":
+        return None
+    with open_video(path, settings) as video, ExitStack() as stack:
+        source = Source(path, stack)
+        source.enter(start.pts)
+        pictures = with_pyav.decode(source, settings.threads)
+        later = dropwhile(lambda one: one.pts is not None and one.pts < start.pts, pictures)
+        first = next(later, None)
+        if first is None or first.pts != start.pts:
+            return None
+        clock, pictures = Clock(source, first), chain([first], later)
+        return Video(source, pictures, video.screen, clock, stack.pop_all(), start.index)
+    return None
+
+
 class Video:
     """A video to be read once, front to back.
 
@@ -89,11 +115,12 @@ class Video:
         screen: Screen,
         clock: Clock,
         resources: ExitStack,
+        first: int = 0,
     ) -> None:
         self._source, self._pictures = source, pictures
-        self._screen, self._clock = screen, clock
+        self.screen, self._clock = screen, clock
         self._resources = resources
-        self._frames = self._corrupt = 0
+        self._frames, self._corrupt, self._left_out = first, 0, 0
         self._started = self._closed = False
         self.facts = VideoFacts(
             width=screen.width,
@@ -103,6 +130,7 @@ class Video:
             start_s=float(source.start),
             rate=source.rate,
             expected_frames=source.stream.frames,
+            expected_s=source.expected_s,
         )
 
     def __enter__(self) -> Video:
@@ -122,7 +150,12 @@ class Video:
         if self._started:
             raise ValueError("expected to be read once: open the video again")
         self._started = True
-        return self._read()
+        return islice(self._read(), self._left_out, None)
+
+    def without_first(self, count: int) -> Video:
+        """Return the same, which will leave out its first frames."""
+        self._left_out = count
+        return self
 
     def _read(self) -> Iterator[Frame]:
         picture = next(self._pictures, None)
@@ -139,9 +172,9 @@ class Video:
                 time_s=float(pts * self._source.time_base - self._source.start),
                 shot=0,
                 usable=True,
-                width=self._screen.width,
-                height=self._screen.height,
-                render=partial(self._screen.render, picture),
+                width=self.screen.width,
+                height=self.screen.height,
+                render=partial(self.screen.render, picture),
             )
             picture = following
 

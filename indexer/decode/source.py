@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -29,6 +29,16 @@ class Source:
         self.lost = 0
         self._promised, self._reached = self._promise(), 0.0
         self._ended = self._broken = False
+
+    def enter(self, pts: int) -> None:
+        """Go to where a decoder can start so that it yields the picture with that pts."""
+        with suppress(av.FFmpegError):  # then it stays at the beginning
+            self._container.seek(pts, stream=self.stream)
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds from the start to the end that the header promises, 0 if it does not."""
+        return max(0.0, self._promised - float(self.start)) if self._promised else 0.0
 
     def packets(self) -> Iterator[av.Packet[VideoStream]]:
         """Yield the packets in decoding order, less a last one that the file's end cuts short.

@@ -1,0 +1,273 @@
+"""A video indexed within a budget of time, and the rest of it another day.
+
+First it is read from beginning to end, and every shot is looked at where it begins and ends, and
+now and then between. What time is left goes where it is worth most: to the stretches that are long
+and whose two ends leave open who was where. What is known is kept after each step; once nothing
+is missing, it is what one go from beginning to end would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from indexer import decode, sample, shots
+from indexer.config import DetectSettings
+from indexer.errors import VideoError
+from indexer.looking import Looker, Seen
+from indexer.progress import Progress
+from indexer.records import DecodeReport, Frame
+from indexer.sample import Stretch
+from indexer.store.unfinished import Unfinished
+
+_FOR_LOOKING = 0.85
+"""Share of the budget that is not kept for linking, encoding and publishing."""
+_SELDOM_S = 5.0
+"""Seconds between the looks at a shot while time is short."""
+_CHUNK_S = 10.0
+"""Most seconds of a shot that are filled in together."""
+_KNOWN_PACE_S = 1.0
+"""Seconds after which the pace so far says something of the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """Stretches of a shot that follow one another and are not filled."""
+
+    before: Frame
+    """The look from which the first of them leads on."""
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def last(self) -> Frame:
+        return self.stretches[-1].look
+
+    @property
+    def length_s(self) -> float:
+        return self.last.time_s - self.before.time_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """How much of the budget is left for looking."""
+
+    budget_s: float | None
+    passed: Callable[[], float]
+    """Seconds since the run began."""
+
+    def left_s(self) -> float:
+        if self.budget_s is None:
+            return float("inf")
+        return self.budget_s * _FOR_LOOKING - self.passed()
+
+    def is_ample(self, share: float) -> bool:
+        """Return whether all can be looked at, if `share` of it took as long as it has."""
+        if self.budget_s is None:
+            return True
+        passed = self.passed()
+        return passed >= _KNOWN_PACE_S and passed <= share * self.budget_s * _FOR_LOOKING
+
+
+def go_on(
+    path: Path, work: Unfinished, looker: Looker, budget_s: float | None, progress: Progress
+) -> None:
+    """See more of a video: as much as the time allows, and something in any case.
+
+    Args:
+        path: the video.
+        work: what is known of it, and will be.
+        looker: who looks.
+        budget_s: seconds for it all, looking and what follows; None for as many as it takes.
+        progress: shows how far it is.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    clock = _Clock(budget_s, lambda: looker.watch.wall_s)
+    expected_s = 0.0
+    if not work.is_read:
+        expected_s = _survey(path, work, looker, clock, progress)
+    settings = looker.settings.detect
+    if work.is_read:
+        gaps = sorted(_gaps(work, settings), key=lambda gap: -_worth(gap, work, settings))
+        within = _while_there_is_time(gaps, clock)
+        for gap in progress(within, total=len(gaps), what="gaps"):
+            _fill(path, gap, work, looker)
+    work.coverage = _coverage(work, settings, expected_s)
+
+
+def _survey(
+    path: Path, work: Unfinished, looker: Looker, clock: _Clock, progress: Progress
+) -> float:
+    """Read on, and look at every shot; return how many seconds the video should have."""
+    settings, watch, last = looker.settings, looker.watch, work.last()
+    with decode.open_video(path, settings.decode, last) as video:
+        facts = video.facts
+        frames = watch.over("decode", _after(last, video))
+        frames = watch.over("shots", shots.split(frames, facts.rate, settings.shots))
+        left = max(facts.expected_frames - (last.index + 1 if last else 0), 0)
+        counted = progress(_numbered_on(last, frames), total=left, what="frames")
+        read: list[Frame] = []
+        stretches = sample.stretches(_noted(counted, read), settings.detect)
+        start_s = last.time_s if last else 0.0
+
+        def ample(frame: Frame) -> bool:
+            share = (frame.time_s - start_s) / max(facts.expected_s - start_s, 1e-9)
+            return facts.expected_s > 0 and clock.is_ample(share)
+
+        seen = watch.over("wait", looker.follow(_chosen(stretches, ample), {}))
+        work.is_read = _kept(seen, read, work, clock)
+        work.report = _added(work.report, video.report(), work.last())
+    return facts.expected_s
+
+
+def _kept(seen: Iterable[Seen], read: list[Frame], work: Unfinished, clock: _Clock) -> bool:
+    """Keep each shot when it is over; return whether the video's end was reached in time."""
+    shot: list[Seen] = []
+    for one in seen:
+        now = one.stretch.look.shot
+        if shot and shot[-1].stretch.look.shot != now:
+            over = sum(frame.shot < now for frame in read)
+            _keep(work, read[:over], shot)
+            del read[:over]
+            shot = []
+            if clock.left_s() <= 0:
+                return False
+        shot.append(one)
+    _keep(work, read, shot)
+    return True
+
+
+def _keep(work: Unfinished, frames: Sequence[Frame], seen: Sequence[Seen]) -> None:
+    work.add(
+        frames,
+        (faces for one in seen for faces in one.faces),
+        (one.stretch.look.index for one in seen if one.filled),
+    )
+
+
+def _after(last: Frame | None, frames: Iterable[Frame]) -> Iterator[Frame]:
+    return (frame for frame in frames if last is None or frame.index > last.index)
+
+
+def _numbered_on(last: Frame | None, frames: Iterable[Frame]) -> Iterator[Frame]:
+    """Yield the frames, their shots counted on from the last that was kept whole."""
+    for frame in frames:
+        yield replace(frame, shot=frame.shot + last.shot + 1) if last else frame
+
+
+def _noted(frames: Iterable[Frame], into: list[Frame]) -> Iterator[Frame]:
+    for frame in frames:
+        into.append(frame.let_go())
+        yield frame
+
+
+def _chosen(stretches: Iterable[Stretch], ample: Callable[[Frame], bool]) -> Iterator[Stretch]:
+    """Yield the stretches to look at now: each shot's first and last, and some between."""
+    held: Stretch | None = None
+    due_s = 0.0
+    for stretch in stretches:
+        if held is not None:
+            ends = held.look.shot != stretch.look.shot
+            if ends or held.since is None or held.look.time_s >= due_s or ample(held.look):
+                due_s = held.look.time_s + _SELDOM_S
+                yield held
+        held = stretch
+    if held is not None:
+        yield held
+
+
+def _added(before: DecodeReport, now: DecodeReport, last: Frame | None) -> DecodeReport:
+    return DecodeReport(
+        frames=last.index + 1 if last else 0,
+        corrupt_frames=before.corrupt_frames + now.corrupt_frames,
+        lost_packets=before.lost_packets + now.lost_packets,
+        expected_frames=now.expected_frames,
+        truncated=now.truncated,
+    )
+
+
+def _gaps(work: Unfinished, settings: DetectSettings) -> list[_Gap]:
+    """Return all that is left to be filled, in the video's order."""
+    filled, gaps = work.filled(), list[_Gap]()
+    run: list[Stretch] = []
+    before: Frame | None = None
+    last: Frame | None = None
+    for stretch in sample.stretches(work.frames(), settings):
+        missing = stretch.since is not None and stretch.look.index not in filled
+        full = before is not None and stretch.look.time_s > before.time_s + _CHUNK_S
+        if (
+            before is not None
+            and run
+            and (not missing or stretch.since != run[-1].look.index or full)
+        ):
+            gaps.append(_Gap(before, tuple(run)))
+            run = []
+        if missing:
+            before = before if run else last
+            run.append(stretch)
+        last = stretch.look
+    if before is not None and run:
+        gaps.append(_Gap(before, tuple(run)))
+    return gaps
+
+
+def _worth(gap: _Gap, work: Unfinished, settings: DetectSettings) -> float:
+    """Return what filling a gap is worth: its seconds, more if its ends leave much open."""
+    ends = work.boxes_before(gap.before), work.boxes_after(gap.last)
+    return gap.length_s * (1 + sample.doubts(*ends, settings))
+
+
+def _while_there_is_time(gaps: Sequence[_Gap], clock: _Clock) -> Iterator[_Gap]:
+    """Yield gaps until the next would take too long; one in any case."""
+    started, done_s = clock.passed(), 0.0
+    for gap in gaps:
+        took_s = clock.passed() - started
+        if done_s and took_s / done_s * gap.length_s > clock.left_s():
+            return
+        yield gap
+        done_s += gap.length_s
+
+
+def _fill(path: Path, gap: _Gap, work: Unfinished, looker: Looker) -> None:
+    """Look at a gap as closely as at any other part of the video, and keep what is seen."""
+    looks = [gap.before, *(stretch.look for stretch in gap.stretches)]
+    known = {look.index: faces for look in looks if (faces := work.look(look.index))}
+    stretches = list(gap.stretches)
+    if gap.before.index not in known:
+        stretches.insert(0, Stretch(None, (), gap.before))
+    first = min([*stretches[0].between, stretches[0].look], key=lambda frame: frame.index)
+    with decode.open_video(path, looker.settings.decode, first) as video:
+        frames = looker.watch.over("decode", video)
+        again = _with_pictures(path, stretches, frames)
+        seen = list(looker.watch.over("wait", looker.follow(again, known)))
+    _keep(work, [], seen)
+
+
+def _with_pictures(
+    path: Path, stretches: Iterable[Stretch], frames: Iterator[Frame]
+) -> Iterator[Stretch]:
+    """Yield the stretches with frames to be looked at."""
+    for stretch in stretches:
+        wanted = {frame.index: frame for frame in (*stretch.between, stretch.look)}
+        found = []
+        for frame in frames:
+            known = wanted.get(frame.index)
+            if known is not None and known.pts != frame.pts:
+                problem = f"frame {frame.index} is another than when it was read before"
+                raise VideoError(path, problem, "index it without a budget")
+            if known is not None:
+                found.append(replace(known, render=frame.render))
+            if frame.index == stretch.look.index:
+                break
+        yield Stretch(stretch.since, tuple(found[:-1]), found[-1])
+
+
+def _coverage(work: Unfinished, settings: DetectSettings, expected_s: float) -> float:
+    """Return the share of the video that was looked at as the settings ask."""
+    gaps, last = _gaps(work, settings), work.last()
+    if last is None or (work.is_read and not gaps):
+        return float(work.is_read)
+    end_s = last.time_s if work.is_read else max(expected_s, last.time_s)
+    return max(0.0, last.time_s - sum(gap.length_s for gap in gaps)) / max(end_s, 1e-9)

@@ -1,0 +1,103 @@
+"""Frames worth looking at in, their faces out: what the workers do, in the order of the video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+
+from indexer import detect, embed, parallel, sample
+from indexer.config import Settings
+from indexer.models import Models
+from indexer.progress import Stopwatch
+from indexer.records import Detections, Faces, Float32, Frame, UInt8
+from indexer.sample import Stretch
+
+_GPU_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What became of a stretch."""
+
+    stretch: Stretch
+    faces: tuple[Faces, ...]
+    """Of the frames glanced at, in order, and of the look itself, which is the last."""
+    filled: bool
+    """Whether the frames before the look are settled; else the look before was not made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """Who looks: the networks, the settings, and a watch that says how long it took."""
+
+    models: Models
+    settings: Settings
+    watch: Stopwatch
+
+    def follow(self, stretches: Iterable[Stretch], known: Mapping[int, Faces]) -> Iterator[Seen]:
+        """Yield what is seen in each stretch, in order; a GPU looks at several together.
+
+        Args:
+            stretches: in the video's order, with frames that are still held.
+            known: looks made before, by frame; they are not made again.
+        """
+        size = _GPU_BATCH if self.models.detector.batched else 1
+        waiting = iter(stretches)
+        batches = iter(lambda: list(islice(waiting, size)), [])
+        with parallel.Workers(self.models.workers) as workers:
+            look = partial(self._look, known)
+            looked = chain.from_iterable(parallel.in_order(workers, look, batches))
+            yield from parallel.in_order(workers, self._fill, _after_another(looked, known))
+
+    def _look(
+        self, known: Mapping[int, Faces], batch: Sequence[Stretch]
+    ) -> list[tuple[Stretch, Faces]]:
+        """Return the faces of whole frames, with aligned crops."""
+        unseen = [one.look for one in batch if one.look.index not in known]
+        with self.watch.beside("convert"):
+            images = [frame.pixels() for frame in unseen]
+        with self.watch.beside("detect"):
+            found = detect.detect(self.models.detector, images, self.settings.detect)
+        with self.watch.beside("align"):
+            faces = map(self._aligned, unseen, images, found)
+            new = {frame.index: one for frame, one in zip(unseen, faces, strict=True)}
+        return [(one, new.get(one.look.index) or known[one.look.index]) for one in batch]
+
+    def _fill(self, looked: tuple[Faces | None, Stretch, Faces]) -> Seen:
+        """Return the faces glanced at between two looks, and those of the second."""
+        before, stretch, after = looked
+        if before is None:
+            return Seen(stretch, (after,), filled=stretch.since is None)
+        settings = self.settings.detect
+        faces = sample.between(before, after, stretch.between, self._glance, settings)
+        return Seen(stretch, (*faces, after), filled=True)
+
+    def _glance(self, frame: Frame, expected: Float32, patches: UInt8) -> Faces:
+        """Return the faces of a frame that look as expected, about where they are expected."""
+        settings = self.settings.detect
+        with self.watch.beside("convert"):
+            image = frame.pixels()
+        with self.watch.beside("glance"):
+            found = detect.find_again(self.models.detector, image, expected, patches, settings)
+        with self.watch.beside("align"):
+            return self._aligned(frame, image, found)
+
+    def _aligned(self, frame: Frame, image: UInt8, found: Detections) -> Faces:
+        chips = embed.align(image, found.landmarks, self.models.encoder.facts)
+        quality, patches = embed.quality(found, chips), detect.patches(image, found.boxes)
+        return Faces(frame.index, frame.time_s, frame.shot, found, chips, quality, patches)
+
+
+def _after_another(
+    looked: Iterable[tuple[Stretch, Faces]], known: Mapping[int, Faces]
+) -> Iterator[tuple[Faces | None, Stretch, Faces]]:
+    """Yield each look with the one before, if that was made."""
+    last: Faces | None = None
+    for stretch, faces in looked:
+        before = None
+        if stretch.since is not None:
+            before = last if last and last.frame == stretch.since else known.get(stretch.since)
+        yield before, stretch, faces
+        last = faces

@@ -1,0 +1,230 @@
+"""What was seen so far of a video that is indexed in instalments, in a SQLite file of its own.
+
+Every transaction leaves a state to go on from, so that a run may be stopped at any time. The file
+goes when the episode is whole; it is no part of the library that anybody else reads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.errors import StoreError
+from indexer.records import DecodeReport, Detections, Faces, Float32, Frame, gone
+from indexer.store import disk
+from indexer.store.library import Library
+
+_FOLDER = "unfinished"
+_NOTHING = json.dumps(dataclasses.asdict(DecodeReport(0, 0, 0, 0, truncated=False)))
+_PRAGMAS = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE;"
+_TABLES = """
+    CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS frames (
+        frame INTEGER PRIMARY KEY, pts INTEGER, time_s REAL, shot INTEGER, usable INTEGER,
+        width INTEGER, height INTEGER
+    );
+    CREATE TABLE IF NOT EXISTS faces (
+        frame INTEGER PRIMARY KEY, time_s REAL, shot INTEGER, found BLOB, crops BLOB
+    );
+    CREATE TABLE IF NOT EXISTS filled (look INTEGER PRIMARY KEY);
+"""
+
+
+def exists(library: Library, sha256: str) -> bool:
+    """Return whether a video has been begun in instalments."""
+    return _path(library, sha256).exists()
+
+
+def _path(library: Library, sha256: str) -> Path:
+    return library.root / _FOLDER / f"{sha256}.sqlite"
+
+
+@contextmanager
+def resumed(library: Library, sha256: str) -> Iterator[Unfinished]:
+    """Yield what is known of a video so far, if it was seen with the same encoder and settings.
+
+    Raises:
+        StoreError: the disk fails, or another run is at the same video.
+    """
+    path = _path(library, sha256)
+    made_with = json.dumps([library.encoder_id, library.settings], sort_keys=True)
+    with disk.explained(path), disk.made(path.parent), ExitStack() as stack:
+        try:
+            database = stack.enter_context(closing(_opened(path, made_with)))
+            yield Unfinished(path, database)
+        except sqlite3.OperationalError as error:
+            remedy = "wait for the run that is at it, or free some space, and run again"
+            raise StoreError(path, f"cannot be written: {error}", remedy) from error
+
+
+def _locked(path: Path) -> sqlite3.Connection:
+    """Return the database, which no other process can open meanwhile."""
+    database = sqlite3.connect(path, timeout=0)
+    try:
+        database.executescript(_PRAGMAS + _TABLES)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _opened(path: Path, made_with: str) -> sqlite3.Connection:
+    """Return the database, empty if it was damaged or made with something else."""
+    try:
+        database = _locked(path)
+        found = database.execute("SELECT value FROM facts WHERE name = 'made with'").fetchone()
+        if found == (made_with,):
+            return database
+        database.close()
+    except sqlite3.OperationalError:
+        raise  # in use, or the disk fails
+    except sqlite3.DatabaseError:
+        pass  # damaged
+    path.unlink()
+    database = _locked(path)
+    with database:
+        database.execute("INSERT INTO facts VALUES ('made with', ?)", (made_with,))
+    return database
+
+
+class Unfinished:
+    """Frames and faces of a video, as far as they are known.
+
+    Used by one thread. Every method raises a sqlite3.OperationalError when the disk fails.
+    """
+
+    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
+        self._path, self._database = path, database
+
+    def remove(self) -> None:
+        """Forget it all: the episode is whole."""
+        self._database.close()
+        self._path.unlink()
+        with suppress(OSError):  # others are begun
+            self._path.parent.rmdir()
+
+    def add(self, frames: Iterable[Frame], faces: Iterable[Faces], filled: Iterable[int]) -> None:
+        """Keep, all or nothing, what was read and seen.
+
+        Args:
+            frames: the next ones of the video.
+            faces: of frames looked or glanced at.
+            filled: the looks before which nothing is left to be glanced at, by frame.
+        """
+        with self._database:
+            self._database.executemany(
+                "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(f.index, f.pts, f.time_s, f.shot, f.usable, f.width, f.height) for f in frames],
+            )
+            self._database.executemany(
+                "INSERT OR REPLACE INTO faces VALUES (?, ?, ?, ?, ?)",
+                [(f.frame, f.time_s, f.shot, *_packed(f)) for f in faces],
+            )
+            self._database.executemany(
+                "INSERT OR REPLACE INTO filled VALUES (?)", [(look,) for look in filled]
+            )
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames that were read, without their pictures."""
+        for row in self._database.execute("SELECT * FROM frames ORDER BY frame"):
+            yield _frame(row)
+
+    def last(self) -> Frame | None:
+        """Return the last frame that was read."""
+        query = "SELECT * FROM frames ORDER BY frame DESC LIMIT 1"
+        row = self._database.execute(query).fetchone()
+        return _frame(row) if row else None
+
+    def faces(self) -> Iterator[Faces]:
+        """Yield the faces of every frame looked or glanced at, in order."""
+        for row in self._database.execute("SELECT * FROM faces ORDER BY frame"):
+            yield _unpacked(*row)
+
+    def look(self, frame: int) -> Faces | None:
+        """Return the faces of a frame, if it was looked at."""
+        row = self._database.execute("SELECT * FROM faces WHERE frame = ?", (frame,)).fetchone()
+        return row and _unpacked(*row)
+
+    def boxes_before(self, frame: Frame) -> Float32:
+        """Return the boxes of the last look at a shot up to a frame of it, (N, 4)."""
+        return self._boxes("frame <= ? AND shot = ? ORDER BY frame DESC", frame)
+
+    def boxes_after(self, frame: Frame) -> Float32:
+        """Return the boxes of the first look at a shot from a frame of it on, (N, 4)."""
+        return self._boxes("frame >= ? AND shot = ? ORDER BY frame", frame)
+
+    def _boxes(self, where: str, frame: Frame) -> Float32:
+        query = f"SELECT found FROM faces WHERE {where} LIMIT 1"
+        row = self._database.execute(query, (frame.index, frame.shot)).fetchone()
+        return _arrays(row[0])["boxes"] if row else np.zeros((0, 4), np.float32)
+
+    def filled(self) -> set[int]:
+        """Return the looks before which nothing is left to be glanced at, by frame."""
+        return {frame for (frame,) in self._database.execute("SELECT look FROM filled")}
+
+    @property
+    def report(self) -> DecodeReport:
+        """What became of the frames so far."""
+        return DecodeReport(**json.loads(self._fact("report", _NOTHING)))
+
+    @report.setter
+    def report(self, report: DecodeReport) -> None:
+        self._set_fact("report", json.dumps(dataclasses.asdict(report)))
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the last frame of the video is among them."""
+        return bool(self._fact("is read", ""))
+
+    @is_read.setter
+    def is_read(self, value: bool) -> None:
+        self._set_fact("is read", "yes" if value else "")
+
+    @property
+    def coverage(self) -> float:
+        """Share of the video that was looked at as the settings ask, in [0, 1]."""
+        return float(self._fact("coverage", "0"))
+
+    @coverage.setter
+    def coverage(self, share: float) -> None:
+        self._set_fact("coverage", repr(share))
+
+    def _fact(self, name: str, otherwise: str) -> str:
+        row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else otherwise
+
+    def _set_fact(self, name: str, value: str) -> None:
+        with self._database:
+            self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+
+def _frame(row: tuple[int, int, float, int, int, int, int]) -> Frame:
+    index, pts, time_s, shot, usable, width, height = row
+    return Frame(index, pts, time_s, shot, bool(usable), width, height, gone)
+
+
+def _packed(faces: Faces) -> tuple[bytes, bytes]:
+    """Return what was found, and how it looks, without loss."""
+    found, crops = io.BytesIO(), io.BytesIO()
+    one = faces.detections
+    np.savez(found, boxes=one.boxes, scores=one.scores, landmarks=one.landmarks)
+    np.savez_compressed(crops, chips=faces.chips, quality=faces.quality, patches=faces.patches)
+    return found.getvalue(), crops.getvalue()
+
+
+def _unpacked(frame: int, time_s: float, shot: int, found: bytes, crops: bytes) -> Faces:
+    detections = Detections(**_arrays(found))
+    return Faces(frame, time_s, shot, detections, **_arrays(crops))
+
+
+def _arrays(content: bytes) -> dict[str, Any]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return dict(file)
