@@ -269,5 +269,5 @@ def _coverage(work: Unfinished, settings: DetectSettings, expected_s: float) -> 
     gaps, last = _gaps(work, settings), work.last()
     if last is None or (work.is_read and not gaps):
         return float(work.is_read)
-    end_s = last.time_s if work.is_read else max(expected_s, last.time_s)
-    return max(0.0, last.time_s - sum(gap.length_s for gap in gaps)) / max(end_s, 1e-9)
+    seen_s = last.time_s - sum(gap.length_s for gap in gaps)
+    return seen_s / max(last.time_s, expected_s, 1e-9)

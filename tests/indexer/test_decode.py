@@ -565,3 +565,22 @@ def test_decord_is_given_no_more_than_fits_in_memory(
 def test_importing_takes_neither_decord_nor_torch() -> None:
     code = "import sys, indexer.decode; assert not {'decord', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("how", [PYAV, DECORD], ids=lambda how: how.backend)
+@pytest.mark.parametrize("name", [name for name in CLIPS if "_turn" not in name])
+def test_a_video_entered_at_a_frame_goes_on_as_if_read_from_the_beginning(
+    name: str, how: DecodeSettings, clips: dict[str, Path]
+) -> None:
+    if how is DECORD and name in DECORD_REFUSES:
+        pytest.skip(DECORD_REFUSES[name])
+    everything, report = read(clips[name], how)
+    for start in everything[:: len(everything) // 6 + 1]:
+        with open_video(clips[name], how, start.let_go()) as video:
+            rest = list(video)
+            assert video.report().frames == report.frames
+        assert [(f.index, f.pts, f.time_s) for f in rest] == [
+            (f.index, f.pts, f.time_s) for f in everything[start.index :]
+        ]
+        for again, before in zip(rest[:3], everything[start.index :], strict=False):
+            np.testing.assert_array_equal(again.pixels(), before.pixels())

@@ -1,0 +1,141 @@
+"""A video indexed within a budget: what is seen first, what is kept, and what it comes to."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from indexer import pipeline
+from indexer.config import Settings
+from indexer.models import Models, load_models
+from indexer.pipeline import Indexed
+from indexer.store import schema
+from indexer.store.library import open_library
+from indexer.store.verify import verify
+from tests.conftest import Show, run
+
+TABLES = (schema.FRAMES, schema.SHOTS, schema.TRACKS, schema.FACES, schema.MANIFEST)
+USUAL = Settings()
+HARDLY_ANY = 1e-3
+"""Seconds that are over before anything is looked at: each run does the least it can."""
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return load_models(Settings())
+
+
+def put(
+    video: Path,
+    root: Path,
+    models: Models,
+    budget_s: float | None,
+    settings: Settings = USUAL,
+) -> Indexed:
+    library = pipeline.open_or_create(root, models, settings)
+    return pipeline.index(video, library, models, settings, budget_s=budget_s)
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """The tables of the only episode, byte by byte."""
+    [episode] = (root / schema.EPISODES).iterdir()
+    return {name: (episode / name).read_bytes() for name in TABLES}
+
+
+@pytest.fixture(scope="module")
+def whole(show: Show, models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The show, indexed in one go."""
+    root = tmp_path_factory.mktemp("whole") / "library"
+    assert put(show.video, root, models, None).coverage == 1
+    return root
+
+
+def test_many_small_instalments_come_to_what_one_go_does(
+    show: Show, models: Models, whole: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "library"
+    shares, shots = [0.0], [0]
+    while shares[-1] < 1:
+        assert len(shares) < 60  # each run sees something more
+        done = put(show.video, root, models, HARDLY_ANY)
+        assert verify(open_library(root)) == []
+        shares.append(done.coverage)
+        shots.append(done.shots)
+        assert (done.coverage < 1) == (root / "unfinished").exists()
+    assert shares == sorted(shares)
+    assert shots == sorted(shots)
+    every_shot = shots.index(len(show.truth.shots))
+    assert every_shot < len(shots) - 1  # all were looked at before any was filled in
+    assert files(root) == files(whole)
+    assert put(show.video, root, models, HARDLY_ANY).unchanged
+
+
+def test_a_budget_that_suffices_gives_what_none_gives(
+    show: Show, models: Models, whole: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "library"
+    assert put(show.video, root, models, 1000.0).coverage == 1
+    assert files(root) == files(whole)
+    assert not (root / "unfinished").exists()
+
+
+def test_who_gives_no_budget_gets_the_rest(
+    show: Show, models: Models, whole: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "library"
+    for _ in range(2):
+        assert put(show.video, root, models, HARDLY_ANY).coverage < 1
+    assert put(show.video, root, models, None).coverage == 1
+    assert files(root) == files(whole)
+
+
+def test_what_was_seen_with_other_settings_or_is_damaged_is_seen_anew(
+    show: Show, models: Models, whole: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "library"
+    put(show.video, root, models, HARDLY_ANY)
+    seldom = replace(USUAL, detect=replace(USUAL.detect, every_s=0.9))
+    put(show.video, root, models, HARDLY_ANY, seldom)
+    [begun] = (root / "unfinished").iterdir()
+    with sqlite3.connect(begun) as database:
+        assert database.execute("SELECT max(shot) FROM frames").fetchone() == (0,)
+    database.close()
+    begun.write_bytes(b"SQLite format 3\0 and then nothing of the kind" * 100)
+    assert put(show.video, root, models, None).coverage == 1
+    assert files(root) == files(whole)
+
+
+def test_two_runs_are_not_at_one_video(show: Show, tmp_path: Path) -> None:
+    root = tmp_path / "library"
+    first = run("index", show.video, "--library", root, "--budget", "0.001s")
+    assert (first.status, first.err) == (0, "")
+    assert "run it again to go on" in first.out
+    [begun] = (root / "unfinished").iterdir()
+    before = files(root)
+    with sqlite3.connect(begun) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        second = run("index", show.video, "--library", root, "--budget", "1m")
+    other.close()
+    assert second.status == 2
+    assert second.err.count("\n") == 1
+    assert str(begun) in second.err
+    assert files(root) == before
+
+
+def test_the_command_line_says_how_much_was_seen(show: Show, tmp_path: Path) -> None:
+    done = run("index", show.video, "--library", tmp_path / "l", "--budget", "1s", "--json")
+    assert done.status == 0
+    [one] = json.loads(done.out)
+    assert 0 <= one["coverage"] <= 1
+
+
+@pytest.mark.parametrize("time", ["soon", "0", "-5s", "", "nan", "10 parsecs"])
+def test_a_budget_that_is_no_time_is_refused(show: Show, time: str, tmp_path: Path) -> None:
+    done = run("index", show.video, "--library", tmp_path / "l", f"--budget={time}")
+    assert done.status == 2
+    assert "--budget" in done.err
+    assert not (tmp_path / "l").exists()
