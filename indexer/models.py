@@ -40,8 +40,8 @@ def load_models(settings: Settings) -> Models:
     device = _device(settings.embed.device)
     # A GPU looks at many frames together: two that take turns keep it busy.
     workers = settings.detect.workers or (parallel.cores() if device == "cpu" else 2)
-    encoder = encoders.load(settings.embed.weights, device, workers)
-    return Models(mtcnn.load(device, workers), encoder, workers)
+    encoder = encoders.load(settings.embed.weights, device)
+    return Models(mtcnn.load(device), encoder, workers)
 
 
 def _device(wanted: str) -> Device:

@@ -51,8 +51,8 @@ def build(network: str, dimension: int) -> nn.Module:
     )
 
 
-def load(name: str, device: Device, workers: int = 1) -> Encoder:
-    """Return the encoder that the setting ``embed.weights`` names, for so many threads at once.
+def load(name: str, device: Device) -> Encoder:
+    """Return the encoder that the setting ``embed.weights`` names, for the device.
 
     Raises:
         WeightsError: the file is missing, damaged, or does not fit its network.
@@ -61,7 +61,7 @@ def load(name: str, device: Device, workers: int = 1) -> Encoder:
     facts = weights.check(path)
     network = Network(f"{facts.network} {facts.dimension} {facts.digest}", partial(_trained, path))
     wants = Input(facts.input_size, facts.mean, facts.std)
-    return Encoder(ready(network, wants, device, workers), facts)
+    return Encoder(ready(network, wants, device), facts)
 
 
 def _trained(path: Path) -> nn.Module:

@@ -40,15 +40,15 @@ class Mtcnn:
     """Whether several pictures together are faster than one after the other."""
 
 
-def load(device: Device, workers: int = 1) -> Mtcnn:
-    """Return the networks with their weights, for the device and so many threads at once."""
+def load(device: Device) -> Mtcnn:
+    """Return the networks with their weights, for the device."""
     propose = Input(None, _MEAN, _STD)
     refine = Input(REFINE_SIDE, _MEAN, _STD, together=32)
     locate = Input(LOCATE_SIDE, _MEAN, _STD, together=8)
     return Mtcnn(
-        propose=ready(_network("PNet"), propose, device, workers),
-        refine=ready(_network("RNet"), refine, device, workers),
-        locate=ready(_network("ONet"), locate, device, workers),
+        propose=ready(_network("PNet"), propose, device),
+        refine=ready(_network("RNet"), refine, device),
+        locate=ready(_network("ONet"), locate, device),
         batched=device != "cpu",
     )
 

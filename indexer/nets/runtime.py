@@ -13,12 +13,11 @@ import hashlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import local
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -36,6 +35,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 Device = Literal["cpu", "cuda"]
+_EXACT = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "INFERENCE_NUM_THREADS": 1,  # sums do not depend on how many there are
+    "NUM_STREAMS": 1,
+    "ENABLE_CPU_PINNING": False,  # others use the cores too
+}
 _ANY_SIDE = 48
 """Pixels to try a network with that takes any size."""
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
@@ -92,33 +97,48 @@ def _loads(library: str) -> bool:
     return True
 
 
-def ready(network: Network, wants: Input, device: Device, workers: int) -> Net:
-    """Return the network as a function that `workers` threads may call at the same time."""
+def ready(network: Network, wants: Input, device: Device) -> Net:
+    """Return the network as a function that several threads may call at the same time."""
     if device == "cpu":
-        return _OnCpu(network, wants, workers)
+        return _OnCpu(network, wants)
     from indexer.nets.with_torch import OnGpu  # noqa: PLC0415
 
     return OnGpu(network.build(), wants, device)
 
 
 class _OnCpu:
-    def __init__(self, network: Network, wants: Input, workers: int) -> None:
-        self._program = _compiled(network, wants, workers)
+    """A program for each thread that calls it, made when there are not enough.
+
+    One program that many threads share makes them wait for its streams, a tenth of the time.
+    """
+
+    def __init__(self, network: Network, wants: Input) -> None:
+        self._model = _model(network, wants)
         self._together = wants.together
-        self._own = local()
+        self._idle: list[Any] = []
         # What OpenVINO sets up at the first call in a process locks two threads up for good if
         # both come first; whoever loads is alone.
         side = wants.side or _ANY_SIDE
         self(np.zeros((1, side, side, 3), np.float32))
 
     def __call__(self, pictures: Float32 | UInt8) -> list[Float32]:
-        if not hasattr(self._own, "request"):
-            self._own.request = self._program.create_infer_request()
-        parts = [
-            [out[:count] for out in self._own.request.infer([full], share_inputs=True).values()]
-            for count, full in self._portions(pictures)
-        ]
+        with self._program() as program:
+            parts = [
+                [out[:count] for out in program.infer([full], share_inputs=True).values()]
+                for count, full in self._portions(pictures)
+            ]
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+    @contextmanager
+    def _program(self) -> Iterator[Any]:
+        """Lend a program to one thread."""
+        try:
+            program = self._idle.pop()
+        except IndexError:
+            program = openvino.Core().compile_model(self._model, "CPU", _EXACT)
+            program = program.create_infer_request()
+        yield program
+        self._idle.append(program)
 
     def _portions(self, pictures: Float32 | UInt8) -> Iterator[tuple[int, Float32]]:
         """Yield the pictures in portions of one size, and how many of each are pictures."""
@@ -129,23 +149,17 @@ class _OnCpu:
             yield len(some), np.ascontiguousarray(full)
 
 
-def _compiled(network: Network, wants: Input, workers: int) -> Any:  # noqa: ANN401
-    exact = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": workers,
-        "ENABLE_CPU_PINNING": False,  # others use the cores too
-        "NUM_STREAMS": workers,  # one thread each: sums do not depend on how many there are
-    }
-    core, kept = openvino.Core(), _kept(network, wants)
+def _model(network: Network, wants: Input) -> openvino.Model:
+    kept = _kept(network, wants)
     with suppress(OSError, RuntimeError):  # not there, not ours to read, or damaged
-        return core.compile_model(core.read_model(kept), "CPU", exact)
+        return openvino.Core().read_model(kept)
     model = _converted(network.build(), wants)
     # Conversion takes seconds, reading what it gave does not.
     with suppress(OSError), TemporaryDirectory(dir=_made(kept.parent)) as folder:
         openvino.save_model(model, Path(folder) / kept.name, compress_to_fp16=False)
         (Path(folder) / kept.name).with_suffix(".bin").replace(kept.with_suffix(".bin"))
         (Path(folder) / kept.name).replace(kept)
-    return core.compile_model(model, "CPU", exact)
+    return model
 
 
 def _converted(module: nn.Module, wants: Input) -> openvino.Model:

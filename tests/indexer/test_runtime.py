@@ -70,11 +70,11 @@ def test_the_encoder_gives_what_torch_gives() -> None:
 
 
 def test_many_threads_get_the_bytes_that_one_gets() -> None:
-    one, four = mtcnn.load(CPU, 1), mtcnn.load(CPU, 4)
+    refine = mtcnn.load(CPU).refine
     pictures = [levels(40, 24, 24, 3, seed=seed) for seed in range(12)]
-    alone = [one.refine(some) for some in pictures]
+    alone = [refine(some) for some in pictures]
     with ThreadPoolExecutor(4) as pool:
-        for got, wanted in zip(pool.map(four.refine, pictures), alone, strict=True):
+        for got, wanted in zip(pool.map(refine, pictures), alone, strict=True):
             for first, second in zip(got, wanted, strict=True):
                 np.testing.assert_array_equal(first, second)
 
@@ -85,7 +85,7 @@ import sys, threading
 import numpy as np
 from indexer.nets import mtcnn
 
-nets, together = mtcnn.load("cpu", 2), threading.Barrier(2)
+nets, together = mtcnn.load("cpu"), threading.Barrier(2)
 sys.setswitchinterval(1e-6)
 
 def look():
@@ -108,7 +108,7 @@ def test_a_conversion_is_kept_and_one_that_cannot_be_kept_does_no_harm(
     results = []
     for folder in ("cache", "cache", "file/no folder", "damaged"):
         monkeypatch.setattr(weights, "cache_folder", lambda folder=folder: tmp_path / folder)
-        [out] = runtime.ready(network, SMALL, CPU, 1)(pictures)
+        [out] = runtime.ready(network, SMALL, CPU)(pictures)
         results.append(out)
         if not (tmp_path / "damaged").exists():
             shutil.copytree(tmp_path / "cache", tmp_path / "damaged")
@@ -139,7 +139,7 @@ def test_what_is_kept_is_taken_without_its_module_and_only_for_the_same_network(
         ("other", SMALL, 2),
         ("flat", replace(SMALL, together=2), 3),
     ]:
-        runtime.ready(Network(key, build), wants, CPU, 1)
+        runtime.ready(Network(key, build), wants, CPU)
         assert len(built) == count
 
 
