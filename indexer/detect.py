@@ -22,6 +22,8 @@ from indexer.records import Detections, Float32, Frame, Int32, Int64, UInt8
 
 _LOOK_BACK = 8
 """Frames held so that a shot that ends in blank frames still has a last usable one."""
+_BAND = 32
+"""Rows of a pyramid level made at once, so few that they stay in the processor's cache."""
 _NONE = Detections(
     np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
 )
@@ -192,11 +194,16 @@ def _level(sums: Int32, out: Float32) -> None:
         _bins(np.zeros(1, np.int64), np.array([length - 1]), count)[:, 0]
         for length, count in zip(sums.shape[:2], out.shape[:2], strict=True)
     )
-    bands = sums[y1] - sums[y0]  # (rows, W + 1, 3)
-    total = np.take(bands, x1, axis=1)
-    total -= np.take(bands, x0, axis=1)
-    share = 1 / np.outer(y1 - y0, x1 - x0).astype(np.float32)
-    np.multiply(total, share[..., None], out=out)
+    share = np.repeat(1 / np.outer(y1 - y0, x1 - x0).astype(np.float32), 3, axis=1)
+    # Numbers are taken one by one, which is faster than three by three.
+    first, past = ((3 * x[:, None] + np.arange(3)).ravel() for x in (x0, x1))  # (columns * 3,)
+    flat, levels = sums.reshape(len(sums), -1), out.reshape(len(out), -1)
+    for start in range(0, len(out), _BAND):
+        some = slice(start, start + _BAND)
+        band = flat[y1[some]] - flat[y0[some]]  # (_BAND, (W + 1) * 3)
+        total = np.take(band, past, axis=1)
+        total -= np.take(band, first, axis=1)
+        np.multiply(total, share[some], out=levels[some])
 
 
 def _squares(sums: Int32, low: Int64, high: Int64, side: int) -> Float32:
@@ -215,7 +222,7 @@ def _squares(sums: Int32, low: Int64, high: Int64, side: int) -> Float32:
     total -= np.take(flat, y0 * width + x1, axis=0)
     total -= np.take(flat, y1 * width + x0, axis=0)
     total += np.take(flat, y0 * width + x0, axis=0)
-    return total / ((y1 - y0) * (x1 - x0))[..., None].astype(np.float32)
+    return total.astype(np.float32) / ((y1 - y0) * (x1 - x0))[..., None].astype(np.float32)
 
 
 def _bins(low: Int64, high: Int64, count: int) -> Int64:
