@@ -65,8 +65,10 @@ class DetectSettings:
     """The smallest face sought, as a share of the frame's height."""
     pyramid_factor: Annotated[float, Field(gt=0.3, lt=1)] = 0.709
     """Ratio of one pyramid level to the one before."""
-    propose_threshold: Share = 0.6
+    propose_threshold: Share = 0.65
     """The least score of a window that the first net proposes."""
+    max_overlap: Share = 0.6
+    """Of two windows that overlap more than this, only the surer goes on to the next net."""
     refine_threshold: Share = 0.7
     """The least score of a window that the second net keeps."""
     locate_threshold: Share = 0.7

@@ -60,7 +60,7 @@ def _detect_same_size(
 ) -> list[Detections]:
     sums = [cv2.integral(image).astype(np.int32, copy=False) for image in images]
     boxes, owner = _propose(nets, sums, settings)
-    boxes, owner = _refine(nets, sums, boxes, owner, threshold=settings.refine_threshold)
+    boxes, owner = _refine(nets, sums, boxes, owner, settings)
     boxes, scores, landmarks, owner = _locate(
         nets, sums, boxes, owner, threshold=settings.locate_threshold
     )
@@ -164,21 +164,21 @@ def _propose(nets: Mtcnn, sums: Sequence[Int32], settings: DetectSettings) -> tu
         boxes.append(np.concatenate([cell[kept], moved[kept]], axis=1))
         scores.append(score[kept])
         owner.append(picture[kept])
-    return _merge_levels(boxes[1:], scores, owner)
+    return _merge_levels(boxes[1:], scores, owner, settings.max_overlap)
 
 
 def _merge_levels(
-    boxes: list[Float32], scores: list[Float32], owner: list[Int64]
+    boxes: list[Float32], scores: list[Float32], owner: list[Int64], max_overlap: float
 ) -> tuple[Float32, Int64]:
     if not boxes:
         return np.zeros((0, 4), np.float32), _no_int()
     both, owners = np.concatenate(boxes), np.concatenate(owner)  # (N, 8): cell, moved
-    kept = suppress(both[:, :4], np.concatenate(scores), owners, 0.7)
+    kept = suppress(both[:, :4], np.concatenate(scores), owners, max_overlap)
     return geometry.squared(both[kept, 4:]), owners[kept]
 
 
 def _refine(
-    nets: Mtcnn, sums: Sequence[Int32], boxes: Float32, owner: Int64, *, threshold: float
+    nets: Mtcnn, sums: Sequence[Int32], boxes: Float32, owner: Int64, settings: DetectSettings
 ) -> tuple[Float32, Int64]:
     """Return the squares that still look like faces, moved onto them, and their pictures."""
     boxes, owner, crops = _crops(sums, boxes, owner, mtcnn.REFINE_SIDE)
@@ -186,8 +186,8 @@ def _refine(
         return boxes, owner
     offsets, face = nets.refine(crops)
     score = face[:, 1]
-    sure = score > threshold
-    kept = np.flatnonzero(sure)[suppress(boxes[sure], score[sure], owner[sure], 0.7)]
+    sure = np.flatnonzero(score > settings.refine_threshold)
+    kept = sure[suppress(boxes[sure], score[sure], owner[sure], settings.max_overlap)]
     return geometry.squared(_moved(boxes[kept], offsets[kept], border=1)), owner[kept]
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import cv2
-import numpy as np
 from scenedetect import AdaptiveDetector, FrameTimecode
 
 from indexer.config import ShotSettings
@@ -41,7 +40,10 @@ def split(frames: Iterable[Frame], rate: Fraction, settings: ShotSettings) -> It
     for seen in frames:
         small = seen.render(_WIDTH, max(2, round(seen.height * _WIDTH / seen.width)))
         code = FrameTimecode(seen.index, fps=rate)
-        cuts.update(cut.frame_num for cut in detector.process_frame(code, small[..., ::-1].copy()))
+        cuts.update(
+            cut.frame_num
+            for cut in detector.process_frame(code, cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        )
         usable = _contrast(small) >= settings.min_contrast
         waiting.append(dataclasses.replace(seen, usable=usable))
         if len(waiting) > settings.window:
@@ -56,4 +58,5 @@ def split(frames: Iterable[Frame], rate: Fraction, settings: ShotSettings) -> It
 
 def _contrast(image: UInt8) -> float:
     """Return the standard deviation of the grey levels, of 255."""
-    return float(np.std(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
+    _, deviation = cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    return float(deviation[0, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from facenet_pytorch import MTCNN
 
 from indexer import detect, geometry, shots
-from indexer.config import DetectSettings, Settings
+from indexer.config import Settings
 from indexer.decode import open_video
 from indexer.models import load_models
+from training.bench.detecting import AS_FACENET
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_we_find_what_facenet_pytorch_finds_in_film(
     with open_video(data / clip, settings.decode) as video:
         for frame in islice(video, 0, None, every):
             image = frame.pixels()
-            options = DetectSettings(min_face=smallest / image.shape[0])
+            options = replace(AS_FACENET, min_face=smallest / image.shape[0])
             found = detect.detect(models.detector, [image], options)[0]
             boxes, _, marks = reference.detect(image, landmarks=True)
             if boxes is None:

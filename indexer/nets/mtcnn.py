@@ -44,7 +44,7 @@ def load(device: Device) -> Mtcnn:
     """Return the networks with their weights, for the device."""
     propose = Input(None, _MEAN, _STD)
     refine = Input(REFINE_SIDE, _MEAN, _STD, together=32)
-    locate = Input(LOCATE_SIDE, _MEAN, _STD, together=8)
+    locate = Input(LOCATE_SIDE, _MEAN, _STD, together=4)
     return Mtcnn(
         propose=ready(_network("PNet"), propose, device),
         refine=ready(_network("RNet"), refine, device),

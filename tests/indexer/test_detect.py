@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from indexer.nets import mtcnn
 from indexer.nets.mtcnn import Mtcnn
 from indexer.records import Detections, UInt8
 from tests import faces
+from training.bench.detecting import AS_FACENET
 
 PLAIN = DetectSettings()
 
@@ -29,7 +32,7 @@ def test_we_find_what_facenet_pytorch_finds(nets: Mtcnn) -> None:
     total = agreed = extra = 0
     for image in [*(faces.crowd(seed) for seed in range(6)), faces.collins(), faces.hopper()]:
         boxes, _, landmarks = reference.detect(image, landmarks=True)
-        found = detect.detect(nets, [image], DetectSettings(min_face=20 / image.shape[0]))[0]
+        found = detect.detect(nets, [image], replace(AS_FACENET, min_face=20 / image.shape[0]))[0]
         overlap = geometry.iou(boxes.astype(np.float32), found.boxes)
         sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
         best = overlap.argmax(axis=1)
