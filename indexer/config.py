@@ -75,6 +75,8 @@ class DetectSettings:
     """The least score of a face that the third net places landmarks in."""
     again_threshold: Share = 0.5
     """The same, for a face that is known from a frame nearby."""
+    precision: Literal["f32", "bf16"] = "f32"
+    """How a CPU multiplies: in 32 bits, or in bfloat16 if it can, in two thirds of the time."""
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Threads that look at frames; 0 for one a core, or two beside a GPU."""
 

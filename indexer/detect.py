@@ -23,9 +23,9 @@ _PATCH = 20
 """Side in pixels of what is remembered of a face to find it again."""
 _ALIKE = 0.5
 """Least correlation of a face with its patch."""
-_SEARCHED = 3
+_SEARCHED = 4
 """Sides of a face, around where it should be, in which it is sought again."""
-_WINDOW = 144
+_WINDOW = 160
 """Side in pixels of what is searched: the face in it is as large as the last network sees it."""
 _BAND = 32
 """Rows of a pyramid level made at once, so few that they stay in the processor's cache."""

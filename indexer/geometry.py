@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from indexer.records import Bool, Float32, Float64, Int64
+from indexer.records import Bool, Float32, Float64, Int64, UInt8
 
 _FORBIDDEN = 1e3
 
@@ -109,3 +109,40 @@ def pair(likeness: Float32, allowed: Bool) -> tuple[Int64, Int64]:
     rows, columns = linear_sum_assignment(np.where(allowed, 1 - likeness, _FORBIDDEN))
     taken = allowed[rows, columns]
     return rows[taken], columns[taken]
+
+
+def within_leap(before: Float32, after: Float32, *, reach: float, growth: float) -> Bool:
+    """Return which boxes could be of one face that leapt, (N, M).
+
+    Args:
+        before: (N, 4).
+        after: (M, 4).
+        reach: how far apart their centres may be, in sides of the smaller one.
+        growth: the largest ratio of their sides.
+    """
+    sides = [np.sqrt(area(boxes)) for boxes in (before, after)]
+    centres = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (before, after)]
+    away = np.linalg.norm(centres[0][:, None] - centres[1][None], axis=2)
+    larger = np.maximum(sides[0][:, None], sides[1][None])
+    smaller = np.minimum(sides[0][:, None], sides[1][None])
+    return np.asarray((away <= reach * smaller) & (larger <= growth * smaller))
+
+
+def correlation(first: UInt8, second: UInt8) -> Float32:
+    """Return how alike small grey pictures are, whatever their brightness and contrast.
+
+    Args:
+        first: (N, P, P).
+        second: (M, P, P).
+
+    Returns:
+        (N, M), Pearson's correlation of the pixels in [-1, 1]; 0 where one is of one grey.
+    """
+    one, other = (_standardised(pictures) for pictures in (first, second))
+    return one @ other.T
+
+
+def _standardised(pictures: UInt8) -> Float32:
+    rows = pictures.reshape(len(pictures), int(np.prod(pictures.shape[1:]))).astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
 from indexer import geometry
@@ -27,7 +26,6 @@ _SAME_SIZE = 1.4
 _ALIKE = 0.65
 """Least correlation of its crops: that of nine tenths of the faces that move slowly is higher, of
 nine tenths of two faces in one frame lower."""
-_LOOK_SIDE = 12
 
 
 @dataclass(slots=True)
@@ -51,16 +49,17 @@ class _Open:
     landmarks: list[Float32] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     crops: list[_Crop] = field(default_factory=list)
-    look: Float32 = field(default_factory=lambda: np.zeros(_LOOK_SIDE**2, np.float32))
+    patch: UInt8 = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+    """How the face looked last."""
 
-    def add(self, faces: Faces, i: int, look: Float32) -> None:
+    def add(self, faces: Faces, i: int) -> None:
         found = faces.detections
         self.frames.append(faces.frame)
         self.times.append(faces.time_s)
         self.boxes.append(found.boxes[i])
         self.landmarks.append(found.landmarks[i])
         self.scores.append(float(found.scores[i]))
-        self.look = look
+        self.patch = faces.patches[i]
         self._offer(_Crop(faces.frame, faces.time_s, float(faces.quality[i]), faces.chips[i]))
 
     def _offer(self, crop: _Crop) -> None:
@@ -108,16 +107,15 @@ def link(
         oldest = now.time_s - settings.max_gap_s - 1e-6
         yield from _closed([t for t in tracks if t.times[-1] < oldest], times, settings)
         tracks = [t for t in tracks if t.times[-1] >= oldest]
-        looks = _looks(now.chips)
-        taken = _assign(tracks, now, looks, settings.min_iou)
-        for i, look in enumerate(looks):
+        taken = _assign(tracks, now, settings.min_iou)
+        for i in range(len(now.detections)):
             if i not in taken:
                 tracks.append(_Open(now.shot, keep, apart_s))
-            tracks[taken.get(i, -1)].add(now, i, look)
+            tracks[taken.get(i, -1)].add(now, i)
     yield from _closed(tracks, times, settings)
 
 
-def _assign(tracks: Sequence[_Open], now: Faces, looks: Float32, min_iou: float) -> dict[int, int]:
+def _assign(tracks: Sequence[_Open], now: Faces, min_iou: float) -> dict[int, int]:
     """Return the track that each detection continues, by index; new ones are left out."""
     found = now.detections
     if not tracks or len(found) == 0:
@@ -126,8 +124,8 @@ def _assign(tracks: Sequence[_Open], now: Faces, looks: Float32, min_iou: float)
     expected = np.stack([track.expected(now.time_s) for track in tracks])
     overlap = np.maximum(geometry.iou(expected, found.boxes), geometry.iou(last, found.boxes))
     old, new = geometry.pair(overlap, overlap >= min_iou)
-    alike = np.stack([track.look for track in tracks]) @ looks.T  # (tracks, detections)
-    near = np.maximum(_near(last, found.boxes), _near(expected, found.boxes))
+    alike = geometry.correlation(np.stack([track.patch for track in tracks]), now.patches)
+    near = _could_leap(last, found.boxes) | _could_leap(expected, found.boxes)
     recent = np.array([track.times[-1] >= now.time_s - _LEAP_S - 1e-6 for track in tracks])
     free = np.ones(alike.shape, dtype=bool)
     free[old], free[:, new] = False, False
@@ -137,26 +135,8 @@ def _assign(tracks: Sequence[_Open], now: Faces, looks: Float32, min_iou: float)
     )
 
 
-def _near(before: Float32, after: Float32) -> Bool:
-    """Return which boxes, (T, 4) and (N, 4), are of one size and within a leap, (T, N)."""
-    sides = [np.sqrt(geometry.area(boxes)) for boxes in (before, after)]
-    centres = [(boxes[:, :2] + boxes[:, 2:]) / 2 for boxes in (before, after)]
-    away = np.linalg.norm(centres[0][:, None] - centres[1][None], axis=2)
-    larger = np.maximum(sides[0][:, None], sides[1][None])
-    smaller = np.minimum(sides[0][:, None], sides[1][None])
-    return np.asarray((away <= _LEAP * smaller) & (larger <= _SAME_SIZE * smaller))
-
-
-def _looks(chips: UInt8) -> Float32:
-    """Return the grey levels of small crops, without brightness and contrast, (N, L) unit rows."""
-    size = (_LOOK_SIDE, _LOOK_SIDE)
-    small = [
-        cv2.resize(cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-        for chip in chips
-    ]
-    rows = np.array(small, dtype=np.float32).reshape(len(chips), _LOOK_SIDE**2)
-    rows -= rows.mean(axis=1, keepdims=True)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+def _could_leap(before: Float32, after: Float32) -> Bool:
+    return geometry.within_leap(before, after, reach=_LEAP, growth=_SAME_SIZE)
 
 
 def _closed(

@@ -41,7 +41,7 @@ def load_models(settings: Settings) -> Models:
     # A GPU looks at many frames together: two that take turns keep it busy.
     workers = settings.detect.workers or (parallel.cores() if device == "cpu" else 2)
     encoder = encoders.load(settings.embed.weights, device)
-    return Models(mtcnn.load(device), encoder, workers)
+    return Models(mtcnn.load(device, settings.detect.precision), encoder, workers)
 
 
 def _device(wanted: str) -> Device:

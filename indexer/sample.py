@@ -21,6 +21,12 @@ _HELD = 24
 """Most frames held between two looks; of more, every other one is let go."""
 _SAME_FACE = 0.1
 """Least overlap of a face with itself in the other look."""
+_LEAP = 6.0
+"""How far a face may move that does not overlap itself, in sides of its box."""
+_SAME_SIZE = 1.45
+"""Largest ratio of its sides before and after."""
+_ALIKE = 0.6
+"""Least correlation of its patches."""
 
 Glance = Callable[[Frame, Float32, UInt8], Faces]
 """(frame, boxes (N, 4), patches (N, P, P)) → those faces that are near the boxes."""
@@ -128,8 +134,12 @@ class _Open:
 def _compare(before: Faces, after: Faces, settings: DetectSettings) -> _Open:
     old, new = before.detections.boxes, after.detections.boxes
     i, j, agree = _paired(old, new, settings)
-    halfway: Float32 = (old[i] + new[j]) / np.float32(2)
+    went, came = _others(old, i), _others(new, j)
+    a, b = _leaps(before.only(went), after.only(came))
+    i, j = np.append(i, went[a]), np.append(j, came[b])
+    agree = np.append(agree, np.zeros(len(a), dtype=bool))
     moved, went, came = i[~agree], _others(old, i), _others(new, j)
+    halfway: Float32 = (old[i] + new[j]) / np.float32(2)
     return _Open(
         np.concatenate([halfway[~agree], old[went], new[came]]),
         np.concatenate([before.patches[moved], before.patches[went], after.patches[came]]),
@@ -137,6 +147,15 @@ def _compare(before: Faces, after: Faces, settings: DetectSettings) -> _Open:
         before.only(_others(old, i[agree])),
         after.only(_others(new, j[agree])),
     )
+
+
+def _leaps(before: Faces, after: Faces) -> tuple[Int64, Int64]:
+    """Return which faces look like one another, though nothing of their boxes overlaps."""
+    alike = geometry.correlation(before.patches, after.patches)
+    could = geometry.within_leap(
+        before.detections.boxes, after.detections.boxes, reach=_LEAP, growth=_SAME_SIZE
+    )
+    return geometry.pair(alike, could & (alike >= _ALIKE))
 
 
 def _paired(old: Float32, new: Float32, settings: DetectSettings) -> tuple[Int64, Int64, Bool]:

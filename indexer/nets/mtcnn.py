@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.nets.runtime import Device, Input, Net, Network, ready
+from indexer.nets.runtime import Device, Input, Net, Network, Precision, ready
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,15 +40,15 @@ class Mtcnn:
     """Whether several pictures together are faster than one after the other."""
 
 
-def load(device: Device) -> Mtcnn:
-    """Return the networks with their weights, for the device."""
+def load(device: Device, precision: Precision = "f32") -> Mtcnn:
+    """Return the networks with their weights, for the device and how it multiplies."""
     propose = Input(None, _MEAN, _STD)
     refine = Input(REFINE_SIDE, _MEAN, _STD, together=32)
     locate = Input(LOCATE_SIDE, _MEAN, _STD, together=4)
     return Mtcnn(
-        propose=ready(_network("PNet"), propose, device),
-        refine=ready(_network("RNet"), refine, device),
-        locate=ready(_network("ONet"), locate, device),
+        propose=ready(_network("PNet"), propose, device, precision),
+        refine=ready(_network("RNet"), refine, device, precision),
+        locate=ready(_network("ONet"), locate, device, precision),
         batched=device != "cpu",
     )
 

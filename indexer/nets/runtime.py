@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 Device = Literal["cpu", "cuda"]
-_EXACT = {
-    "INFERENCE_PRECISION_HINT": "f32",
+Precision = Literal["f32", "bf16"]
+"""How a processor multiplies: in bfloat16 only if it can."""
+_ALONE = {
     "INFERENCE_NUM_THREADS": 1,  # sums do not depend on how many there are
     "NUM_STREAMS": 1,
     "ENABLE_CPU_PINNING": False,  # others use the cores too
@@ -97,10 +98,17 @@ def _loads(library: str) -> bool:
     return True
 
 
-def ready(network: Network, wants: Input, device: Device) -> Net:
-    """Return the network as a function that several threads may call at the same time."""
+def ready(network: Network, wants: Input, device: Device, precision: Precision = "f32") -> Net:
+    """Return the network as a function that several threads may call at the same time.
+
+    Args:
+        network: what runs.
+        wants: what it wants to see.
+        device: where; a GPU always runs it in f32.
+        precision: of a CPU.
+    """
     if device == "cpu":
-        return _OnCpu(network, wants)
+        return _OnCpu(network, wants, precision)
     from indexer.nets.with_torch import OnGpu  # noqa: PLC0415
 
     return OnGpu(network.build(), wants, device)
@@ -112,8 +120,9 @@ class _OnCpu:
     One program that many threads share makes them wait for its streams, a tenth of the time.
     """
 
-    def __init__(self, network: Network, wants: Input) -> None:
+    def __init__(self, network: Network, wants: Input, precision: Precision) -> None:
         self._model = _model(network, wants)
+        self._how = {**_ALONE, "INFERENCE_PRECISION_HINT": precision}
         self._together = wants.together
         self._idle: list[Any] = []
         # What OpenVINO sets up at the first call in a process locks two threads up for good if
@@ -135,7 +144,7 @@ class _OnCpu:
         try:
             program = self._idle.pop()
         except IndexError:
-            program = openvino.Core().compile_model(self._model, "CPU", _EXACT)
+            program = openvino.Core().compile_model(self._model, "CPU", self._how)
             program = program.create_infer_request()
         yield program
         self._idle.append(program)

@@ -53,7 +53,7 @@ def test_one_person_is_alike_and_two_are_not(models: Models) -> None:
     collins, hopper = of(models, faces.collins()), of(models, faces.hopper())
     assert of(models, half[0]) @ collins > 0.97
     assert of(models, half[1]) @ hopper > 0.97
-    assert collins @ hopper < 0.88
+    assert collins @ hopper < 0.9
 
 
 def test_a_still_that_is_all_face_is_padded_first(models: Models) -> None:

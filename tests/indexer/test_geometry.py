@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from indexer import geometry
-from indexer.records import Float32
+from indexer.records import Float32, UInt8
 
 
 def boxes(count: st.SearchStrategy[int] | int) -> st.SearchStrategy[Float32]:
@@ -123,3 +123,32 @@ def test_the_pairs_are_the_best_of_all_that_could_be(likeness: Float32, least: f
         sum(1e3 * may[i, j] + wide[i, j] * may[i, j] for i, j in enumerate(way)) for way in ways
     ]
     assert len(rows) * 1e3 + likeness[rows, columns].sum() == pytest.approx(max(worth), abs=1e-3)
+
+
+def test_who_could_have_leapt_where_by_hand() -> None:
+    before = np.array([[0, 0, 10, 10]], np.float32)
+    after = np.array(
+        [[20, 0, 30, 10], [21, 0, 31, 10], [10, 0, 24, 14], [10, 0, 25, 15]], np.float32
+    )
+    could = geometry.within_leap(before, after, reach=2.0, growth=1.4)
+    assert could.tolist() == [[True, False, True, False]]
+    assert geometry.within_leap(before[:0], after, reach=2.0, growth=1.4).shape == (0, 4)
+
+
+@given(hnp.arrays(np.uint8, (3, 5, 5)), hnp.arrays(np.uint8, (2, 5, 5)))
+def test_correlation_is_numpys(first: UInt8, second: UInt8) -> None:
+    found = geometry.correlation(first, second)
+    assert found.shape == (3, 2)
+    for i, one in enumerate(first):
+        for j, other in enumerate(second):
+            plain = 0.0
+            if np.ptp(one) and np.ptp(other):
+                plain = np.corrcoef(one.ravel().astype(float), other.ravel().astype(float))[0, 1]
+            assert found[i, j] == pytest.approx(plain, abs=1e-4)
+
+
+def test_correlation_does_not_see_brightness_and_contrast() -> None:
+    dark = np.arange(25, dtype=np.uint8).reshape(1, 5, 5)
+    assert geometry.correlation(dark, dark * 3 + 100)[0, 0] == pytest.approx(1)
+    assert geometry.correlation(dark, 255 - dark)[0, 0] == pytest.approx(-1)
+    assert geometry.correlation(dark[:0], dark).shape == (0, 1)

@@ -124,8 +124,8 @@ def test_records_refuse_shapes_that_do_not_fit() -> None:
 
 def looking(seen: Faces, *looks: int) -> Faces:
     """The same faces, each with the look of a seed."""
-    chips = [np.random.default_rng(seed).integers(0, 255, (12, 12, 3), np.uint8) for seed in looks]
-    return replace(seen, chips=np.stack(chips))
+    patches = [np.random.default_rng(seed).integers(0, 255, (8, 8), np.uint8) for seed in looks]
+    return replace(seen, patches=np.stack(patches))
 
 
 @pytest.mark.parametrize(
