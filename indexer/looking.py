@@ -49,7 +49,9 @@ class Looker:
         with parallel.Workers(self.models.workers) as workers:
             look = partial(self._look, known)
             looked = chain.from_iterable(parallel.in_order(workers, look, batches))
-            yield from parallel.in_order(workers, self._fill, _after_another(looked, known))
+            pairs = _after_another(looked, known)
+            # Those wait with all frames of their stretch: no more of them than needed.
+            yield from parallel.in_order(workers, self._fill, pairs, ahead=1)
 
     def _look(
         self, known: Mapping[int, Faces], batch: Sequence[Stretch]

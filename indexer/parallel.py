@@ -11,9 +11,6 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_AHEAD = 2
-"""Items taken for each worker: one in work, one that waits."""
-
 
 def cores() -> int:
     """Return how many cores this process may use."""
@@ -29,19 +26,25 @@ class Workers(ThreadPoolExecutor):
 
 
 def in_order(
-    workers: Workers, work: Callable[[Item], Result], items: Iterable[Item]
+    workers: Workers, work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = 2
 ) -> Iterator[Result]:
     """Yield the result of each item, in the order of the items.
 
-    Items are taken in the caller's thread, at most two for each worker before their results are
-    asked for, so that what is held does not grow with their number. What the work raises is
-    raised here, in its place. The items may themselves be results of the same workers.
+    Items are taken in the caller's thread, a few before their results are asked for, so that what
+    is held does not grow with their number. What the work raises is raised here, in its place. The
+    items may themselves be results of the same workers.
+
+    Args:
+        workers: who works.
+        work: called in their threads.
+        items: as many as there are.
+        ahead: how many are taken for each worker: one in work, the others wait.
     """
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
             waiting.append(workers.submit(work, item))
-            while len(waiting) >= _AHEAD * workers.count:
+            while len(waiting) >= ahead * workers.count:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

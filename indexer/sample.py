@@ -17,7 +17,7 @@ from indexer import geometry
 from indexer.config import DetectSettings
 from indexer.records import Bool, Faces, Float32, Frame, Int64, UInt8
 
-_HELD = 24
+_HELD = 12
 """Most frames held between two looks; of more, every other one is let go."""
 _SAME_FACE = 0.1
 """Least overlap of a face with itself in the other look."""

@@ -65,6 +65,13 @@ def test_filled_in_boxes_are_held_against_looking_at_every_frame(
     assert 0.7 <= found.mean_iou <= 1
 
 
+def test_who_is_in_a_hurry_finds_less_in_less_time(show: Show, tmp_path: Path) -> None:
+    hurried = filling.hurry(show.video, tmp_path, 0.0)
+    assert hurried.budget_s == 0
+    assert 0 <= hurried.coverage < 1
+    assert 0 < hurried.found < 1
+
+
 def test_the_report_is_a_table_and_a_picture(tmp_path: Path) -> None:
     table = report.markdown([report.Row("detect", "a peer", "3.8x", "6x or more")])
     assert "| detect" in table
