@@ -141,7 +141,7 @@ def test_a_known_face_is_found_where_it_has_gone(nets: Mtcnn, right: int, down: 
     found = detect.find_again(nets, moved(image, right, down), known.boxes, patches, PLAIN)
     assert len(found) == 1
     shift = np.array([right, down], dtype=np.float32)
-    assert geometry.iou(found.boxes, known.boxes + np.tile(shift, 2)) >= 0.85
+    assert geometry.iou(found.boxes, known.boxes + np.tile(shift, 2)) >= 0.8
     away = np.abs(found.landmarks - (known.landmarks + shift))
     assert away.max() <= 0.06 * (known.boxes[0, 2] - known.boxes[0, 0])
 
