@@ -21,7 +21,7 @@ from indexer.records import DecodeReport, Frame
 from indexer.sample import Stretch
 from indexer.store.unfinished import Unfinished
 
-_FOR_LOOKING = 0.85
+_FOR_LOOKING = 0.75
 """Share of the budget that is not kept for linking, encoding and publishing."""
 _SELDOM_S = 5.0
 """Seconds between the looks at a shot while time is short."""

@@ -20,7 +20,7 @@ from indexer.records import Bool, Faces, Float32, Trace, Tracklet, UInt8
 _LEAP = 1.5
 """How far a face may leap, in sides of its box."""
 _LEAP_S = 0.5
-"""The longest gap it may leap over."""
+"""The longest gap it may leap over, but for one in which nobody looked."""
 _SAME_SIZE = 1.4
 """Largest ratio of its widths before and after."""
 _ALIKE = 0.65
@@ -100,23 +100,31 @@ def link(
         apart_s: the least seconds between two of them.
     """
     tracks: list[_Open] = []
+    before_s = 0.0
     for now in faces:
         if tracks and tracks[0].shot != now.shot:
             yield from _closed(tracks, times, settings)
             tracks = []
-        oldest = now.time_s - settings.max_gap_s - 1e-6
+        # Where nobody looked for longer, nobody was missed.
+        oldest = min(now.time_s - settings.max_gap_s, before_s) - 1e-6
         yield from _closed([t for t in tracks if t.times[-1] < oldest], times, settings)
         tracks = [t for t in tracks if t.times[-1] >= oldest]
-        taken = _assign(tracks, now, settings.min_iou)
+        taken = _assign(tracks, now, min(now.time_s - _LEAP_S, before_s), settings.min_iou)
         for i in range(len(now.detections)):
             if i not in taken:
                 tracks.append(_Open(now.shot, keep, apart_s))
             tracks[taken.get(i, -1)].add(now, i)
+        before_s = now.time_s
     yield from _closed(tracks, times, settings)
 
 
-def _assign(tracks: Sequence[_Open], now: Faces, min_iou: float) -> dict[int, int]:
-    """Return the track that each detection continues, by index; new ones are left out."""
+def _assign(
+    tracks: Sequence[_Open], now: Faces, leap_from_s: float, min_iou: float
+) -> dict[int, int]:
+    """Return the track that each detection continues, by index; new ones are left out.
+
+    A face may leap if it was seen at `leap_from_s` or later.
+    """
     found = now.detections
     if not tracks or len(found) == 0:
         return {}
@@ -126,7 +134,7 @@ def _assign(tracks: Sequence[_Open], now: Faces, min_iou: float) -> dict[int, in
     old, new = geometry.pair(overlap, overlap >= min_iou)
     alike = geometry.correlation(np.stack([track.patch for track in tracks]), now.patches)
     near = _could_leap(last, found.boxes) | _could_leap(expected, found.boxes)
-    recent = np.array([track.times[-1] >= now.time_s - _LEAP_S - 1e-6 for track in tracks])
+    recent = np.array([track.times[-1] >= leap_from_s - 1e-6 for track in tracks])
     free = np.ones(alike.shape, dtype=bool)
     free[old], free[:, new] = False, False
     leapt, there = geometry.pair(alike, free & near & recent[:, None] & (alike >= _ALIKE))

@@ -140,7 +140,14 @@ def looking(seen: Faces, *looks: int) -> Faces:
 def test_a_face_that_leaps_is_followed_if_it_looks_the_same(
     look: int, frame: int, x: float, *, one: bool
 ) -> None:
-    seen = [looking(faces(0, [(0, 0)]), 1), looking(faces(frame, [(x, 0)]), look)]
+    between = faces(frame - 1, [])  # somebody looked
+    seen = [looking(faces(0, [(0, 0)]), 1), between, looking(faces(frame, [(x, 0)]), look)]
+    assert len(linked(seen)) == (1 if one else 2)
+
+
+@pytest.mark.parametrize(("look", "x", "one"), [(1, 0, True), (1, 55, True), (2, 55, False)])
+def test_where_nobody_looked_for_long_nobody_was_missed(look: int, x: float, *, one: bool) -> None:
+    seen = [looking(faces(0, [(0, 0)]), 1), looking(faces(75, [(x, 0)]), look)]
     assert len(linked(seen)) == (1 if one else 2)
 
 
