@@ -302,7 +302,8 @@ def _info(options: argparse.Namespace) -> int:
     for episode in read.episodes(opened):
         manifest = read.read_manifest(opened, episode)
         video = manifest["video"]
-        rows.append({"episode": episode, "duration_s": video["duration_s"], **manifest["counts"]})
+        row = {"episode": episode, "duration_s": video["duration_s"], **manifest["counts"]}
+        rows.append({**row, "coverage": manifest.get("coverage", 1.0)})
     if not options.json:
         print(f"{opened.root}: encoder {opened.encoder_id[:12]}, {len(rows)} episodes")
     _print_rows(rows, options, "no episode")

@@ -9,6 +9,7 @@ is missing, it is what one go from beginning to end would have seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,8 +117,9 @@ def _survey(
             share = (frame.time_s - start_s) / max(facts.expected_s - start_s, 1e-9)
             return facts.expected_s > 0 and clock.is_ample(share)
 
-        seen = watch.over("wait", looker.follow(_chosen(stretches, ample), {}))
-        work.is_read = _kept(seen, read, work, clock)
+        # Closed before the video is: a survey may stop while others still look.
+        with closing(looker.follow(_chosen(stretches, ample), {})) as seen:
+            work.is_read = _kept(watch.over("wait", seen), read, work, clock)
         work.report = _added(work.report, video.report(), work.last())
     return facts.expected_s
 

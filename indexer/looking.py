@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -36,7 +36,9 @@ class Looker:
     settings: Settings
     watch: Stopwatch
 
-    def follow(self, stretches: Iterable[Stretch], known: Mapping[int, Faces]) -> Iterator[Seen]:
+    def follow(
+        self, stretches: Iterable[Stretch], known: Mapping[int, Faces]
+    ) -> Generator[Seen, None, None]:
         """Yield what is seen in each stretch, in order; a GPU looks at several together.
 
         Args:
