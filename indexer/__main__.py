@@ -189,10 +189,15 @@ def _summary(done: Indexed) -> str:
         f"  {done.wall_s:.1f} s, {done.wall_s / max(done.duration_s, 1e-9):.2f} x real time; "
         f"in all threads: {stages}",
     ]
-    if done.coverage < 1:
+    if not done.published:
         lines.append(
-            f"  {done.coverage:.0%} of it looked at as closely as it should be, the rest now and "
-            "then: run it again to go on"
+            f"  {done.coverage:.1%} of it looked at as closely as it should be; the older index "
+            "stays until the rest is: run it again to go on"
+        )
+    elif done.coverage < 1:
+        lines.append(
+            f"  {done.coverage:.1%} of it looked at as closely as it should be: "
+            "run it again to go on"
         )
     report = done.report
     if report.corrupt_frames or report.lost_packets:

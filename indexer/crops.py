@@ -31,11 +31,14 @@ def _averaged(image: UInt8, turn: Float64, size: int, shrink: int) -> tuple[UInt
     """Return the part of an image that a crop needs, `shrink` times smaller, and its transform."""
     back = cv2.invertAffineTransform(turn)
     corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]]) @ back.T
-    high = np.ceil(corners.max(axis=0)).astype(int) + 2 * shrink
+    edge = np.array(image.shape[1::-1])
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2 * shrink, shrink, None)
     low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2 * shrink, 0, None)
-    low = np.minimum(low, np.array(image.shape[1::-1]) - shrink)
+    low = np.clip(np.minimum(low, edge - shrink), 0, None)
     part = image[low[1] : high[1], low[0] : high[0]]
     rows, columns = part.shape[0] // shrink, part.shape[1] // shrink
+    if rows == 0 or columns == 0:  # a picture that is smaller than one averaged pixel
+        return image, turn
     whole = part[: rows * shrink, : columns * shrink]
     small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
     # Pixel (u, v) of the small picture is centred on shrink * (u, v) + x, y of the large one.

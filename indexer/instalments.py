@@ -28,6 +28,8 @@ _SELDOM_S = 5.0
 """Seconds between the looks at a shot while time is short."""
 _CHUNK_S = 10.0
 """Most seconds of a shot that are filled in together."""
+_NEARLY_ALL = 0.999
+"""The most that is said of a video of which something is missing."""
 _KNOWN_PACE_S = 1.0
 """Seconds after which the pace so far says something of the rest."""
 
@@ -103,9 +105,11 @@ def _survey(
 ) -> float:
     """Read on, and look at every shot; return how many seconds the video should have."""
     settings, watch, last = looker.settings, looker.watch, work.last()
-    with decode.open_video(path, settings.decode, last) as video:
+    # From the beginning of the last shot that is kept, so that the detector knows what was before.
+    start = work.first_of_shot(last.shot) if last else None
+    with decode.open_video(path, settings.decode, start) as video:
         facts = video.facts
-        frames = watch.over("decode", _after(last, video))
+        frames = watch.over("decode", video)
         frames = watch.over("shots", shots.split(frames, facts.rate, settings.shots))
         left = max(facts.expected_frames - (last.index + 1 if last else 0), 0)
         counted = progress(_numbered_on(last, frames), total=left, what="frames")
@@ -119,44 +123,47 @@ def _survey(
 
         # Closed before the video is: a survey may stop while others still look.
         with closing(looker.follow(_chosen(stretches, ample), {})) as seen:
-            work.is_read = _kept(watch.over("wait", seen), read, work, clock)
-        work.report = _added(work.report, video.report(), work.last())
+            _keep_shots(watch.over("wait", seen), read, work, clock, video.report)
     return facts.expected_s
 
 
-def _kept(seen: Iterable[Seen], read: list[Frame], work: Unfinished, clock: _Clock) -> bool:
-    """Keep each shot when it is over; return whether the video's end was reached in time."""
+def _keep_shots(
+    seen: Iterable[Seen],
+    read: list[Frame],
+    work: Unfinished,
+    clock: _Clock,
+    report: Callable[[], DecodeReport],
+) -> None:
+    """Keep each shot when it is over, until the time is up or the video."""
     shot: list[Seen] = []
     for one in seen:
-        now = one.stretch.look.shot
-        if shot and shot[-1].stretch.look.shot != now:
-            over = sum(frame.shot < now for frame in read)
+        if shot and shot[-1].shot != one.shot:
+            over = sum(frame.shot < one.shot for frame in read)
             _keep(work, read[:over], shot)
             del read[:over]
             shot = []
             if clock.left_s() <= 0:
-                return False
+                return
         shot.append(one)
-    _keep(work, read, shot)
-    return True
+    _keep(work, read, shot, report())
 
 
-def _keep(work: Unfinished, frames: Sequence[Frame], seen: Sequence[Seen]) -> None:
-    work.add(
-        frames,
-        (faces for one in seen for faces in one.faces),
-        (one.stretch.look.index for one in seen if one.filled),
-    )
-
-
-def _after(last: Frame | None, frames: Iterable[Frame]) -> Iterator[Frame]:
-    return (frame for frame in frames if last is None or frame.index > last.index)
+def _keep(
+    work: Unfinished, frames: Sequence[Frame], seen: Sequence[Seen], end: DecodeReport | None = None
+) -> None:
+    faces = (faces for one in seen for faces in one.faces)
+    work.add(frames, faces, (one.look for one in seen if one.filled), end)
 
 
 def _numbered_on(last: Frame | None, frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield the frames, their shots counted on from the last that was kept whole."""
+    """Yield the frames after the last that is kept, their shots counted on from its shot."""
+    shift: int | None = None if last else 0
     for frame in frames:
-        yield replace(frame, shot=frame.shot + last.shot + 1) if last else frame
+        if last is not None and frame.index <= last.index:
+            continue
+        if shift is None and last is not None:
+            shift = last.shot + 1 - frame.shot
+        yield replace(frame, shot=frame.shot + (shift or 0))
 
 
 def _noted(frames: Iterable[Frame], into: list[Frame]) -> Iterator[Frame]:
@@ -178,16 +185,6 @@ def _chosen(stretches: Iterable[Stretch], ample: Callable[[Frame], bool]) -> Ite
         held = stretch
     if held is not None:
         yield held
-
-
-def _added(before: DecodeReport, now: DecodeReport, last: Frame | None) -> DecodeReport:
-    return DecodeReport(
-        frames=last.index + 1 if last else 0,
-        corrupt_frames=before.corrupt_frames + now.corrupt_frames,
-        lost_packets=before.lost_packets + now.lost_packets,
-        expected_frames=now.expected_frames,
-        truncated=now.truncated,
-    )
 
 
 def _gaps(work: Unfinished, settings: DetectSettings) -> list[_Gap]:
@@ -239,30 +236,37 @@ def _fill(path: Path, gap: _Gap, work: Unfinished, looker: Looker) -> None:
     stretches = list(gap.stretches)
     if gap.before.index not in known:
         stretches.insert(0, Stretch(None, (), gap.before))
+    asked = {stretch.look.index for stretch in gap.stretches}
     first = min([*stretches[0].between, stretches[0].look], key=lambda frame: frame.index)
     with decode.open_video(path, looker.settings.decode, first) as video:
         frames = looker.watch.over("decode", video)
-        again = _with_pictures(path, stretches, frames)
-        seen = list(looker.watch.over("wait", looker.follow(again, known)))
-    _keep(work, [], seen)
+        again = _with_pictures(path, stretches, frames, work)
+        for one in looker.watch.over("wait", looker.follow(again, known)):
+            # The look before may be the end of another gap, which is not filled by this.
+            _keep(work, [], [replace(one, filled=one.look in asked)])
 
 
 def _with_pictures(
-    path: Path, stretches: Iterable[Stretch], frames: Iterator[Frame]
+    path: Path, stretches: Iterable[Stretch], frames: Iterator[Frame], work: Unfinished
 ) -> Iterator[Stretch]:
-    """Yield the stretches with frames to be looked at."""
+    """Yield the stretches with frames to be looked at.
+
+    Raises:
+        VideoError: other frames come out than when they were read before; they are forgotten.
+    """
     for stretch in stretches:
         wanted = {frame.index: frame for frame in (*stretch.between, stretch.look)}
         found = []
         for frame in frames:
             known = wanted.get(frame.index)
-            if known is not None and known.pts != frame.pts:
-                problem = f"frame {frame.index} is another than when it was read before"
-                raise VideoError(path, problem, "index it without a budget")
-            if known is not None:
+            if known is not None and known.pts == frame.pts:
                 found.append(replace(known, render=frame.render))
             if frame.index == stretch.look.index:
                 break
+        if len(found) < len(wanted):
+            work.clear()
+            problem = "other frames come out of it than when it was read before"
+            raise VideoError(path, problem, "run again: it is begun anew")
         yield Stretch(stretch.since, tuple(found[:-1]), found[-1])
 
 
@@ -272,4 +276,7 @@ def _coverage(work: Unfinished, settings: DetectSettings, expected_s: float) -> 
     if last is None or (work.is_read and not gaps):
         return float(work.is_read)
     seen_s = last.time_s - sum(gap.length_s for gap in gaps)
-    return seen_s / max(last.time_s, expected_s, 1e-9)
+    share = seen_s / max(last.time_s, expected_s, 1e-9)
+    if not work.is_read and not expected_s:
+        return 0.0  # who knows how much there is
+    return min(max(share, 0.0), _NEARLY_ALL)

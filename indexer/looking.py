@@ -19,9 +19,12 @@ _GPU_BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of a stretch."""
+    """What became of a stretch; its pictures are let go."""
 
-    stretch: Stretch
+    look: int
+    """The frame that was looked at,"""
+    shot: int
+    """and its shot."""
     faces: tuple[Faces, ...]
     """Of the frames glanced at, in order, and of the look itself, which is the last."""
     filled: bool
@@ -50,7 +53,9 @@ class Looker:
         batches = iter(lambda: list(islice(waiting, size)), [])
         with parallel.Workers(self.models.workers) as workers:
             look = partial(self._look, known)
-            looked = chain.from_iterable(parallel.in_order(workers, look, batches))
+            ahead = 2 if size == 1 else 1  # all that wait hold the frames of their stretch
+            found = parallel.in_order(workers, look, batches, ahead=ahead)
+            looked = chain.from_iterable(found)
             pairs = _after_another(looked, known)
             # Those wait with all frames of their stretch: no more of them than needed.
             yield from parallel.in_order(workers, self._fill, pairs, ahead=1)
@@ -73,10 +78,10 @@ class Looker:
         """Return the faces glanced at between two looks, and those of the second."""
         before, stretch, after = looked
         if before is None:
-            return Seen(stretch, (after,), filled=stretch.since is None)
+            return Seen(after.frame, after.shot, (after,), filled=stretch.since is None)
         settings = self.settings.detect
         faces = sample.between(before, after, stretch.between, self._glance, settings)
-        return Seen(stretch, (*faces, after), filled=True)
+        return Seen(after.frame, after.shot, (*faces, after), filled=True)
 
     def _glance(self, frame: Frame, expected: Float32, patches: UInt8) -> Faces:
         """Return the faces of a frame that look as expected, about where they are expected."""

@@ -44,6 +44,9 @@ class Indexed:
     report: DecodeReport
     coverage: float
     """Share of the video that was looked at as the settings ask, in [0, 1]: 1 without a budget."""
+    published: bool
+    """False if the library holds a better index of the video, which stays until the rest is seen:
+    then what follows is said of that one."""
     shots: int
     tracks: int
     people: int
@@ -113,6 +116,7 @@ def index(
             sha256 = _sha256(path, progress)
         known = read.find_by_sha256(library, sha256)
         if known and _is_unchanged(library, known, settings):
+            unfinished.forget(library, sha256)  # by a run that was killed once it had published
             return _summary(library, known, None)
         # A renamed copy stays the episode that it is.
         episode = known or schema.episode_id(path, sha256)
@@ -122,9 +126,13 @@ def index(
             return _summary(library, episode, looker.watch)
     with unfinished.resumed(library, sha256) as work:
         instalments.go_on(path, work, looker, budget_s, progress)
+        seen = work.coverage
+        if seen < _coverage(library, known):  # with other settings: the better one stays for now
+            done = _summary(library, known, looker.watch)
+            return dataclasses.replace(done, coverage=seen, published=False)
         library = _write(_so_far(path, sha256, video.facts, work), episode, library, looker)
-        if work.coverage == 1:
-            work.remove()
+    if seen == 1:
+        unfinished.forget(library, sha256)
     return _summary(library, episode, looker.watch)
 
 
@@ -288,6 +296,17 @@ def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:
     return bool(alike and manifest.get("coverage", 1) == 1)
 
 
+def _coverage(library: Library, episode: str) -> float:
+    """Return how much of an episode was looked at, 0 if there is none that can be read."""
+    try:
+        if not episode:
+            return 0.0
+        read.check_tables(library, episode)
+        return float(read.read_manifest(library, episode).get("coverage", 1.0))
+    except StoreError:
+        return 0.0
+
+
 def _summary(library: Library, episode: str, watch: Stopwatch | None) -> Indexed:
     manifest = read.read_manifest(library, episode)
     named = {c.id for c in read.read_characters(library) if c.named}
@@ -298,6 +317,7 @@ def _summary(library: Library, episode: str, watch: Stopwatch | None) -> Indexed
         duration_s=manifest["video"]["duration_s"],
         report=DecodeReport(**manifest["decode"]),
         coverage=manifest.get("coverage", 1.0),
+        published=True,
         shots=manifest["counts"]["shots"],
         tracks=manifest["counts"]["tracks"],
         people=len(shown),

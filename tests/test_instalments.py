@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from indexer import pipeline
+from indexer import instalments, pipeline
 from indexer.config import Settings
 from indexer.models import Models, load_models
 from indexer.pipeline import Indexed
-from indexer.store import schema
+from indexer.store import schema, unfinished
 from indexer.store.library import open_library
 from indexer.store.verify import verify
 from tests.conftest import Show, run
+from tests.videos import Recipe, make
 
 TABLES = (schema.FRAMES, schema.SHOTS, schema.TRACKS, schema.FACES, schema.MANIFEST)
 USUAL = Settings()
@@ -74,6 +77,32 @@ def test_many_small_instalments_come_to_what_one_go_does(
     assert put(show.video, root, models, HARDLY_ANY).unchanged
 
 
+def test_gaps_are_filled_in_any_order(
+    show: Show, models: Models, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instalments, "_CHUNK_S", 0.7)  # several gaps in a shot
+    root = tmp_path / "library"
+    done = put(show.video, root, models, HARDLY_ANY)
+    while done.coverage < 1:
+        done = put(show.video, root, models, 3.0)
+    assert files(root) == files(whole)
+
+
+@pytest.mark.parametrize("name", ["film.ts", "film.h264", "film.mkv", "film.avi", "film.mp4"])
+def test_what_is_hard_to_enter_comes_to_what_one_go_does(
+    name: str, models: Models, tmp_path: Path
+) -> None:
+    video = make(tmp_path / name, Recipe(count=60, rate=Fraction(10), gop=30))
+    quick = replace(USUAL, shots=replace(USUAL.shots, min_change=2.0, adaptive_threshold=1.1))
+    done = put(video, tmp_path / "parts", models, HARDLY_ANY, quick)
+    for _ in range(60):
+        done = put(video, tmp_path / "parts", models, HARDLY_ANY, quick)
+        if done.coverage == 1:
+            break
+    assert put(video, tmp_path / "whole", models, None, quick).shots == done.shots
+    assert files(tmp_path / "parts") == files(tmp_path / "whole")
+
+
 def test_a_budget_that_suffices_gives_what_none_gives(
     show: Show, models: Models, whole: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +138,36 @@ def test_what_was_seen_with_other_settings_or_is_damaged_is_seen_anew(
     assert files(root) == files(whole)
 
 
+def test_a_sliver_does_not_take_the_place_of_the_whole(
+    show: Show, models: Models, whole: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "library"
+    shutil.copytree(whole, root)
+    seldom = replace(USUAL, detect=replace(USUAL.detect, every_s=0.9))
+    done = put(show.video, root, models, HARDLY_ANY, seldom)
+    assert not done.published
+    assert done.coverage < 1
+    assert files(root) == files(whole)
+    done = put(show.video, root, models, None, seldom)
+    assert done.published
+    assert done.coverage == 1
+    assert files(root) != files(whole)
+
+
+def test_what_a_run_that_was_killed_left_of_a_whole_episode_goes(
+    show: Show, models: Models, whole: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "library"
+    put(show.video, root, models, HARDLY_ANY)
+    begun = tmp_path / "begun"
+    shutil.copytree(root / "unfinished", begun)
+    put(show.video, root, models, None)
+    shutil.copytree(begun, root / "unfinished")
+    assert put(show.video, root, models, None).unchanged
+    assert not (root / "unfinished").exists()
+    assert files(root) == files(whole)
+
+
 def test_two_runs_are_not_at_one_video(show: Show, tmp_path: Path) -> None:
     root = tmp_path / "library"
     first = run("index", show.video, "--library", root, "--budget", "0.001s")
@@ -118,10 +177,10 @@ def test_two_runs_are_not_at_one_video(show: Show, tmp_path: Path) -> None:
     assert held["coverage"] < 1
     [begun] = (root / "unfinished").iterdir()
     before = files(root)
-    with sqlite3.connect(begun) as other:
-        other.execute("BEGIN EXCLUSIVE")
+    models, settings = load_models(USUAL), USUAL
+    library = pipeline.open_or_create(root, models, settings)
+    with unfinished.resumed(library, begun.stem):
         second = run("index", show.video, "--library", root, "--budget", "1m")
-    other.close()
     assert second.status == 2
     assert second.err.count("\n") == 1
     assert str(begun) in second.err

@@ -38,7 +38,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain, dropwhile, islice
+from itertools import chain, islice
 from pathlib import Path
 
 import av
@@ -50,6 +50,9 @@ from indexer.decode.screen import Screen
 from indexer.decode.source import Source
 from indexer.errors import VideoError
 from indexer.records import DecodeReport, Frame, VideoFacts
+
+_INDEXED = ("mov,mp4", "matroska")
+"""Containers that know where their keyframes are."""
 
 
 def open_video(path: Path, settings: DecodeSettings, start: Frame | None = None) -> Video:
@@ -86,19 +89,21 @@ def open_video(path: Path, settings: DecodeSettings, start: Frame | None = None)
 
 def _entered(path: Path, settings: DecodeSettings, start: Frame) -> Video | None:
     """Return the video from a frame on, if a decoder that is sent there yields it first."""
-    if settings.backend != "pyav":
-        return None
     with open_video(path, settings) as video, ExitStack() as stack:
         source = Source(path, stack)
+        if settings.backend != "pyav" or not source.format.startswith(_INDEXED):
+            return None
         source.enter(start.pts)
         pictures = with_pyav.decode(source, settings.threads)
-        later = dropwhile(lambda one: one.pts is not None and one.pts < start.pts, pictures)
-        first = next(later, None)
-        if first is None or first.pts != start.pts:
+        first = next(pictures, None)
+        damaged = False
+        while first is not None and first.pts is not None and first.pts < start.pts:
+            damaged |= first.is_corrupt
+            first = next(pictures, None)
+        if first is None or first.pts != start.pts or damaged or first.is_corrupt:
             return None
-        clock, pictures = Clock(source, first), chain([first], later)
+        clock, pictures = Clock(source, first), chain([first], pictures)
         return Video(source, pictures, video.screen, clock, stack.pop_all(), start.index)
-    return None
 
 
 class Video:

@@ -19,28 +19,35 @@ import numpy as np
 
 from indexer.errors import StoreError
 from indexer.records import DecodeReport, Detections, Faces, Float32, Frame, gone
-from indexer.store import disk
+from indexer.store import disk, schema
 from indexer.store.library import Library
 
 _FOLDER = "unfinished"
-_NOTHING = json.dumps(dataclasses.asdict(DecodeReport(0, 0, 0, 0, truncated=False)))
-_PRAGMAS = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE;"
-_TABLES = """
-    CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS frames (
-        frame INTEGER PRIMARY KEY, pts INTEGER, time_s REAL, shot INTEGER, usable INTEGER,
-        width INTEGER, height INTEGER
-    );
-    CREATE TABLE IF NOT EXISTS faces (
-        frame INTEGER PRIMARY KEY, time_s REAL, shot INTEGER, found BLOB, crops BLOB
-    );
-    CREATE TABLE IF NOT EXISTS filled (look INTEGER PRIMARY KEY);
-"""
+_TABLES = (
+    "facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "frames (frame INTEGER PRIMARY KEY, pts INTEGER, time_s REAL, shot INTEGER, usable INTEGER,"
+    " width INTEGER, height INTEGER)",
+    "faces (frame INTEGER PRIMARY KEY, time_s REAL, shot INTEGER, found BLOB, crops BLOB)",
+    "filled (look INTEGER PRIMARY KEY)",
+)
 
 
 def exists(library: Library, sha256: str) -> bool:
     """Return whether a video has been begun in instalments."""
     return _path(library, sha256).exists()
+
+
+def forget(library: Library, sha256: str) -> None:
+    """Remove what is known of a video, if anything: its episode is whole.
+
+    Raises:
+        StoreError: the disk fails.
+    """
+    path = _path(library, sha256)
+    with disk.explained(path):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # there is no such folder, or others are begun
+        path.parent.rmdir()
 
 
 def _path(library: Library, sha256: str) -> Path:
@@ -55,21 +62,34 @@ def resumed(library: Library, sha256: str) -> Iterator[Unfinished]:
         StoreError: the disk fails, or another run is at the same video.
     """
     path = _path(library, sha256)
-    made_with = json.dumps([library.encoder_id, library.settings], sort_keys=True)
+    facts = [schema.SCHEMA_VERSION, library.encoder_id, library.settings]
+    made_with = json.dumps(facts, sort_keys=True)
     with disk.explained(path), disk.made(path.parent), ExitStack() as stack:
         try:
             database = stack.enter_context(closing(_opened(path, made_with)))
-            yield Unfinished(path, database)
+            work = Unfinished(database)
+            try:
+                yield work
+            finally:
+                if work.last() is None:  # nothing to go on from
+                    database.close()
+                    path.unlink()
         except sqlite3.OperationalError as error:
             remedy = "wait for the run that is at it, or free some space, and run again"
-            raise StoreError(path, f"cannot be written: {error}", remedy) from error
+            raise StoreError(path, f"cannot be used: {error}", remedy) from error
+        except sqlite3.DatabaseError as error:
+            raise StoreError(path, f"is damaged: {error}", "delete it and run again") from error
 
 
 def _locked(path: Path) -> sqlite3.Connection:
     """Return the database, which no other process can open meanwhile."""
     database = sqlite3.connect(path, timeout=0)
     try:
-        database.executescript(_PRAGMAS + _TABLES)
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("BEGIN EXCLUSIVE")
+        for table in _TABLES:
+            database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+        database.commit()
     except BaseException:
         database.close()
         raise
@@ -81,7 +101,8 @@ def _opened(path: Path, made_with: str) -> sqlite3.Connection:
     try:
         database = _locked(path)
         found = database.execute("SELECT value FROM facts WHERE name = 'made with'").fetchone()
-        if found == (made_with,):
+        whole = database.execute("PRAGMA quick_check").fetchone() == ("ok",)
+        if whole and found == (made_with,):
             return database
         database.close()
     except sqlite3.OperationalError:
@@ -101,25 +122,34 @@ class Unfinished:
     Used by one thread. Every method raises a sqlite3.OperationalError when the disk fails.
     """
 
-    def __init__(self, path: Path, database: sqlite3.Connection) -> None:
-        self._path, self._database = path, database
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
 
-    def remove(self) -> None:
-        """Forget it all: the episode is whole."""
-        self._database.close()
-        self._path.unlink()
-        with suppress(OSError):  # others are begun
-            self._path.parent.rmdir()
+    def clear(self) -> None:
+        """Forget it all, to begin anew."""
+        with self._database:
+            for table in ("frames", "faces", "filled"):
+                self._database.execute(f"DELETE FROM {table}")
+            self._database.execute("DELETE FROM facts WHERE name <> 'made with'")
 
-    def add(self, frames: Iterable[Frame], faces: Iterable[Faces], filled: Iterable[int]) -> None:
+    def add(
+        self,
+        frames: Iterable[Frame],
+        faces: Iterable[Faces],
+        filled: Iterable[int],
+        end: DecodeReport | None = None,
+    ) -> None:
         """Keep, all or nothing, what was read and seen.
 
         Args:
             frames: the next ones of the video.
             faces: of frames looked or glanced at.
             filled: the looks before which nothing is left to be glanced at, by frame.
+            end: what became of the frames, if the last one is among them.
         """
         with self._database:
+            if end is not None:
+                self._set_fact("end", json.dumps(dataclasses.asdict(end)))
             self._database.executemany(
                 "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(f.index, f.pts, f.time_s, f.shot, f.usable, f.width, f.height) for f in frames],
@@ -141,6 +171,12 @@ class Unfinished:
         """Return the last frame that was read."""
         query = "SELECT * FROM frames ORDER BY frame DESC LIMIT 1"
         row = self._database.execute(query).fetchone()
+        return _frame(row) if row else None
+
+    def first_of_shot(self, shot: int) -> Frame | None:
+        """Return the first frame of a shot that was read."""
+        query = "SELECT * FROM frames WHERE shot = ? ORDER BY frame LIMIT 1"
+        row = self._database.execute(query, (shot,)).fetchone()
         return _frame(row) if row else None
 
     def faces(self) -> Iterator[Faces]:
@@ -172,21 +208,16 @@ class Unfinished:
 
     @property
     def report(self) -> DecodeReport:
-        """What became of the frames so far."""
-        return DecodeReport(**json.loads(self._fact("report", _NOTHING)))
-
-    @report.setter
-    def report(self, report: DecodeReport) -> None:
-        self._set_fact("report", json.dumps(dataclasses.asdict(report)))
+        """What became of the frames so far; damage is known at the end only."""
+        end, last = self._fact("end", ""), self.last()
+        if end:
+            return DecodeReport(**json.loads(end))
+        return DecodeReport(last.index + 1 if last else 0, 0, 0, 0, truncated=False)
 
     @property
     def is_read(self) -> bool:
         """Whether the last frame of the video is among them."""
-        return bool(self._fact("is read", ""))
-
-    @is_read.setter
-    def is_read(self, value: bool) -> None:
-        self._set_fact("is read", "yes" if value else "")
+        return bool(self._fact("end", ""))
 
     @property
     def coverage(self) -> float:
@@ -195,15 +226,15 @@ class Unfinished:
 
     @coverage.setter
     def coverage(self, share: float) -> None:
-        self._set_fact("coverage", repr(share))
+        with self._database:
+            self._set_fact("coverage", repr(share))
 
     def _fact(self, name: str, otherwise: str) -> str:
         row = self._database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else otherwise
 
     def _set_fact(self, name: str, value: str) -> None:
-        with self._database:
-            self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
 
 def _frame(row: tuple[int, int, float, int, int, int, int]) -> Frame:
