@@ -1,4 +1,4 @@
-"""Pictures in, faces out: the MTCNN cascade.
+"""Pictures in, faces out: the MTCNN cascade, and known faces found again by its last network.
 
 The cascade proposes squares over a pyramid of the picture, refines them, and locates face and
 landmarks in what is left (Zhang et al., "Joint face detection and alignment using multitask
@@ -24,9 +24,9 @@ _PATCH = 20
 _ALIKE = 0.5
 """Least correlation of a face with its patch."""
 _SEARCHED = 4
-"""Sides of a face, around where it should be, in which it is sought again."""
+"""Across the square in which a face is sought again, in sides of the face."""
 _WINDOW = 160
-"""Side in pixels of what is searched: the face in it is as large as the last network sees it."""
+"""Side in pixels of that square: twice what patches are compared at."""
 _BAND = 32
 """Rows of a pyramid level made at once, so few that they stay in the processor's cache."""
 _NONE = Detections(
@@ -97,7 +97,7 @@ def find_again(
     Args:
         nets: the networks.
         image: RGB uint8 (H, W, 3).
-        expected: (N, 4), where each face should be, give or take its own side.
+        expected: (N, 4), where each face should be, give or take one and a half of its sides.
         patches: (N, P, P), what each looks like, from `patches`.
         settings: the threshold.
     """

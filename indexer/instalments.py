@@ -28,6 +28,8 @@ _SELDOM_S = 5.0
 """Seconds between the looks at a shot while time is short."""
 _CHUNK_S = 10.0
 """Most seconds of a shot that are filled in together."""
+_TOGETHER = 32
+"""Most looks that wait to be kept: their crops are what takes memory."""
 _NEARLY_ALL = 0.999
 """The most that is said of a video of which something is missing."""
 _KNOWN_PACE_S = 1.0
@@ -134,18 +136,26 @@ def _keep_shots(
     clock: _Clock,
     report: Callable[[], DecodeReport],
 ) -> None:
-    """Keep each shot when it is over, until the time is up or the video."""
-    shot: list[Seen] = []
+    """Keep each shot when it is over, until the time is up or the video.
+
+    What is seen in a long shot is kept on the way, but counts once the shot's frames are.
+    """
+    waiting: list[Seen] = []
+    shot: int | None = None
     for one in seen:
-        if shot and shot[-1].shot != one.shot:
+        if shot is not None and one.shot != shot:
             over = sum(frame.shot < one.shot for frame in read)
-            _keep(work, read[:over], shot)
+            _keep(work, read[:over], waiting)
             del read[:over]
-            shot = []
+            waiting = []
             if clock.left_s() <= 0:
                 return
-        shot.append(one)
-    _keep(work, read, shot, report())
+        elif len(waiting) == _TOGETHER:
+            _keep(work, [], waiting)
+            waiting = []
+        shot = one.shot
+        waiting.append(one)
+    _keep(work, read, waiting, report())
 
 
 def _keep(

@@ -24,8 +24,7 @@ _LEAP_S = 0.5
 _SAME_SIZE = 1.4
 """Largest ratio of its widths before and after."""
 _ALIKE = 0.65
-"""Least correlation of its crops: that of nine tenths of the faces that move slowly is higher, of
-nine tenths of two faces in one frame lower."""
+"""Least correlation of its patches."""
 
 
 @dataclass(slots=True)

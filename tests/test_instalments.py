@@ -81,6 +81,7 @@ def test_gaps_are_filled_in_any_order(
     show: Show, models: Models, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(instalments, "_CHUNK_S", 0.7)  # several gaps in a shot
+    monkeypatch.setattr(instalments, "_TOGETHER", 1)  # and several transactions
     root = tmp_path / "library"
     done = put(show.video, root, models, HARDLY_ANY)
     while done.coverage < 1:

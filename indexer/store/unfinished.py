@@ -180,8 +180,9 @@ class Unfinished:
         return _frame(row) if row else None
 
     def faces(self) -> Iterator[Faces]:
-        """Yield the faces of every frame looked or glanced at, in order."""
-        for row in self._database.execute("SELECT * FROM faces ORDER BY frame"):
+        """Yield the faces of every frame that was read and looked or glanced at, in order."""
+        query = "SELECT * FROM faces WHERE frame <= (SELECT max(frame) FROM frames) ORDER BY frame"
+        for row in self._database.execute(query):
             yield _unpacked(*row)
 
     def look(self, frame: int) -> Faces | None:
