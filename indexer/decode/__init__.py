@@ -20,6 +20,10 @@ packets end more than two frames and half a second before the end that the heade
 the container breaks off. An undamaged video is the same whatever the number of threads; of a
 damaged one, more than one thread may lose the last frames before a broken end.
 
+**Reference frames** alone come out on request: a decoder need not make the pictures that no other
+is made from. They have the pts that they have among all. Streams without presentation times, where
+a frame's place tells its time, come out whole.
+
 **decord** decodes what PyAV has demuxed, so that all of this holds for it too, but it does not tell
 of damage that it covers up: nothing is counted as corrupt. It is refused where it would be wrong:
 streams without presentation times, MPEG-TS and other containers that do not say where decoding can
@@ -60,7 +64,7 @@ def open_video(path: Path, settings: DecodeSettings, start: Frame | None = None)
 
     Args:
         path: the video.
-        settings: backend and threads.
+        settings: backend, threads, and which frames.
         start: a frame that came out of it before: it starts there. Where the container cannot
             be entered at that very frame, all before it are decoded too, and dropped.
 
@@ -72,7 +76,7 @@ def open_video(path: Path, settings: DecodeSettings, start: Frame | None = None)
         return entered or open_video(path, settings).without_first(start.index)
     with ExitStack() as stack:
         source = Source(path, stack)
-        pictures = with_pyav.decode(source, settings.threads)
+        pictures = with_pyav.decode(source, settings)
         first = next(pictures, None)
         if first is None:
             raise VideoError(path, "not one frame can be decoded", "check that it plays")
@@ -94,7 +98,7 @@ def _entered(path: Path, settings: DecodeSettings, start: Frame) -> Video | None
         if settings.backend != "pyav" or not source.format.startswith(_INDEXED):
             return None
         source.enter(start.pts)
-        pictures = with_pyav.decode(source, settings.threads)
+        pictures = with_pyav.decode(source, settings)
         first = next(pictures, None)
         damaged = False
         while first is not None and first.pts is not None and first.pts < start.pts:
@@ -134,7 +138,9 @@ class Video:
             time_base=source.time_base,
             start_s=float(source.start),
             rate=source.rate,
-            expected_frames=source.stream.frames,
+            expected_frames=0
+            if source.stream.codec_context.skip_frame == "NONREF"
+            else source.stream.frames,
             expected_s=source.expected_s,
         )
 

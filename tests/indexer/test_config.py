@@ -59,6 +59,11 @@ def test_a_bad_file_is_refused_by_name(tmp_path: Path, content: str) -> None:
         config.load(tmp_path / "missing.toml")
 
 
+def test_decord_is_not_asked_for_what_it_cannot_do() -> None:
+    with pytest.raises(ConfigError, match=r"set decode\.backend=pyav"):
+        config.load(None, ["decode.backend=decord", "decode.frames=reference"])
+
+
 def test_speed_and_place_do_not_matter_to_what_is_written() -> None:
     overrides = ["decode.threads=1", "store.lock_wait_s=1", "embed.device=cpu"]
     assert config.that_matter(config.load(None, overrides)) == config.that_matter(Settings())

@@ -29,6 +29,7 @@ from tests.videos import COLOURS, Recipe, make, read_colours, read_index
 
 PYAV = DecodeSettings(backend="pyav")
 DECORD = DecodeSettings(backend="decord")
+REFERENCE = DecodeSettings(frames="reference")
 USE_PYAV = "set decode.backend=pyav"
 
 VARYING = (0, 1, 2, 5, 6, 10, 11, 12, 20, 21, 22, 30)
@@ -185,6 +186,30 @@ def test_the_number_of_threads_changes_nothing(how: DecodeSettings, clips: dict[
         assert [frame.pts for frame in one] == [frame.pts for frame in several]
         for ours, theirs in zip(one, several, strict=True):
             assert np.array_equal(ours.render(80, 48), theirs.render(80, 48))
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_reference_frames_are_some_of_all_at_their_own_times(
+    name: str, clips: dict[str, Path]
+) -> None:
+    every, _ = read(clips[name], PYAV)
+    some, report = read(clips[name], REFERENCE)
+    times = {frame.pts: read_index(frame.pixels()) for frame in every}
+    assert [times[frame.pts] for frame in some] == indices(some)
+    assert [frame.index for frame in some] == list(range(len(some)))
+    assert (report.frames, report.corrupt_frames, report.lost_packets) == (len(some), 0, 0)
+    assert not report.truncated
+    if name in ("raw.h264", "no_b_frames.mp4", "all_keyframes.mkv", "b_frames.avi"):
+        assert len(some) == len(every)  # without times, or each frame needs the one before
+    if name in ("b_frames.mp4", "many_runs.mp4", "broadcast.ts", "open_gop.mp4"):
+        assert len(some) <= 0.7 * len(every)
+
+
+def test_a_video_entered_at_a_reference_frame_goes_on_as_it_would(clips: dict[str, Path]) -> None:
+    some, _ = read(clips["many_runs.mp4"], REFERENCE)
+    for at in (1, 7, len(some) - 1):
+        with open_video(clips["many_runs.mp4"], REFERENCE, some[at]) as video:
+            assert [(f.index, f.pts) for f in video] == [(f.index, f.pts) for f in some[at:]]
 
 
 def test_decord_gives_the_pixels_that_pyav_gives(clips: dict[str, Path]) -> None:

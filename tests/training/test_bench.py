@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import pytest
 
+from indexer import config
 from indexer.errors import VideoError
 from tests.conftest import Show
 from tests.videos import Recipe, make
@@ -49,8 +50,9 @@ def test_the_cost_of_a_process_and_of_one_that_fails(tmp_path: Path) -> None:
     assert cost_of(["-c", "raise SystemExit(3)"], tmp_path / "out") is None
 
 
+@pytest.mark.parametrize("how", [(), (indexing.SPARING,)], ids=["all", "reference"])
 def test_filled_in_boxes_are_held_against_looking_at_every_frame(
-    show: Show, tmp_path: Path
+    how: tuple[str, ...], show: Show, tmp_path: Path
 ) -> None:
     with av.open(str(show.video)) as container, av.open(str(tmp_path / "ep.mp4"), "w") as out:
         source = container.streams.video[0]
@@ -59,7 +61,7 @@ def test_filled_in_boxes_are_held_against_looking_at_every_frame(
             if packet.pts is not None and packet.pts * float(source.time_base or 0) < 3:
                 packet.stream = stream
                 out.mux(packet)
-    found = filling.compare(tmp_path / "ep.mp4", tmp_path)
+    found = filling.compare(tmp_path / "ep.mp4", tmp_path, config.load(None, how))
     assert found.faces > 30
     assert found.found >= 0.8
     assert 0.7 <= found.mean_iou <= 1

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from indexer import geometry, pipeline
-from indexer.config import Settings
+from indexer.config import DecodeSettings, Settings
+from indexer.decode import open_video
 from indexer.models import load_models
 from indexer.pipeline import Indexed
-from indexer.records import Bool, Float64
+from indexer.records import Bool, Float64, Int64
 from indexer.store import library as libraries
 from training.evaluate.clips import FaceRows, read_faces
 
@@ -44,20 +45,22 @@ class Hurried:
     """Share of the faces indexed without a budget that have a box, IoU at least 0.5."""
 
 
-def compare(video: Path, work: Path) -> Filling:
+def compare(video: Path, work: Path, settings: Settings) -> Filling:
     """Return the comparison for a video.
 
     Args:
         video: indexed twice, once by looking at every frame.
         work: an empty folder for the two libraries.
+        settings: of the other time; where they leave frames out, the others are compared.
     """
-    settings = Settings()
-    every = replace(settings, detect=replace(settings.detect, every_s=1e-3))
+    every = replace(Settings(), detect=replace(settings.detect, every_s=1e-3))
     (dense, done), (sparse, _) = (
         _indexed(video, work / name, one) for name, one in (("every", every), ("usual", settings))
     )
     rate = done.report.frames / done.duration_s
-    wanted = dense.detected & _long(dense, round(_LONG_S * rate))
+    there = _places(video, settings.decode)
+    sparse = replace(sparse, frame=there[sparse.frame])
+    wanted = dense.detected & _long(dense, round(_LONG_S * rate)) & np.isin(dense.frame, there)
     best = _best(dense, wanted, sparse)
     found = best >= _SAME_FACE_IOU
     mean_iou = float(best[found].mean()) if found.any() else 0.0
@@ -78,6 +81,13 @@ def hurry(video: Path, work: Path, share: float) -> Hurried:
     best = _best(whole, whole.detected, part)
     found = float(np.mean(best >= _SAME_FACE_IOU))
     return Hurried(budget_s, hurried.wall_s, hurried.coverage, found)
+
+
+def _places(video: Path, settings: DecodeSettings) -> Int64:
+    """Return where the frames that the settings decode stand among all, (N,)."""
+    with open_video(video, DecodeSettings()) as whole, open_video(video, settings) as part:
+        all_pts, some_pts = (np.array([frame.pts for frame in frames]) for frames in (whole, part))
+    return np.searchsorted(all_pts, some_pts)
 
 
 def _best(wanted: FaceRows, which: Bool, given: FaceRows) -> Float64:
