@@ -7,11 +7,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from training.demo import detector
 from training.people import write_people
 from training.synthesize import EpisodeSpec, Truth, synthesize
+
+# A busy machine is slow, not wrong: speed is for the bench.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 CAST = ("Ada", "Ben", "Cleo")
 STRANGERS = ("Dora", "Emil")

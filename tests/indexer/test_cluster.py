@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer import cluster
@@ -44,7 +44,6 @@ def grouped(tracks: list[Track]) -> list[int]:
 spans = st.tuples(st.integers(0, 300), st.integers(0, 50), st.floats(0, 1.5))
 
 
-@settings(deadline=None)
 @given(st.lists(spans, max_size=14))
 def test_two_in_one_frame_are_never_one_person(people: list[tuple[int, int, float]]) -> None:
     tracks = [track(i, angle, start, start + long) for i, (start, long, angle) in enumerate(people)]

@@ -244,7 +244,7 @@ def test_untagged_colours_are_bt709_in_high_definition(
         assert np.abs(read_colours(frame.render(160, 96)) - COLOURS).max() < 6
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     count=st.integers(1, 40),
     rate=st.sampled_from([Fraction(10), Fraction(24000, 1001), Fraction(25), Fraction(60)]),

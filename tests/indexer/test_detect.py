@@ -133,7 +133,7 @@ def moved(image: UInt8, right: int, down: int) -> UInt8:
 
 
 @given(st.integers(-25, 25), st.integers(-25, 25))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_a_known_face_is_found_where_it_has_gone(nets: Mtcnn, right: int, down: int) -> None:
     image = faces.collins()
     known = detect.detect(nets, [image], PLAIN)[0].only(np.arange(1))

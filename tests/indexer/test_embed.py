@@ -67,7 +67,7 @@ def test_a_still_that_is_all_face_is_padded_first(models: Models) -> None:
     assert vectors[0] @ vectors[1] > 0.95
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.floats(-30, 30), st.floats(0.25, 4.0))
 def test_alignment_undoes_turning_and_scaling(angle: float, scale: float) -> None:
     facts = weights.read_facts(DEFAULT_ENCODER)

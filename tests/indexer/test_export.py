@@ -71,7 +71,7 @@ def cues(library: Library, made: Episode) -> list[tuple[float, float, list[str]]
     ]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(made=episodes())
 def test_the_timeline_holds_every_frame_with_the_faces_it_shows(
     made: Episode, tmp_path_factory: pytest.TempPathFactory
@@ -101,7 +101,7 @@ def test_the_timeline_holds_every_frame_with_the_faces_it_shows(
     assert tracks == {one.track for one in made.identities if one.character}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(made=episodes())
 def test_cues_say_who_is_on_screen_and_last_as_long_as_they_can(
     made: Episode, tmp_path_factory: pytest.TempPathFactory

@@ -35,7 +35,7 @@ def linked(seen: Sequence[Faces], options: LinkSettings | None = None) -> list[T
     return list(link(seen, TIMES, options or LinkSettings(), keep=5, apart_s=0.35))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.floats(0, 900), st.floats(-15, 15), st.integers(0, 10), st.integers(11, 30)),

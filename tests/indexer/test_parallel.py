@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from indexer.parallel import Workers, cores, in_order
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), max_size=30), st.integers(1, 4))
 def test_results_come_in_the_order_of_the_items(pauses: list[int], workers: int) -> None:
     def work(item: tuple[int, int]) -> int:
@@ -66,7 +66,7 @@ def test_there_is_at_least_one_core() -> None:
     assert cores() >= 1
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 30), st.integers(1, 3))
 def test_results_may_be_worked_on_again_by_the_same_threads(count: int, workers: int) -> None:
     with Workers(workers) as pool:

@@ -114,7 +114,7 @@ def rounded(hits: Sequence[Hit]) -> set[object]:
     }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     made=episodes(),
     with_=st.lists(st.sampled_from([BOB, CARL]), max_size=1),
@@ -146,7 +146,7 @@ def test_scenes_agree_with_a_look_at_every_frame(
         assert 0 < hit.screen_share <= 1
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(episodes())
 def test_screen_time_is_the_time_of_the_frames_that_show_somebody(
     tmp_path_factory: pytest.TempPathFactory, made: Episode

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer import recognize
@@ -75,7 +75,6 @@ def judged(
     return recognize.recognize(tracks, cast, together, CALIBRATION, options)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(0.5, 0.999), min_size=2, max_size=12, unique=True))
 def test_more_alike_is_more_probable_and_probabilities_are_some(cosines: list[float]) -> None:
     cast = [character(1, axis(0)), character(2, axis(1))]

@@ -38,7 +38,7 @@ def shots_of(pictures: Sequence[UInt8]) -> list[int]:
     return [frame.shot for frame in split(film(pictures), RATE, PLAIN)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.integers(8, 30), min_size=1, max_size=5))
 def test_cuts_are_found_where_they_are_and_every_frame_comes_out_once(lengths: list[int]) -> None:
     pictures = [picture(shot, i) for shot, long in enumerate(lengths) for i in range(long)]

@@ -56,7 +56,7 @@ def kept(library: Library, monkeypatch: pytest.MonkeyPatch) -> list[Appearance]:
         return appearances.records(appearances.of_library(library))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(first=episodes(), second=episodes())
 def test_the_file_says_what_the_tables_say(
     first: Episode, second: Episode, tmp_path_factory: pytest.TempPathFactory

@@ -73,7 +73,7 @@ def test_cells_find_nearly_what_exact_search_finds_and_score_it_exactly() -> Non
     assert right / 300 >= 0.95
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     portions=st.lists(st.integers(1, COUNT), max_size=4),
     gone=st.lists(st.integers(300, COUNT - 1), max_size=50, unique=True),

@@ -34,7 +34,7 @@ def frames(start: int, end: int) -> Any:  # noqa: ANN401 - Arrow has no types
     return tables.batch_of(FRAMES, values)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.integers(0, 50), max_size=8), total=st.integers(0, 50))
 def test_a_file_does_not_tell_in_which_portions_it_was_written(
     cuts: list[int], total: int, tmp_path_factory: pytest.TempPathFactory
@@ -54,7 +54,7 @@ def test_a_file_does_not_tell_in_which_portions_it_was_written(
     assert pq.read_table(path)["frame"].to_pylist() == list(range(total))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(made=episodes())
 def test_what_is_written_is_read_back(
     made: Episode, tmp_path_factory: pytest.TempPathFactory

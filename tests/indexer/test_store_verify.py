@@ -25,7 +25,7 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(made=episodes())
 def test_whatever_was_published_is_whole(
     made: Episode, tmp_path_factory: pytest.TempPathFactory

@@ -97,7 +97,7 @@ specs = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(specs)
 def test_the_script_covers_every_frame_with_finite_boxes_and_shares(spec: EpisodeSpec) -> None:
     truth = write_script(spec, LOOKS, ["Ben"])
@@ -118,7 +118,7 @@ def test_the_script_covers_every_frame_with_finite_boxes_and_shares(spec: Episod
         assert bool(names) == (shot.kind == "faces")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(specs)
 def test_faces_never_overlap_unless_they_are_asked_to(spec: EpisodeSpec) -> None:
     truth = write_script(replace(spec, crossing=0.0), LOOKS)
