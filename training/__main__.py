@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import sys
-import tempfile
-from collections.abc import Iterable, Sequence
-from itertools import islice
-from pathlib import Path
+from collections.abc import Sequence
 
-from tabulate import tabulate
-
-from indexer import config, models
-from indexer.__main__ import bar, complain
-from indexer.errors import ConfigError, IndexerError
-from indexer.nets import weights
-from training import lfw
-from training.convert import convert_dlib
-from training.demo import demo, detector
-from training.evaluate import calibration
-from training.evaluate.bench_clips import bench_clips
-from training.evaluate.lfw_bench import bench_lfw
-from training.synthesize import EpisodeSpec, synthesize
-
-LFW_SETTINGS = ("detect.min_face=0.2",)
-"""In LFW's photos the face is large; smaller ones are bystanders."""
+from indexer.__main__ import complain
+from indexer.errors import IndexerError
+from training.commands import benches, fitting, synthesis
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,124 +24,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Faces in, weights out")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    convert = commands.add_parser("convert-dlib", help="rewrite dlib's encoder as a weights file")
-    convert.add_argument("source", type=Path, metavar="DAT")
-    convert.add_argument("target", type=Path, metavar="SAFETENSORS")
-    convert.set_defaults(run=_convert)
-    bench = commands.add_parser("bench-lfw", help="verification on LFW's 6,000 pairs")
-    bench.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar and lfw_pairs.txt")
-    bench.set_defaults(run=_bench_lfw)
-    show = commands.add_parser("demo", help="make an episode, enrol its cast, index and query it")
-    show.add_argument("folder", type=Path, metavar="FOLDER")
-    show.set_defaults(run=lambda options: demo(options.folder, print))
-    made = commands.add_parser("synthesize", help="make an episode with exact truth of faces")
-    made.add_argument("faces", type=Path, metavar="FACES", help="a folder of stills per person")
-    made.add_argument("--out", type=Path, required=True, metavar="MP4")
-    made.add_argument("--seconds", type=float, default=60.0)
-    made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--size", default="640x360", metavar="WIDTHxHEIGHT")
-    made.add_argument("--strangers", nargs="*", default=[], metavar="NAME")
-    made.set_defaults(run=_synthesize)
-    on_clips = commands.add_parser("bench-clips", help="the pipeline on labelled clips")
-    on_clips.add_argument(
-        "data", type=Path, metavar="FOLDER", help="with the clips and .json files"
-    )
-    on_clips.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
-    on_clips.add_argument("--untimed", action="store_true", help="leave out time and memory")
-    on_clips.set_defaults(run=_bench_clips)
-    speed = commands.add_parser("bench", help="speed and memory against peers and limits")
-    speed.add_argument("data", type=Path, metavar="FOLDER", help="with the clips")
-    speed.add_argument("--out", type=Path, default=Path("outputs/bench"), metavar="FOLDER")
-    speed.set_defaults(run=_bench)
-    calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
-    calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
-    calibrate.add_argument("--photos", type=int, default=900)
-    calibrate.add_argument(
-        "--widths", type=float, nargs="+", default=[12.0, 16.0, 22.0, 32.0, 48.0]
-    )
-    calibrate.add_argument("--write", type=Path, metavar="SAFETENSORS", help="and keep it there")
-    for one in (bench, calibrate):
-        one.add_argument("--weights", default="", help="as embed.weights")
-    calibrate.set_defaults(run=_calibrate)
+    for module in (synthesis, fitting, benches):
+        module.add(commands)
     return parser
-
-
-def _synthesize(options: argparse.Namespace) -> None:
-    width, _, height = options.size.partition("x")
-    try:
-        spec = EpisodeSpec(
-            width=int(width), height=int(height), seconds=options.seconds, seed=options.seed
-        )
-        truth = synthesize(options.faces, options.out, spec, detector(), options.strangers)
-    except ValueError as error:
-        raise ConfigError("synthesize", str(error), "see --help") from error
-    print(f"{options.out}: {truth.frames} frames, {len(truth.shots)} shots")
-
-
-def _convert(options: argparse.Namespace) -> None:
-    facts = convert_dlib(options.source, options.target)
-    print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
-
-
-def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]:
-    settings = config.load(None, [*LFW_SETTINGS, f"embed.weights={options.weights}"])
-    return models.load_models(settings), settings
-
-
-def _bench_lfw(options: argparse.Namespace) -> None:
-    ready, settings = _ready(options)
-    result = bench_lfw(options.data, ready, settings, bar)
-    rows = dataclasses.asdict(result.verification).items()
-    print(f"{result.photos} photos, {result.without_face} without a face")
-    print(tabulate(rows, headers=["LFW, 6,000 pairs", ""], floatfmt=".4f"))
-
-
-def _bench_clips(options: argparse.Namespace) -> None:
-    settings = config.load(None, options.set)
-    with tempfile.TemporaryDirectory() as work:
-        bench_clips(
-            options.data,
-            Path(work),
-            models.load_models(settings),
-            settings,
-            print,
-            timed=not options.untimed,
-        )
-
-
-def _bench(options: argparse.Namespace) -> None:
-    from training.bench.report import bench  # noqa: PLC0415  (draws: needs the dev packages)
-
-    bench(options.data, options.out, print)
-    print(f"written: {options.out / 'bench.md'} and {options.out / 'bench.png'}")
-
-
-def _calibrate(options: argparse.Namespace) -> None:
-    ready, settings = _ready(options)
-    # Only people with several photos make genuine pairs; each gives at most a few.
-    chosen = list(islice(_several(lfw.photos(options.data)), options.photos))
-    widths = [0.0, *options.widths]
-    encoded = [
-        calibration.encode_at(
-            bar(chosen, total=len(chosen), what=f"{width:.0f} px"), width, ready, settings
-        )
-        for width in widths
-    ]
-    found = calibration.calibrate(encoded[0], encoded[1:])
-    print(json.dumps(dataclasses.asdict(found), indent=1))
-    if options.write:
-        facts, tensors = weights.read(options.write)
-        weights.save(options.write, tensors, dataclasses.replace(facts, calibration=found))
-
-
-def _several(photos: Iterable[lfw.Photo], least: int = 2, most: int = 4) -> Iterable[lfw.Photo]:
-    group: list[lfw.Photo] = []
-    for photo in photos:
-        if group and photo.person != group[0].person:
-            yield from group[:most] if len(group) >= least else []
-            group = []
-        group.append(photo)
-    yield from group[:most] if len(group) >= least else []
 
 
 if __name__ == "__main__":

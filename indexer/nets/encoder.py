@@ -59,20 +59,25 @@ def load(name: str, device: Device) -> Encoder:
     """
     path = weights.resolve(name)
     facts = weights.check(path)
-    network = Network(f"{facts.network} {facts.dimension} {facts.digest}", partial(_trained, path))
+    network = Network(f"{facts.network} {facts.dimension} {facts.digest}", partial(module, path))
     wants = Input(facts.input_size, facts.mean, facts.std)
     return Encoder(ready(network, wants, device), facts)
 
 
-def _trained(path: Path) -> nn.Module:
+def module(path: Path) -> nn.Module:
+    """Return the torch module of a weights file.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or does not fit its network.
+    """
     facts, tensors = weights.read(path)
     try:
-        module = build(facts.network, facts.dimension)
-        module.load_state_dict(tensors)
+        built = build(facts.network, facts.dimension)
+        built.load_state_dict(tensors)
     except (ValueError, RuntimeError) as error:
         problem = str(error).splitlines()[0]
         raise WeightsError(path, f"does not fit its network: {problem}", "export anew") from error
-    return module
+    return built
 
 
 def encode(encoder: Encoder, chips: UInt8) -> Float32:

@@ -1,0 +1,88 @@
+"""The state of a training run, on disk: enough to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import nn
+
+from indexer.errors import WeightsError
+
+
+@dataclass(slots=True)
+class State:
+    """How far a run is, and what it remembers."""
+
+    epoch: int
+    """Epochs done."""
+    step: int
+    """Steps done of the epoch that is under way."""
+    loss: float
+    """Their sum."""
+    history: list[dict[str, float]]
+    best_score: float
+    best_epoch: int
+    best: dict[str, torch.Tensor]
+    """The module's tensors in the best epoch."""
+
+    @classmethod
+    def new(cls) -> State:
+        """Return the state of a run that has not begun."""
+        return cls(0, 0, 0.0, [], float("-inf"), 0, {})
+
+
+def save(
+    path: Path,
+    state: State,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        WeightsError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    tables = {
+        "state": {field.name: getattr(state, field.name) for field in fields(state)},
+        "module": module.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(tables, beside)
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(path, f"cannot be written: {error}", "check the folder") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def restore(
+    path: Path,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> State:
+    """Put module, optimizer and scaler back to where a run was, and return its state.
+
+    Raises:
+        WeightsError: the file is damaged, or is not of this module.
+    """
+    try:
+        tables = torch.load(path, map_location="cpu", weights_only=True)
+        module.load_state_dict(tables["module"])
+        optimizer.load_state_dict(tables["optimizer"])
+        scaler.load_state_dict(tables["scaler"])
+        return State(**tables["state"])
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, UnpicklingError) as error:
+        problem = str(error).splitlines()[0]
+        raise WeightsError(
+            path, f"cannot be gone on from: {problem}", "remove it to start anew"
+        ) from error

@@ -1,0 +1,114 @@
+"""Commands that measure."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import tempfile
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from indexer import config, models
+from indexer.__main__ import bar
+from indexer.nets import weights
+from training import lfw
+from training.evaluate import calibration
+from training.evaluate.bench_clips import bench_clips
+from training.evaluate.lfw_bench import bench_lfw
+
+LFW_SETTINGS = ("detect.min_face=0.2",)
+"""In LFW's photos the face is large; smaller ones are bystanders."""
+
+
+def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
+    """Add them to the parser's commands."""
+    bench = commands.add_parser("bench-lfw", help="verification on LFW's 6,000 pairs")
+    bench.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar and lfw_pairs.txt")
+    bench.set_defaults(run=_bench_lfw)
+    on_clips = commands.add_parser("bench-clips", help="the pipeline on labelled clips")
+    on_clips.add_argument(
+        "data", type=Path, metavar="FOLDER", help="with the clips and .json files"
+    )
+    on_clips.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
+    on_clips.add_argument("--untimed", action="store_true", help="leave out time and memory")
+    on_clips.set_defaults(run=_bench_clips)
+    speed = commands.add_parser("bench", help="speed and memory against peers and limits")
+    speed.add_argument("data", type=Path, metavar="FOLDER", help="with the clips")
+    speed.add_argument("--out", type=Path, default=Path("outputs/bench"), metavar="FOLDER")
+    speed.set_defaults(run=_bench)
+    calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
+    calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
+    calibrate.add_argument("--photos", type=int, default=900)
+    calibrate.add_argument(
+        "--widths", type=float, nargs="+", default=[12.0, 16.0, 22.0, 32.0, 48.0]
+    )
+    calibrate.add_argument("--write", type=Path, metavar="SAFETENSORS", help="and keep it there")
+    for one in (bench, calibrate):
+        one.add_argument("--weights", default="", help="as embed.weights")
+    calibrate.set_defaults(run=_calibrate)
+
+
+def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]:
+    settings = config.load(None, [*LFW_SETTINGS, f"embed.weights={options.weights}"])
+    return models.load_models(settings), settings
+
+
+def _bench_lfw(options: argparse.Namespace) -> None:
+    ready, settings = _ready(options)
+    result = bench_lfw(options.data, ready, settings, bar)
+    rows = dataclasses.asdict(result.verification).items()
+    print(f"{result.photos} photos, {result.without_face} without a face")
+    print(tabulate(rows, headers=["LFW, 6,000 pairs", ""], floatfmt=".4f"))
+
+
+def _bench_clips(options: argparse.Namespace) -> None:
+    settings = config.load(None, options.set)
+    with tempfile.TemporaryDirectory() as work:
+        bench_clips(
+            options.data,
+            Path(work),
+            models.load_models(settings),
+            settings,
+            print,
+            timed=not options.untimed,
+        )
+
+
+def _bench(options: argparse.Namespace) -> None:
+    from training.bench.report import bench  # noqa: PLC0415  (draws: needs the dev packages)
+
+    bench(options.data, options.out, print)
+    print(f"written: {options.out / 'bench.md'} and {options.out / 'bench.png'}")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    ready, settings = _ready(options)
+    # Only people with several photos make genuine pairs; each gives at most a few.
+    chosen = list(islice(_several(lfw.photos(options.data)), options.photos))
+    widths = [0.0, *options.widths]
+    encoded = [
+        calibration.encode_at(
+            bar(chosen, total=len(chosen), what=f"{width:.0f} px"), width, ready, settings
+        )
+        for width in widths
+    ]
+    found = calibration.calibrate(encoded[0], encoded[1:])
+    print(json.dumps(dataclasses.asdict(found), indent=1))
+    if options.write:
+        facts, tensors = weights.read(options.write)
+        weights.save(options.write, tensors, dataclasses.replace(facts, calibration=found))
+
+
+def _several(photos: Iterable[lfw.Photo], least: int = 2, most: int = 4) -> Iterable[lfw.Photo]:
+    group: list[lfw.Photo] = []
+    for photo in photos:
+        if group and photo.person != group[0].person:
+            yield from group[:most] if len(group) >= least else []
+            group = []
+        group.append(photo)
+    yield from group[:most] if len(group) >= least else []

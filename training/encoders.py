@@ -1,0 +1,113 @@
+"""Encoders as torch modules: begun, run and handed back to the indexer as a weights file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from indexer.errors import ConfigError
+from indexer.nets import encoder as nets
+from indexer.nets import weights
+from indexer.nets.weights import EncoderFacts
+from indexer.records import Float32, UInt8
+from training import views
+
+SCRATCH = "scratch"
+_TOGETHER = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """An encoder that can be trained, and how it wants to be fed."""
+
+    module: nn.Module
+    """Normalised crops (N, 3, S, S) → vectors (N, D), not yet unit."""
+    facts: EncoderFacts
+    """The digest is that of what it started from, "" for chance."""
+
+
+def start(name: str, network: str, size: int, seed: int) -> Trainable:
+    """Return an encoder to train.
+
+    Args:
+        name: as the setting ``embed.weights``: "" for the default encoder, a weights file,
+            ``vggface2``; or ``scratch`` for random weights.
+        network: of one from scratch: resnet18, resnet50 or resnet29.
+        size: of the crops of one from scratch, in pixels; the template is scaled to it.
+        seed: of random weights.
+
+    Raises:
+        WeightsError: there are no such weights.
+        ConfigError: no network of that name.
+    """
+    if name != SCRATCH:
+        path = weights.resolve(name)
+        return Trainable(nets.module(path), weights.read_facts(path))
+    known = weights.read_facts(weights.DEFAULT_ENCODER)
+    scale = size / known.input_size
+    facts = replace(
+        known,
+        network=network,
+        dimension=512 if network != known.network else known.dimension,
+        input_size=size,
+        mean=(127.5,) * 3,
+        std=(64.0,) * 3,
+        template=tuple((x * scale, y * scale) for x, y in known.template),
+        digest="",
+    )
+    torch.manual_seed(seed)
+    try:
+        return Trainable(nets.build(network, facts.dimension), facts)
+    except ValueError as error:
+        raise ConfigError("start.network", str(error), "see training/recipes") from error
+
+
+def tensor(crops: UInt8, facts: EncoderFacts, device: torch.device) -> torch.Tensor:
+    """Return crops (N, S, S, 3) as an encoder wants them, (N, 3, S, S)."""
+    levels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (facts.mean, facts.std))
+    return (levels - mean) / std
+
+
+def encode(encoder: Trainable, crops: UInt8, *, flipped: bool = False) -> Float32:
+    """Return the unit vectors of faces, (N, D), by torch, where the module is.
+
+    Args:
+        encoder: the module is left in evaluation mode.
+        crops: (N, C, C, 3); the middle of each is used.
+        flipped: whether to add the vectors of the mirrored faces (before they are made unit).
+    """
+    module, facts = encoder.module.eval(), encoder.facts
+    device = next(module.parameters()).device
+    rows = [np.zeros((0, facts.dimension), np.float32)]
+    with torch.inference_mode():
+        for some in _portions(crops, facts.input_size):
+            levels = tensor(some, facts, device)
+            vectors = F.normalize(module(levels))
+            if flipped:
+                vectors = vectors + F.normalize(module(levels.flip(3)))
+            rows.append(F.normalize(vectors).float().cpu().numpy())
+    return np.concatenate(rows)
+
+
+def _portions(crops: UInt8, size: int) -> Iterator[UInt8]:
+    for i in range(0, len(crops), _TOGETHER):
+        yield views.plain(np.asarray(crops[i : i + _TOGETHER]), size)
+
+
+def export(encoder: Trainable, path: Path) -> EncoderFacts:
+    """Write a weights file that the indexer loads (``--set embed.weights=FILE``).
+
+    Its calibration is that of the encoder it started from: ``python -m training calibrate``
+    measures its own.
+
+    Raises:
+        WeightsError: it cannot be written.
+    """
+    return weights.save(path, encoder.module.state_dict(), encoder.facts)

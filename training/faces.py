@@ -1,0 +1,214 @@
+"""Photos in, aligned faces out, kept on disk: what every method is trained and measured on.
+
+    lfw.tar, or Name/*.jpg, or *.jpg  ──▶  faces.rgb (N, C, C, 3), faces.json
+
+A face is cut with a border around the encoder's square, so that views of it can be turned and
+moved without running out of picture. The array is mapped from the file, not read into memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer import crops, geometry, stills
+from indexer.config import Settings
+from indexer.errors import ImageError
+from indexer.models import Models, still_faces
+from indexer.nets.weights import EncoderFacts
+from indexer.parallel import Workers, in_order
+from indexer.progress import Progress, silent
+from indexer.records import Float32, Int64, UInt8
+from training import lfw
+from training.lfw import Photo
+
+BORDER = 0.12
+"""Of the kept square around the encoder's, on each side, as a share of the encoder's."""
+_NOBODY = -1
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_VERSION = "1"
+_PIXELS, _FACTS = "faces.rgb", "faces.json"
+
+
+@dataclass(frozen=True, slots=True)
+class FaceSet:
+    """Aligned faces, one of each photo in which one was found."""
+
+    chips: UInt8
+    """(N, C, C, 3) RGB, the encoder's square with its border."""
+    landmarks: Float32
+    """(N, 5, 2), where the detector saw them, in pixels of the chips."""
+    people: Int64
+    """(N,), who it is, or -1 where the photos do not say."""
+    names: Sequence[str]
+    """By number of the people."""
+    photos: Sequence[str]
+    """(N,), the names of the photos."""
+    left_out: Sequence[str]
+    """Photos without a face, and those that cannot be read."""
+    digest: str
+    """sha256 over the photos' names and pixels, and how they were cut."""
+
+    def __post_init__(self) -> None:
+        count = len(self.photos)
+        got = (len(self.chips), self.landmarks.shape, self.people.shape)
+        if got != (count, (count, 5, 2), (count,)):
+            raise ValueError(f"chips, landmarks, people: expected {count} of each, got {got}")
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def of(self, which: Int64) -> FaceSet:
+        """Return some of the faces; people keep their numbers."""
+        return replace(
+            self,
+            chips=self.chips[which],
+            landmarks=self.landmarks[which],
+            people=self.people[which],
+            photos=[self.photos[i] for i in which],
+        )
+
+
+def side(facts: EncoderFacts) -> int:
+    """Return the side of a face with its border, in pixels."""
+    return facts.input_size + 2 * _border(facts)
+
+
+def _border(facts: EncoderFacts) -> int:
+    return round(BORDER * facts.input_size)
+
+
+def photos(source: Path) -> Iterator[Photo]:
+    """Yield the photos of a folder, by person and name; hidden files are left out.
+
+    Args:
+        source: a folder with LFW, with a folder per person, or with photos of nobody in
+            particular, whose person is then "".
+
+    Raises:
+        ImageError: there is none, or one that cannot be read: `training check-data` lists them.
+    """
+    if (source / lfw.ARCHIVE).is_file():
+        yield from sorted(lfw.photos(source), key=lambda photo: photo.name)
+        return
+    found = sorted(
+        path
+        for path in (*source.glob("*"), *source.glob("*/*"))
+        if path.suffix.lower() in _PICTURES and not path.name.startswith(".")
+    )
+    if not found:
+        raise ImageError(source, "holds no photos", "name a folder of photos, or of people")
+    for path in found:
+        person = "" if path.parent == source else path.parent.name
+        yield Photo(person, f"{person}/{path.name}" if person else path.name, stills.read(path))
+
+
+def read_faces(
+    source: Path, kept: Path, models: Models, settings: Settings, progress: Progress = silent
+) -> FaceSet:
+    """Return the faces of a folder's photos, found once and kept.
+
+    Args:
+        source: as for `photos`.
+        kept: the folder that keeps them, one folder for each source.
+        models: the detector; the encoder's template says how faces are aligned.
+        settings: of the detector. The face nearest to the middle of a photo is taken.
+        progress: shows how far it is.
+
+    Raises:
+        ImageError: as `photos`; or no photo shows a face.
+    """
+    facts = models.encoder.facts
+    how = f"{_VERSION} {facts.template} {facts.input_size} {BORDER} {settings.detect}"
+    key = hashlib.sha256(f"{source.resolve()} {how} {_stamp(source)}".encode()).hexdigest()[:16]
+    folder = kept / key
+    if not (folder / _FACTS).is_file():
+        beside = folder.with_name(f".{key}.{os.getpid()}.part")
+        try:
+            beside.mkdir(parents=True, exist_ok=True)
+            _write(source, beside, models, settings, progress)
+            shutil.rmtree(folder, ignore_errors=True)
+            beside.rename(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    return _read(folder)
+
+
+def _write(
+    source: Path, folder: Path, models: Models, settings: Settings, progress: Progress
+) -> None:
+    tables: dict[str, Any] = {"photos": [], "people": [], "landmarks": [], "left_out": []}
+    total = hashlib.sha256()
+    shown = progress(photos(source), total=0, what="faces")
+    with Workers(models.workers) as workers, (folder / _PIXELS).open("wb") as file:
+        look = partial(_looked_at, models=models, settings=settings)
+        for photo, face in in_order(workers, look, shown):
+            if face is None:
+                tables["left_out"].append(photo.name)
+                continue
+            chip, landmarks = face
+            file.write(chip.tobytes())
+            total.update(f"{photo.person} {photo.name}\n".encode() + chip.tobytes())
+            tables["photos"].append(photo.name)
+            tables["people"].append(photo.person)
+            tables["landmarks"].append(landmarks.round(3).tolist())
+    if not tables["photos"]:
+        raise ImageError(source, "shows no face in any photo", "try a smaller detect.min_face")
+    tables |= {"side": side(models.encoder.facts), "digest": total.hexdigest()}
+    (folder / _FACTS).write_text(json.dumps(tables), encoding="utf-8")
+
+
+def _looked_at(
+    photo: Photo, models: Models, settings: Settings
+) -> tuple[Photo, tuple[UInt8, Float32] | None]:
+    return photo, central(models, photo, settings)
+
+
+def _read(folder: Path) -> FaceSet:
+    tables = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    count, side_px = len(tables["photos"]), tables["side"]
+    names = sorted(set(tables["people"]) - {""})
+    numbers = {name: number for number, name in enumerate(names)} | {"": _NOBODY}
+    return FaceSet(
+        chips=np.memmap(folder / _PIXELS, np.uint8, "r", shape=(count, side_px, side_px, 3)),
+        landmarks=np.array(tables["landmarks"], np.float32).reshape(-1, 5, 2),
+        people=np.array([numbers[person] for person in tables["people"]], np.int64),
+        names=names,
+        photos=tables["photos"],
+        left_out=tables["left_out"],
+        digest=tables["digest"],
+    )
+
+
+def _stamp(source: Path) -> str:
+    """Return what changes when a photo is added, removed or replaced."""
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    seen = [f"{p.relative_to(source)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
+    return hashlib.sha256("\n".join(seen).encode()).hexdigest()
+
+
+def central(models: Models, photo: Photo, settings: Settings) -> tuple[UInt8, Float32] | None:
+    """Return the face nearest to the middle of a photo, (C, C, 3), and its landmarks, (5, 2).
+
+    None if the photo shows no face. A photo that is all face is given a border first.
+    """
+    found = still_faces(models, photo.pixels, settings).detections
+    if len(found) == 0:
+        return None
+    middle = np.array(photo.pixels.shape[1::-1]) / 2
+    away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - middle).sum(axis=1)
+    points = found.landmarks[[int(np.argmin(away))]]
+    facts = models.encoder.facts
+    template = np.array(facts.template, np.float32) + _border(facts)
+    turn = geometry.similarity_transform(points, template)  # (1, 2, 3)
+    placed = points[0] @ turn[0, :, :2].T + turn[0, :, 2]
+    return crops.cut(photo.pixels, turn, side(facts))[0], placed.astype(np.float32)

@@ -1,0 +1,243 @@
+"""The one training loop: a method's batches and losses in, a trained module and its history out.
+
+A plain loop, not Lightning: all it has to do fits on a screen, and it can promise what a framework
+cannot see to, that an interrupted run ends with the very weights of one that was not. Whatever is
+random follows from (seed, epoch, step); whatever is remembered is in the checkpoint; so it does
+not matter when a run was stopped or how many threads made its batches.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Protocol, TypeVar
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked
+from torch import nn
+
+from indexer.parallel import Workers, in_order
+from indexer.progress import Progress, silent
+from training import checkpoint
+from training.checkpoint import State
+
+Batch = TypeVar("Batch")
+_SAVE_EVERY_S = 60.0
+_MIXED = {"bf16": torch.bfloat16, "f16": torch.float16}
+
+
+@checked(config=ConfigDict(extra="forbid", frozen=True))
+class Schedule:
+    """How long and how fast a module is trained: the table ``[fit]`` of a recipe."""
+
+    epochs: Annotated[int, Field(ge=0)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps in which the rate rises; it then falls as a cosine, to nothing."""
+    clip_norm: Annotated[float, Field(gt=0)] = 5.0
+    """Longest gradient."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Stop after so many epochs without a better score; 0 never stops."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights come out."""
+    precision: Literal["f32", "bf16", "f16"] = "f32"
+    """Of the forward pass; sums and weights stay in f32 (mixed precision)."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def rate(self, share: float) -> float:
+        """Return the learning rate when a share of all steps is done, in [0, 1)."""
+        if share < self.warm_up:
+            return self.learning_rate * share / self.warm_up
+        rest = (share - self.warm_up) / (1 - self.warm_up)
+        return self.learning_rate * (1 + math.cos(math.pi * rest)) / 2
+
+
+class Method(Protocol[Batch]):
+    """What is trained: one class for each file of `training.methods`."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Return what is trained, heads and all."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Return how many batches an epoch has."""
+        ...
+
+    def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
+        """Return the parameters to be trained, and what to multiply the learning rate by."""
+        ...
+
+    def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
+        """Return a batch; called in several threads, it changes nothing."""
+        ...
+
+    def loss(self, batch: Batch, device: torch.device) -> torch.Tensor:
+        """Return the mean loss of a batch, a scalar."""
+        ...
+
+    def measure(self, device: torch.device) -> Mapping[str, float]:
+        """Return numbers on what is not trained on; of the first, more is better."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What came out; the module itself holds the weights that were chosen."""
+
+    history: Sequence[Mapping[str, float]]
+    """For each epoch: ``epoch`` from 1, ``loss``, ``rate``, and what was measured; epoch 0 is
+    the module before training, without a loss."""
+    chosen: int
+    """The epoch whose weights came out."""
+    resumed: bool
+    """Whether an earlier run's checkpoint was gone on from."""
+
+
+def fit(  # noqa: PLR0913 (each is its own thing)
+    method: Method[Batch],
+    schedule: Schedule,
+    where: Path,
+    device: torch.device,
+    workers: Workers,
+    progress: Progress = silent,
+) -> Fitted:
+    """Train a method's module in place.
+
+    Args:
+        method: what is trained.
+        schedule: how.
+        where: the checkpoint's file; if it exists, the run that wrote it is gone on with.
+        device: where.
+        workers: make the batches.
+        progress: shows how far it is.
+
+    Raises:
+        WeightsError: the checkpoint is damaged or of another module.
+        FloatingPointError: the loss is no longer a number.
+    """
+    method.module.to(device)
+    optimizer = torch.optim.AdamW(
+        [{"params": list(some), "scale": scale} for some, scale in method.groups()],
+        lr=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+    )
+    scaler = torch.amp.GradScaler(device.type, enabled=schedule.precision == "f16")
+    run = _Run(method.module, optimizer, scaler, State.new())
+    resumed = where.is_file()
+    if resumed:
+        run.state = checkpoint.restore(where, method.module, optimizer, scaler)
+    else:
+        run.measured(_measure(method, device), schedule)
+    for epoch in range(run.state.epoch, schedule.epochs):
+        if run.has_waited_for(schedule.patience):
+            break
+        _epoch(run, method, schedule, where, workers, progress, epoch)
+        run.measured(_measure(method, device), schedule)
+        run.save(where)
+    if schedule.keep == "best":
+        method.module.load_state_dict(run.state.best)
+    chosen = run.state.best_epoch if schedule.keep == "best" else run.state.epoch
+    return Fitted(run.state.history, chosen, resumed)
+
+
+def _measure(method: Method[Batch], device: torch.device) -> Mapping[str, float]:
+    method.module.eval()
+    with torch.inference_mode():
+        return method.measure(device)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What changes while a module is trained."""
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    state: State
+
+    def measured(self, numbers: Mapping[str, float], schedule: Schedule) -> None:
+        """Close an epoch: note its numbers, and its weights if they are the best yet."""
+        state = self.state
+        row: dict[str, float] = {"epoch": state.epoch}
+        if state.step:
+            state.epoch += 1
+            rate = schedule.rate(state.epoch / schedule.epochs - 1e-9)
+            row = {"epoch": state.epoch, "loss": state.loss / state.step, "rate": rate}
+        state.history.append({**row, **numbers})
+        score = next(iter(numbers.values()), float(state.epoch))
+        if score > state.best_score:
+            state.best_score, state.best_epoch = score, state.epoch
+            state.best = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
+        state.step, state.loss = 0, 0.0
+
+    def has_waited_for(self, patience: int) -> bool:
+        """Return whether the best epoch is too long ago."""
+        return 0 < patience <= self.state.epoch - self.state.best_epoch
+
+    def save(self, where: Path) -> None:
+        """Write the checkpoint."""
+        checkpoint.save(where, self.state, self.module, self.optimizer, self.scaler)
+
+
+def _epoch(  # noqa: PLR0913
+    run: _Run,
+    method: Method[Batch],
+    schedule: Schedule,
+    where: Path,
+    workers: Workers,
+    progress: Progress,
+    epoch: int,
+) -> None:
+    device = next(method.module.parameters()).device
+    method.module.train()
+    saved = time.monotonic()
+    steps = range(run.state.step, method.steps)
+    batches = _batches(method, schedule.seed, epoch, steps, workers)
+    for step, batch in progress(zip(steps, batches, strict=True), total=len(steps), what="fit"):
+        torch.manual_seed(_seed(schedule.seed, epoch, step))  # of dropout
+        rate = schedule.rate((epoch + step / method.steps) / schedule.epochs)
+        for group in run.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        mixed = _MIXED.get(schedule.precision)
+        with torch.autocast(device.type, dtype=mixed) if mixed else nullcontext():
+            loss = method.loss(batch, device)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss.item()} in epoch {epoch + 1}, step {step}")
+        _descend(run, loss, schedule.clip_norm)
+        run.state.loss += loss.item()
+        run.state.step = step + 1
+        if time.monotonic() - saved > _SAVE_EVERY_S:
+            run.save(where)
+            saved = time.monotonic()
+
+
+def _descend(run: _Run, loss: torch.Tensor, clip_norm: float) -> None:
+    run.optimizer.zero_grad(set_to_none=True)
+    run.scaler.scale(loss).backward()
+    run.scaler.unscale_(run.optimizer)
+    for group in run.optimizer.param_groups:
+        nn.utils.clip_grad_norm_(group["params"], clip_norm)
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+
+
+def _batches(
+    method: Method[Batch], seed: int, epoch: int, steps: range, workers: Workers
+) -> Iterator[Batch]:
+    def make(step: int) -> Batch:
+        return method.batch(epoch, step, np.random.default_rng([seed, epoch, step]))
+
+    return in_order(workers, make, steps)
+
+
+def _seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,0 +1,219 @@
+"""Views of a face: random ones for training, the plain one for measuring, and distortions.
+
+Random numbers come from a generator that the caller seeds; faces are RGB uint8 with the border
+that `training.faces` leaves around the encoder's square.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as checked
+
+from indexer.config import NotNegative, Share
+from indexer.records import Float32, Float64, UInt8
+
+SEVERITIES = (1, 2, 3, 4, 5)
+"""From just visible to barely recognisable."""
+
+
+@checked(config=ConfigDict(extra="forbid", frozen=True))
+class ViewSettings:
+    """How far a random view strays from the plain one: the table ``[views]`` of a recipe."""
+
+    turn: NotNegative = 8.0
+    """Standard deviation of the angle, degrees."""
+    scale: NotNegative = 0.05
+    """Standard deviation of the logarithm of the size."""
+    shift: NotNegative = 0.03
+    """Standard deviation of the place, as a share of the side."""
+    flip: Share = 0.5
+    light: NotNegative = 0.25
+    """Standard deviation of the logarithms of contrast and gamma."""
+    colour: NotNegative = 0.1
+    """Standard deviation of the logarithm of each colour channel's gain."""
+    grey: Share = 0.1
+    distorted: Share = 0.3
+    """Share of the views that get one of the distortions."""
+    sunglasses: Share = 0.0
+    """Share of the views with drawn sunglasses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What views are made for: an encoder's square and where the template puts the landmarks."""
+
+    size: int
+    """Side of the encoder's square, in pixels."""
+    template: Float32
+    """(5, 2), in pixels of it."""
+
+
+def plain(chips: UInt8, size: int) -> UInt8:
+    """Return the middles of faces, (N, size, size, 3)."""
+    border = (chips.shape[1] - size) // 2
+    return chips[:, border : border + size, border : border + size]
+
+
+def random_view(
+    chip: UInt8, viewer: Viewer, settings: ViewSettings, rng: np.random.Generator
+) -> UInt8:
+    """Return a face turned, scaled, moved, flipped, lit and distorted by chance, (S, S, 3)."""
+    view = cv2.warpAffine(
+        chip,
+        _placed(len(chip), viewer.size, settings, rng),
+        (viewer.size, viewer.size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    ).astype(np.uint8, copy=False)
+    if rng.random() < settings.sunglasses:
+        view = sunglasses(view, viewer.template, rng)
+    if rng.random() < settings.flip:
+        view = view[:, ::-1]
+    view = _lit(view, settings, rng)
+    if rng.random() < settings.distorted:
+        name = list(DISTORTIONS)[rng.integers(len(DISTORTIONS))]
+        view = distort(view, name, int(rng.integers(1, len(SEVERITIES) + 1)), rng)
+    return np.ascontiguousarray(view)
+
+
+def _placed(side: int, size: int, settings: ViewSettings, rng: np.random.Generator) -> Float64:
+    """Return the transform from a face with its border to a view of it, (2, 3)."""
+    angle = rng.normal(0, settings.turn)
+    scale = float(np.exp(rng.normal(0, settings.scale)))
+    turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), angle, scale)
+    turn[:, 2] += (size - side) / 2 + rng.normal(0, settings.shift * size, 2)
+    return turn
+
+
+def _lit(view: UInt8, settings: ViewSettings, rng: np.random.Generator) -> UInt8:
+    contrast, gamma = np.exp(rng.normal(0, settings.light, 2))
+    gain = np.exp(rng.normal(0, settings.colour, 3))
+    levels = np.arange(256)[:, None] / 255
+    table = 255 * np.clip((levels - 0.5) * contrast + 0.5, 0, 1) ** gamma * gain  # (256, 3)
+    view = cv2.LUT(view, np.clip(np.round(table), 0, 255).astype(np.uint8)[None])
+    if rng.random() < settings.grey:
+        view = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return view.astype(np.uint8, copy=False)
+
+
+def sunglasses(view: UInt8, template: Float32, rng: np.random.Generator) -> UInt8:
+    """Return a face with dark glasses drawn over its eyes, (S, S, 3).
+
+    Args:
+        view: (S, S, 3).
+        template: (5, 2), where its landmarks are.
+        rng: decides on shape and shade.
+    """
+    (left, right), drawn = template[:2], view.copy()
+    apart = float(np.linalg.norm(right - left))
+    tilt = float(np.degrees(np.arctan2(*(right - left)[::-1])))
+    half = apart * np.array([rng.uniform(0.32, 0.45), rng.uniform(0.2, 0.34)])
+    shade = tuple(float(level) for level in rng.uniform(0, 60) + rng.uniform(0, 15, 3))
+    for eye in (left, right):
+        cv2.ellipse(drawn, (tuple(eye.tolist()), tuple((2 * half).tolist()), tilt), shade, -1)
+    bar = max(1, round(0.06 * apart))
+    ends = (left - (right - left) * 0.9, right + (right - left) * 0.9)
+    cv2.line(drawn, *(tuple(np.round(end).astype(int).tolist()) for end in ends), shade, bar)
+    cover = float(rng.uniform(0.8, 1.0))
+    return cv2.addWeighted(drawn, cover, view, 1 - cover, 0).astype(np.uint8, copy=False)
+
+
+def distort(view: UInt8, name: str, severity: int, rng: np.random.Generator) -> UInt8:
+    """Return a face spoilt in one of the ways of `DISTORTIONS`, (S, S, 3).
+
+    Args:
+        view: (S, S, 3).
+        name: of the distortion.
+        severity: 1 to 5.
+        rng: decides on what is left to chance, such as a direction or a place.
+
+    Raises:
+        ValueError: no distortion of that name, or no such severity.
+    """
+    if name not in DISTORTIONS or severity not in SEVERITIES:
+        raise ValueError(
+            f"expected one of {', '.join(DISTORTIONS)} and 1 to 5, got {name!r} and {severity}"
+        )
+    return DISTORTIONS[name](view, severity, rng)
+
+
+def _blur(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
+    """Out of focus, or moved in some direction: a coin decides."""
+    reach = len(view) * 0.012 * severity
+    if rng.random() < 0.5:  # noqa: PLR2004
+        return _levels(cv2.GaussianBlur(view, (0, 0), reach))
+    length = 1 + 2 * round(2 * reach)
+    kernel = np.zeros((length, length), np.float32)
+    kernel[length // 2] = 1
+    angle = float(rng.uniform(0, 180))
+    middle = ((length - 1) / 2, (length - 1) / 2)
+    kernel = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(middle, angle, 1), kernel.shape)
+    return _levels(cv2.filter2D(view, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT))
+
+
+def _fog(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
+    """White that is denser here than there."""
+    coarse = rng.random((5, 5)).astype(np.float32)
+    cloud = cv2.resize(coarse, view.shape[1::-1], interpolation=cv2.INTER_CUBIC)[..., None]
+    cover = np.clip(0.13 * severity + 0.25 * (cloud - 0.5), 0, 0.95)
+    return _levels(view * (1 - cover) + 225 * cover)
+
+
+def _low_light(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
+    """Few photons, with the noise that they bring, and what a camera then lifts."""
+    dark = (view / 255.0) ** 1.5 * 0.5 ** (0.9 * severity)
+    photons = 900 / severity
+    noisy = rng.poisson(dark * photons) / photons + rng.normal(0, 0.004 * severity, view.shape)
+    return _levels(255 * np.clip(noisy, 0, 1) * 1.2**severity)
+
+
+def _noise(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
+    return _levels(view + rng.normal(0, 13.0 * severity, view.shape))
+
+
+def _compression(view: UInt8, severity: int, _: np.random.Generator) -> UInt8:
+    quality = (28, 18, 12, 8, 5)[severity - 1]
+    _, coded = cv2.imencode(".jpg", view[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def _occlusion(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
+    """Something of one colour before part of the face."""
+    side, covered = len(view), view.copy()
+    area = 0.07 * severity * side**2
+    width = float(np.sqrt(area) * np.exp(rng.normal(0, 0.3)))
+    size = np.minimum([width, area / width], side)
+    low = rng.uniform(0.1 * side, 0.9 * side - 0.5 * size, 2)
+    high = low + size
+    colour = tuple(float(level) for level in rng.uniform(0, 255, 3))
+    corners = [tuple(np.round(c).astype(int).tolist()) for c in (low, high)]
+    cv2.rectangle(covered, corners[0], corners[1], colour, -1)
+    return covered
+
+
+def _scaling(view: UInt8, severity: int, _: np.random.Generator) -> UInt8:
+    """As far away: the face about 45, 32, 24, 18 and 14 pixels wide."""
+    small = max(4, round(len(view) * (0.45, 0.32, 0.24, 0.18, 0.14)[severity - 1]))
+    less = cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA)
+    return _levels(cv2.resize(less, view.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def _levels(values: Float64 | UInt8) -> UInt8:
+    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+
+
+DISTORTIONS: Mapping[str, Callable[[UInt8, int, np.random.Generator], UInt8]] = {
+    "blur": _blur,
+    "fog": _fog,
+    "low light": _low_light,
+    "noise": _noise,
+    "compression": _compression,
+    "occlusion": _occlusion,
+    "scaling": _scaling,
+}
+"""What may be wrong with a picture of a face, by name."""
