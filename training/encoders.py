@@ -111,3 +111,29 @@ def export(encoder: Trainable, path: Path) -> EncoderFacts:
         WeightsError: it cannot be written.
     """
     return weights.save(path, encoder.module.state_dict(), encoder.facts)
+
+
+def freeze(module: nn.Module, count: int) -> None:
+    """Leave the first blocks of an encoder as they are: they are not trained.
+
+    Args:
+        module: an encoder; the children of its sequences count as blocks.
+        count: how many blocks, from the input on.
+
+    Raises:
+        ValueError: the encoder has no more than so many.
+    """
+    blocks = [
+        block
+        for child in module.children()
+        for block in (child if isinstance(child, nn.Sequential) else [child])
+    ]
+    if not 0 <= count < len(blocks):
+        raise ValueError(f"frozen: expected 0 to {len(blocks) - 1}, got {count}")
+    for block in blocks[:count]:
+        block.requires_grad_(requires_grad=False)
+
+
+def trained(module: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that are not frozen."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]

@@ -1,0 +1,92 @@
+"""Distorted queries against a clean gallery: who comes first, by kind of distortion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.records import Float32, Int64, UInt8
+from training.batches import by_person
+from training.faces import FaceSet
+from training.views import DISTORTIONS, SEVERITIES, distort, plain
+
+Encode = Callable[[UInt8], Float32]
+"""Crops (N, S, S, 3) → unit vectors (N, D)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """Who is looked for, and by which photo; one of each person."""
+
+    gallery: Int64
+    """(P,), the face that each person is enrolled with."""
+    query: Int64
+    """(P,), another face of the same person."""
+
+
+def queries(faces: FaceSet, seed: int, most: int | None = None) -> Queries:
+    """Return two different faces of everybody who has two, chosen by chance.
+
+    Args:
+        faces: of whom.
+        seed: of the choice.
+        most: people at most.
+    """
+    rng = np.random.default_rng(seed)
+    groups = [group for group in by_person(faces.people) if len(group) > 1]
+    groups = [groups[i] for i in rng.permutation(len(groups))[:most]]
+    chosen = np.array([rng.choice(group, 2, replace=False) for group in groups], np.int64)
+    return Queries(*chosen.reshape(-1, 2).T)
+
+
+def top1(gallery: Float32, query: Float32) -> float:
+    """Return the share of the queries whose most similar gallery vector is that of their row.
+
+    Args:
+        gallery: (P, D), unit rows.
+        query: (P, D), of the same people.
+    """
+    if len(query) == 0:
+        raise ValueError("expected a query or more, got none")
+    nearest = np.argmax(query @ gallery.T, axis=1)
+    return float(np.mean(nearest == np.arange(len(query))))
+
+
+def distorted_top1(
+    encode: Encode,
+    faces: FaceSet,
+    chosen: Queries,
+    size: int,
+    seed: int,
+    severities: Sequence[int] = SEVERITIES,
+) -> Mapping[str, Sequence[float]]:
+    """Return top-1 by distortion, a number for each severity; ``clean`` has one for all.
+
+    The distorted pictures follow from the seed, whatever the encoder's: two encoders of one input
+    size see the same.
+
+    Args:
+        encode: the encoder.
+        faces: of whom.
+        chosen: of the faces.
+        size: side of what the encoder sees, in pixels.
+        seed: of the distortions.
+        severities: which.
+    """
+    gallery = encode(plain(faces.chips[chosen.gallery], size))
+    crops = plain(faces.chips[chosen.query], size)
+    found = {"clean": [top1(gallery, encode(crops))]}
+    for number, name in enumerate(DISTORTIONS):
+        found[name] = []
+        for severity in severities:
+            rng = np.random.default_rng([seed, number, severity])
+            spoilt = np.stack([distort(crop, name, severity, rng) for crop in crops])
+            found[name].append(top1(gallery, encode(spoilt)))
+    return found
+
+
+def error(found: Mapping[str, Sequence[float]]) -> float:
+    """Return the mean share of distorted queries that miss their person."""
+    return 1 - float(np.mean([v for name, row in found.items() if name != "clean" for v in row]))

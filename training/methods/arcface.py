@@ -1,0 +1,120 @@
+"""ArcFace: faces are told apart by angle, with a margin; at first without one.
+
+Deng et al., "ArcFace: additive angular margin loss for deep face recognition", CVPR 2019, eq. 3.
+The epochs before it are of softmax cross-entropy with smoothed labels over the same cosines:
+against a margin, directions that are still random teach an encoder nothing but to forget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked
+from pytorch_metric_learning.losses import ArcFaceLoss
+from torch import nn
+
+from indexer.config import NotNegative, Positive, Share
+from indexer.records import Int64, UInt8
+from training import batches, encoders
+from training.encoders import Trainable
+from training.faces import FaceSet
+from training.views import Viewer, ViewSettings, random_view
+
+
+@checked(config=ConfigDict(extra="forbid", frozen=True))
+class ArcFaceSettings:
+    """The table ``[arcface]`` of a recipe."""
+
+    people: Annotated[int, Field(ge=2)] = 32
+    """In a batch."""
+    each: Annotated[int, Field(ge=1)] = 2
+    """Faces of one of them."""
+    margin: NotNegative = 20.0
+    """Degrees."""
+    scale: Positive = 32.0
+    plain_epochs: Annotated[int, Field(ge=0)] = 1
+    """Epochs of cross-entropy, before the margin."""
+    smoothing: Share = 0.1
+    """Of the labels, in those."""
+    encoder_rate: Positive = 0.1
+    """Times the learning rate, for the encoder; the classes' directions have the rate itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Views of faces, and of whom."""
+
+    crops: UInt8
+    """(B, S, S, 3)."""
+    people: Int64
+    """(B,)."""
+    plain: bool
+    """Whether the margin is still left out."""
+
+
+@dataclass(frozen=True)
+class ArcFace:
+    """The method: `training.fit.Method`."""
+
+    encoder: Trainable
+    module: nn.Module
+    """The encoder, and the classes' directions."""
+    faces: FaceSet
+    settings: ArcFaceSettings
+    viewer: Viewer
+    views: ViewSettings
+    probe: Callable[[Trainable], Mapping[str, float]]
+
+    @property
+    def steps(self) -> int:
+        """Return how many batches are as many faces as there are."""
+        return max(1, len(self.faces) // (self.settings.people * self.settings.each))
+
+    def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
+        """Return the encoder's trained parameters and the classes' directions."""
+        directions = list(self.module.directions.parameters())  # type: ignore[union-attr]
+        rate = self.settings.encoder_rate
+        return [(encoders.trained(self.encoder.module), rate), (directions, 1)]
+
+    def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
+        """Return views of a few faces of many people."""
+        people, _ = batches.renumbered(self.faces.people)
+        groups = batches.by_person(people)
+        which = batches.balanced(groups, self.settings.people, self.settings.each, rng)
+        crops = [random_view(self.faces.chips[i], self.viewer, self.views, rng) for i in which]
+        return Batch(np.stack(crops), people[which], epoch < self.settings.plain_epochs)
+
+    def loss(self, batch: Batch, device: torch.device) -> torch.Tensor:
+        """Return the loss over the batch."""
+        crops = encoders.tensor(batch.crops, self.encoder.facts, device)
+        people = torch.from_numpy(batch.people).to(device)
+        vectors = self.module.encoder(crops).float()  # type: ignore[operator]
+        directions = self.module.directions  # type: ignore[union-attr]
+        if batch.plain:
+            cosines = F.normalize(vectors) @ F.normalize(directions.W, dim=0)  # type: ignore[union-attr]
+            logits = self.settings.scale * cosines
+            return F.cross_entropy(logits, people, label_smoothing=self.settings.smoothing)
+        return directions(vectors, people)  # type: ignore[operator]
+
+    def measure(self, _: torch.device) -> Mapping[str, float]:
+        """Return what the probe says of the encoder."""
+        return self.probe(self.encoder)
+
+
+def with_directions(encoder: Trainable, faces: FaceSet, settings: ArcFaceSettings) -> nn.Module:
+    """Return the encoder beside a direction for each person, which begins at his mean vector."""
+    people, count = batches.renumbered(faces.people)
+    vectors = encoders.encode(encoder, faces.chips)
+    means = np.stack([vectors[group].mean(axis=0) for group in batches.by_person(people)])
+    directions = ArcFaceLoss(
+        count, encoder.facts.dimension, margin=settings.margin, scale=settings.scale
+    )
+    with torch.no_grad():
+        directions.W.copy_(torch.from_numpy(means.T))
+    return nn.ModuleDict({"encoder": encoder.module, "directions": directions})
