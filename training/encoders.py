@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from torch import nn
 from indexer.errors import ConfigError
 from indexer.nets import encoder as nets
 from indexer.nets import weights
+from indexer.nets.runtime import Device
 from indexer.nets.weights import EncoderFacts
+from indexer.parallel import Workers, in_order
 from indexer.records import Float32, UInt8
 from training import views
 
@@ -99,6 +102,18 @@ def encode(encoder: Trainable, crops: UInt8, *, flipped: bool = False) -> Float3
 def _portions(crops: UInt8, size: int) -> Iterator[UInt8]:
     for i in range(0, len(crops), _TOGETHER):
         yield views.plain(np.asarray(crops[i : i + _TOGETHER]), size)
+
+
+def runner(path: Path, workers: Workers, device: Device) -> Callable[[UInt8], Float32]:
+    """Return a weights file's encoder as the indexer runs it: crops (N, S, S, 3) → (N, D)."""
+    ready = nets.load(str(path), device)
+
+    def run(crops: UInt8) -> Float32:
+        portions = [crops[i : i + _TOGETHER] for i in range(0, len(crops), _TOGETHER)]
+        rows = in_order(workers, partial(nets.encode, ready), portions)
+        return np.concatenate([np.zeros((0, ready.facts.dimension), np.float32), *rows])
+
+    return run
 
 
 def export(encoder: Trainable, path: Path) -> EncoderFacts:

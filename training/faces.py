@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from indexer import crops, geometry, stills
-from indexer.config import Settings
+from indexer.config import DetectSettings, Settings
 from indexer.errors import ImageError
 from indexer.models import Models, still_faces
 from indexer.nets.weights import EncoderFacts
@@ -33,6 +33,8 @@ from training.lfw import Photo
 
 BORDER = 0.12
 """Of the kept square around the encoder's, on each side, as a share of the encoder's."""
+_SETTINGS = Settings(detect=DetectSettings(min_face=0.2))
+"""In a photo of somebody the face is large; smaller ones are bystanders."""
 _NOBODY = -1
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _VERSION = "1"
@@ -113,29 +115,28 @@ def photos(source: Path) -> Iterator[Photo]:
 
 
 def read_faces(
-    source: Path, kept: Path, models: Models, settings: Settings, progress: Progress = silent
+    source: Path, kept: Path, models: Models, facts: EncoderFacts, progress: Progress = silent
 ) -> FaceSet:
     """Return the faces of a folder's photos, found once and kept.
 
     Args:
         source: as for `photos`.
         kept: the folder that keeps them, one folder for each source.
-        models: the detector; the encoder's template says how faces are aligned.
-        settings: of the detector. The face nearest to the middle of a photo is taken.
+        models: the detector. The face nearest to the middle of a photo is taken.
+        facts: of the encoder that the faces are aligned for.
         progress: shows how far it is.
 
     Raises:
         ImageError: as `photos`; or no photo shows a face.
     """
-    facts = models.encoder.facts
-    how = f"{_VERSION} {facts.template} {facts.input_size} {BORDER} {settings.detect}"
+    how = f"{_VERSION} {facts.template} {facts.input_size} {BORDER} {_SETTINGS.detect}"
     key = hashlib.sha256(f"{source.resolve()} {how} {_stamp(source)}".encode()).hexdigest()[:16]
     folder = kept / key
     if not (folder / _FACTS).is_file():
         beside = folder.with_name(f".{key}.{os.getpid()}.part")
         try:
             beside.mkdir(parents=True, exist_ok=True)
-            _write(source, beside, models, settings, progress)
+            _write(source, beside, models, facts, progress)
             shutil.rmtree(folder, ignore_errors=True)
             beside.rename(folder)
         finally:
@@ -144,13 +145,13 @@ def read_faces(
 
 
 def _write(
-    source: Path, folder: Path, models: Models, settings: Settings, progress: Progress
+    source: Path, folder: Path, models: Models, facts: EncoderFacts, progress: Progress
 ) -> None:
     tables: dict[str, Any] = {"photos": [], "people": [], "landmarks": [], "left_out": []}
     total = hashlib.sha256()
     shown = progress(photos(source), total=0, what="faces")
     with Workers(models.workers) as workers, (folder / _PIXELS).open("wb") as file:
-        look = partial(_looked_at, models=models, settings=settings)
+        look = partial(_looked_at, models=models, facts=facts)
         for photo, face in in_order(workers, look, shown):
             if face is None:
                 tables["left_out"].append(photo.name)
@@ -163,14 +164,14 @@ def _write(
             tables["landmarks"].append(landmarks.round(3).tolist())
     if not tables["photos"]:
         raise ImageError(source, "shows no face in any photo", "try a smaller detect.min_face")
-    tables |= {"side": side(models.encoder.facts), "digest": total.hexdigest()}
+    tables |= {"side": side(facts), "digest": total.hexdigest()}
     (folder / _FACTS).write_text(json.dumps(tables), encoding="utf-8")
 
 
 def _looked_at(
-    photo: Photo, models: Models, settings: Settings
+    photo: Photo, models: Models, facts: EncoderFacts
 ) -> tuple[Photo, tuple[UInt8, Float32] | None]:
-    return photo, central(models, photo, settings)
+    return photo, central(models, photo, facts)
 
 
 def _read(folder: Path) -> FaceSet:
@@ -196,18 +197,17 @@ def _stamp(source: Path) -> str:
     return hashlib.sha256("\n".join(seen).encode()).hexdigest()
 
 
-def central(models: Models, photo: Photo, settings: Settings) -> tuple[UInt8, Float32] | None:
+def central(models: Models, photo: Photo, facts: EncoderFacts) -> tuple[UInt8, Float32] | None:
     """Return the face nearest to the middle of a photo, (C, C, 3), and its landmarks, (5, 2).
 
     None if the photo shows no face. A photo that is all face is given a border first.
     """
-    found = still_faces(models, photo.pixels, settings).detections
+    found = still_faces(models, photo.pixels, _SETTINGS).detections
     if len(found) == 0:
         return None
     middle = np.array(photo.pixels.shape[1::-1]) / 2
     away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - middle).sum(axis=1)
     points = found.landmarks[[int(np.argmin(away))]]
-    facts = models.encoder.facts
     template = np.array(facts.template, np.float32) + _border(facts)
     turn = geometry.similarity_transform(points, template)  # (1, 2, 3)
     placed = points[0] @ turn[0, :, :2].T + turn[0, :, 2]

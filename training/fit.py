@@ -102,7 +102,7 @@ class Fitted:
     """Whether an earlier run's checkpoint was gone on from."""
 
 
-def fit(  # noqa: PLR0913 (each is its own thing)
+def fit(
     method: Method[Batch],
     schedule: Schedule,
     where: Path,

@@ -6,6 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
+from indexer import models
+from indexer.__main__ import bar
+from indexer.config import Settings
 from training.convert import convert_dlib
 
 
@@ -15,8 +20,24 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     convert.add_argument("source", type=Path, metavar="DAT")
     convert.add_argument("target", type=Path, metavar="SAFETENSORS")
     convert.set_defaults(run=_convert)
+    fit = commands.add_parser("fit", help="train by a recipe, on a folder of faces")
+    fit.add_argument("recipe", metavar="RECIPE", help="the name of a shipped one, or a TOML file")
+    fit.add_argument("faces", type=Path, metavar="FACES", help="a folder per person, or LFW's")
+    fit.add_argument("--name", help="of the run; the recipe's if not given")
+    fit.add_argument("--out", type=Path, default=Path("outputs/training"), metavar="FOLDER")
+    fit.set_defaults(run=_fit)
 
 
 def _convert(options: argparse.Namespace) -> None:
     facts = convert_dlib(options.source, options.target)
     print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from training import recipe, runs  # noqa: PLC0415  (they import torch, which takes seconds)
+
+    how = recipe.load(options.recipe)
+    folder = options.out / (options.name or Path(options.recipe).stem)
+    done = runs.run(how, options.faces, folder, models.load_models(Settings()), bar)
+    print(tabulate(runs.compared(done), headers=["people not trained on", "before", "after"]))
+    print(f"written: {folder}, the weights of epoch {done.fitted.chosen}")

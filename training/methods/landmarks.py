@@ -65,9 +65,7 @@ class Regressor(nn.Module):
         widths = (3, 16, 32, 64, 128, 128)
         self.features = nn.Sequential(
             *(
-                nn.Sequential(
-                    nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)
-                )
+                nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
                 for inside, outside in zip(widths, widths[1:], strict=False)
             )
         )

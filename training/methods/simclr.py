@@ -68,7 +68,10 @@ class SimClr:
         size = min(self.settings.batch, len(self.faces))
         which = batches.portion(len(self.faces), size, step, self.seed, epoch)
         return np.stack(
-            [random_view(self.faces.chips[i], self.viewer, self.views, rng) for i in (*which, *which)]
+            [
+                random_view(self.faces.chips[i], self.viewer, self.views, rng)
+                for i in (*which, *which)
+            ]
         )
 
     def loss(self, batch: UInt8, device: torch.device) -> torch.Tensor:

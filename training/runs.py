@@ -1,0 +1,243 @@
+"""A recipe and a folder of faces in, a run folder out.
+
+outputs/training/NAME/
+  recipe.json         what was run, in full
+  data.json           which faces, by digest; who is in which part
+  metrics.csv         a row for each epoch
+  metrics.json        before and after, on people who were not trained on
+  weights.safetensors the encoder, as the indexer loads it
+  checkpoint.pt       to go on from, if the run is not finished
+  *.png               curves, similarities
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from indexer.errors import ConfigError
+from indexer.models import Models
+from indexer.parallel import Workers
+from indexer.progress import Progress, silent
+from indexer.records import Float32
+from indexer.store import disk
+from training import batches, encoders, recipe
+from training.batches import Split, several
+from training.encoders import Trainable
+from training.evaluate.encoders import Assessment, Sample, assess, nearest
+from training.evaluate.gallery import distorted_top1, error, queries
+from training.evaluate.verification import best_threshold, tpr_at
+from training.faces import FaceSet, read_faces
+from training.fit import Fitted, Method, fit
+from training.methods import arcface, contrastive, simclr
+from training.methods.arcface import ArcFace
+from training.methods.contrastive import Contrastive
+from training.methods.siamese import Siamese
+from training.methods.simclr import SimClr
+from training.recipe import Recipe
+from training.views import Viewer, plain
+
+WEIGHTS = "weights.safetensors"
+_PROBED = 160
+"""Faces of the validation people that are looked at after each epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a recipe."""
+
+    fitted: Fitted
+    before: Assessment
+    after: Assessment
+    folder: Path
+
+
+def run(
+    how: Recipe, source: Path, folder: Path, models: Models, progress: Progress = silent
+) -> Run:
+    """Run a recipe of an encoder, or go on with a run that was interrupted.
+
+    Args:
+        how: the recipe.
+        source: faces, as for `training.faces.photos`.
+        folder: of the run.
+        models: find the faces.
+        progress: shows how far it is.
+
+    Raises:
+        ConfigError: the folder holds a run of another recipe or of other faces.
+        IndexerError: as what it is made of.
+    """
+    weights = _weights(how.start.weights)
+    encoder = encoders.start(weights, how.start.network, how.start.size, how.fit.seed)
+    encoders.freeze(encoder.module, how.start.frozen)
+    faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
+    parts = batches.split(faces, how.data.validation, how.data.test, how.data.seed)
+    _begin(folder, how, faces, parts)
+    begun = folder / "before.safetensors"
+    if not begun.is_file():
+        encoders.export(encoder, begun)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with Workers(models.workers) as workers:
+        method = _method(how, encoder, _trained_on(parts, how), parts.validation)
+        checkpoint = folder / "checkpoint.pt"
+        fitted = fit(method, how.fit, checkpoint, device, workers, progress)
+        encoders.export(encoder, folder / WEIGHTS)
+        before, after = (
+            assess(
+                encoders.runner(path, workers, "cuda" if device.type == "cuda" else "cpu"),
+                parts.validation,
+                parts.test,
+                encoder.facts.input_size,
+                Sample(),
+            )
+            for path in (begun, folder / WEIGHTS)
+        )
+    done = Run(fitted, before, after, folder)
+    _write(done)
+    return done
+
+
+def _weights(name: str) -> str:
+    """Return where a recipe's encoder is: a folder means the run that is in it."""
+    path = Path(name)
+    return str(path / WEIGHTS) if name and path.is_dir() else name
+
+
+def _trained_on(parts: Split, how: Recipe) -> FaceSet:
+    if how.method == "simclr":
+        chosen = parts.train
+    else:
+        chosen = several(parts.train, how.data.least, how.data.most)
+    if how.data.faces and how.data.faces < len(chosen):
+        order = np.random.default_rng(how.data.seed).permutation(len(chosen))
+        chosen = chosen.of(np.sort(order[: how.data.faces]))
+    if len(chosen) == 0:
+        raise ConfigError("data", "leaves nobody to train on", "lower data.least or data.test")
+    return chosen
+
+
+def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet) -> Method[Any]:
+    facts = encoder.facts
+    viewer = Viewer(facts.input_size, np.array(facts.template, np.float32))
+    if how.method == "simclr":
+        probe = _verified(several(validation, most=4), facts.input_size)
+        module = simclr.projected(encoder, how.simclr)
+        return SimClr(encoder, module, faces, how.simclr, viewer, how.views, how.fit.seed, probe)
+    if how.method == "siamese":
+        probe = _verified(several(validation, most=4), facts.input_size)
+        return Siamese(encoder, faces, how.siamese, viewer, how.views, probe)
+    probe = _recognised(several(validation, most=2), facts.input_size)
+    if how.method == "arcface":
+        module = arcface.with_directions(encoder, faces, how.arcface)
+        return ArcFace(encoder, module, faces, how.arcface, viewer, how.views, probe)
+    clean = contrastive.clean_vectors(encoder, faces)
+    return Contrastive(encoder, faces, clean, how.contrastive, viewer, how.views, probe)
+
+
+def _verified(faces: FaceSet, size: int) -> Callable[[Trainable], Mapping[str, float]]:
+    """Return a probe by pairs of validation faces."""
+    some = faces.of(np.arange(len(faces))[:_PROBED])
+    crops = plain(np.asarray(some.chips), size)
+    first, second, same = batches.pairs(some.people, len(some), 0)
+
+    def probe(encoder: Trainable) -> Mapping[str, float]:
+        vectors = encoders.encode(encoder, crops)
+        cosines: Float32 = np.sum(vectors[first] * vectors[second], axis=1)
+        right = (cosines >= best_threshold(cosines, same)) == same
+        return {
+            "accuracy": float(np.mean(right)),
+            "tpr_at_1_percent": tpr_at(cosines, same, 0.01),
+            "nearest": nearest(vectors, some.people),
+        }
+
+    return probe
+
+
+def _recognised(faces: FaceSet, size: int) -> Callable[[Trainable], Mapping[str, float]]:
+    """Return a probe by distorted queries of validation people."""
+    chosen = queries(faces, 0, _PROBED // 2)
+
+    def probe(encoder: Trainable) -> Mapping[str, float]:
+        found = distorted_top1(
+            lambda crops: encoders.encode(encoder, crops), faces, chosen, size, 0, (2, 4)
+        )
+        return {"distorted": 1 - error(found), "clean": found["clean"][0]}
+
+    return probe
+
+
+def _begin(folder: Path, how: Recipe, faces: FaceSet, parts: Split) -> None:
+    """Write what the run is, or see that it is the one that the folder holds."""
+    people = {
+        name: sorted({faces.names[i] for i in part.people if i >= 0})
+        for name, part in (("validation", parts.validation), ("test", parts.test))
+    }
+    data = {"digest": faces.digest, "faces": len(faces), "left_out": list(faces.left_out)}
+    data |= {"train_faces": len(parts.train), "people": people}
+    contents = {
+        "recipe.json": json.dumps(recipe.as_tables(how), indent=1) + "\n",
+        "data.json": json.dumps(data, indent=1) + "\n",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        path = folder / name
+        if path.is_file() and path.read_text(encoding="utf-8") != content:
+            raise ConfigError(path, "is of another run", "give --name, or remove the folder")
+    for name, content in contents.items():
+        with disk.replacing(folder / name) as file:
+            file.write(content.encode())
+
+
+def _write(done: Run) -> None:
+    rows = done.fitted.history
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = io.StringIO()
+    writer = csv.DictWriter(table, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    with disk.replacing(done.folder / "metrics.csv") as file:
+        file.write(table.getvalue().encode())
+    tables = {
+        "chosen_epoch": done.fitted.chosen,
+        "before": numbers(done.before),
+        "after": numbers(done.after),
+        "epochs": list(rows),
+    }
+    with disk.replacing(done.folder / "metrics.json") as file:
+        file.write(json.dumps(tables, indent=1).encode())
+
+
+def numbers(found: Assessment) -> dict[str, Any]:
+    """Return an assessment without its pairs, as plain tables, with the mean error of queries."""
+    fields = dataclasses.asdict(dataclasses.replace(found, similarities=_NONE, same=_NONE > 0))
+    kept = {name: value for name, value in fields.items() if name not in ("similarities", "same")}
+    return {**kept, "distorted_error": error(found.top1)}
+
+
+_NONE = np.zeros(0, np.float32)
+
+
+def compared(done: Run) -> list[tuple[str, str, str]]:
+    """Return a table for people: what was measured, before and after."""
+    before, after = numbers(done.before), numbers(done.after)
+    plain_rows = [k for k, v in before.items() if isinstance(v, float)]
+    rows = [(name, f"{before[name]:.4f}", f"{after[name]:.4f}") for name in plain_rows]
+    for at in ("at_best", "at_half"):
+        rows += [
+            (f"{name}, {at}", f"{value:.4f}", f"{after[at][name]:.4f}")
+            for name, value in before[at].items()
+        ]
+    for name, row in before["top1"].items():
+        texts = (" ".join(f"{v:.3f}" for v in one) for one in (row, after["top1"][name]))
+        rows.append((f"top-1, {name}", *texts))
+    return rows
