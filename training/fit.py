@@ -137,10 +137,8 @@ def fit(
         run.state = checkpoint.restore(where, method.module, optimizer, scaler)
     else:
         run.measured(_measure(method, device), schedule)
-    for epoch in range(run.state.epoch, schedule.epochs):
-        if run.has_waited_for(schedule.patience):
-            break
-        _epoch(run, method, schedule, where, workers, progress, epoch)
+    while run.state.epoch < schedule.epochs and not run.has_waited_for(schedule.patience):
+        _epoch(run, method, schedule, where, workers, progress)
         run.measured(_measure(method, device), schedule)
         run.save(where)
     if schedule.keep == "best":
@@ -188,15 +186,15 @@ class _Run:
         checkpoint.save(where, self.state, self.module, self.optimizer, self.scaler)
 
 
-def _epoch(  # noqa: PLR0913
+def _epoch(
     run: _Run,
     method: Method[Batch],
     schedule: Schedule,
     where: Path,
     workers: Workers,
     progress: Progress,
-    epoch: int,
 ) -> None:
+    epoch = run.state.epoch
     device = next(method.module.parameters()).device
     method.module.train()
     saved = time.monotonic()
@@ -222,7 +220,7 @@ def _epoch(  # noqa: PLR0913
 
 def _descend(run: _Run, loss: torch.Tensor, clip_norm: float) -> None:
     run.optimizer.zero_grad(set_to_none=True)
-    run.scaler.scale(loss).backward()
+    torch.autograd.backward(run.scaler.scale(loss))
     run.scaler.unscale_(run.optimizer)
     for group in run.optimizer.param_groups:
         nn.utils.clip_grad_norm_(group["params"], clip_norm)

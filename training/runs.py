@@ -138,8 +138,8 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
         return Siamese(encoder, faces, how.siamese, viewer, how.views, probe)
     probe = _recognised(several(validation, most=2), facts.input_size)
     if how.method == "arcface":
-        module = arcface.with_directions(encoder, faces, how.arcface)
-        return ArcFace(encoder, module, faces, how.arcface, viewer, how.views, probe)
+        directions = arcface.directions(encoder, faces, how.arcface)
+        return ArcFace(encoder, directions, faces, how.arcface, viewer, how.views, probe)
     clean = contrastive.clean_vectors(encoder, faces)
     return Contrastive(encoder, faces, clean, how.contrastive, viewer, how.views, probe)
 
@@ -238,6 +238,6 @@ def compared(done: Run) -> list[tuple[str, str, str]]:
             for name, value in before[at].items()
         ]
     for name, row in before["top1"].items():
-        texts = (" ".join(f"{v:.3f}" for v in one) for one in (row, after["top1"][name]))
-        rows.append((f"top-1, {name}", *texts))
+        was, now = (" ".join(f"{v:.3f}" for v in one) for one in (row, after["top1"][name]))
+        rows.append((f"top-1, {name}", was, now))
     return rows

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked
 
@@ -85,7 +87,8 @@ def _placed(side: int, size: int, settings: ViewSettings, rng: np.random.Generat
     """Return the transform from a face with its border to a view of it, (2, 3)."""
     angle = rng.normal(0, settings.turn)
     scale = float(np.exp(rng.normal(0, settings.scale)))
-    turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), angle, scale)
+    middle = ((side - 1) / 2, (side - 1) / 2)
+    turn = np.asarray(cv2.getRotationMatrix2D(middle, angle, scale), np.float64)
     turn[:, 2] += (size - side) / 2 + rng.normal(0, settings.shift * size, 2)
     return turn
 
@@ -95,10 +98,10 @@ def _lit(view: UInt8, settings: ViewSettings, rng: np.random.Generator) -> UInt8
     gain = np.exp(rng.normal(0, settings.colour, 3))
     levels = np.arange(256)[:, None] / 255
     table = 255 * np.clip((levels - 0.5) * contrast + 0.5, 0, 1) ** gamma * gain  # (256, 3)
-    view = cv2.LUT(view, np.clip(np.round(table), 0, 255).astype(np.uint8)[None])
+    lit = cv2.LUT(view, _levels(table)[None])
     if rng.random() < settings.grey:
-        view = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return view.astype(np.uint8, copy=False)
+        lit = cv2.cvtColor(cv2.cvtColor(lit, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return lit.astype(np.uint8, copy=False)
 
 
 def sunglasses(view: UInt8, template: Float32, rng: np.random.Generator) -> UInt8:
@@ -117,8 +120,9 @@ def sunglasses(view: UInt8, template: Float32, rng: np.random.Generator) -> UInt
     for eye in (left, right):
         cv2.ellipse(drawn, (tuple(eye.tolist()), tuple((2 * half).tolist()), tilt), shade, -1)
     bar = max(1, round(0.06 * apart))
-    ends = (left - (right - left) * 0.9, right + (right - left) * 0.9)
-    cv2.line(drawn, *(tuple(np.round(end).astype(int).tolist()) for end in ends), shade, bar)
+    aside = 0.9 * (right - left)
+    ends = np.round([left - aside, right + aside]).astype(int).tolist()
+    cv2.line(drawn, ends[0], ends[1], shade, bar)
     cover = float(rng.uniform(0.8, 1.0))
     return cv2.addWeighted(drawn, cover, view, 1 - cover, 0).astype(np.uint8, copy=False)
 
@@ -148,11 +152,11 @@ def _blur(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
     if rng.random() < 0.5:  # noqa: PLR2004
         return _levels(cv2.GaussianBlur(view, (0, 0), reach))
     length = 1 + 2 * round(2 * reach)
-    kernel = np.zeros((length, length), np.float32)
-    kernel[length // 2] = 1
-    angle = float(rng.uniform(0, 180))
+    level = np.zeros((length, length), np.float32)
+    level[length // 2] = 1
     middle = ((length - 1) / 2, (length - 1) / 2)
-    kernel = cv2.warpAffine(kernel, cv2.getRotationMatrix2D(middle, angle, 1), kernel.shape)
+    turn = cv2.getRotationMatrix2D(middle, float(rng.uniform(0, 180)), 1)
+    kernel = cv2.warpAffine(level, turn, (length, length))
     return _levels(cv2.filter2D(view, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT))
 
 
@@ -176,10 +180,11 @@ def _noise(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
     return _levels(view + rng.normal(0, 13.0 * severity, view.shape))
 
 
-def _compression(view: UInt8, severity: int, _: np.random.Generator) -> UInt8:
+def _compression(view: UInt8, severity: int, _rng: np.random.Generator) -> UInt8:
     quality = (28, 18, 12, 8, 5)[severity - 1]
-    _, coded = cv2.imencode(".jpg", view[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+    # The colours' order does not matter to a codec that treats red and blue much alike.
+    coded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
 def _occlusion(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
@@ -196,14 +201,14 @@ def _occlusion(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
     return covered
 
 
-def _scaling(view: UInt8, severity: int, _: np.random.Generator) -> UInt8:
+def _scaling(view: UInt8, severity: int, _rng: np.random.Generator) -> UInt8:
     """As far away: the face about 45, 32, 24, 18 and 14 pixels wide."""
     small = max(4, round(len(view) * (0.45, 0.32, 0.24, 0.18, 0.14)[severity - 1]))
     less = cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA)
     return _levels(cv2.resize(less, view.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
-def _levels(values: Float64 | UInt8) -> UInt8:
+def _levels(values: NDArray[Any]) -> UInt8:
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated
 
 import numpy as np
@@ -63,13 +64,18 @@ class ArcFace:
     """The method: `training.fit.Method`."""
 
     encoder: Trainable
-    module: nn.Module
-    """The encoder, and the classes' directions."""
+    directions: ArcFaceLoss
+    """A direction for each person, and the loss over them."""
     faces: FaceSet
     settings: ArcFaceSettings
     viewer: Viewer
     views: ViewSettings
     probe: Callable[[Trainable], Mapping[str, float]]
+
+    @cached_property
+    def module(self) -> nn.Module:
+        """Return the encoder and the directions together."""
+        return nn.ModuleList([self.encoder.module, self.directions])
 
     @property
     def steps(self) -> int:
@@ -78,7 +84,7 @@ class ArcFace:
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
         """Return the encoder's trained parameters and the classes' directions."""
-        directions = list(self.module.directions.parameters())  # type: ignore[union-attr]
+        directions = list(self.directions.parameters())
         rate = self.settings.encoder_rate
         return [(encoders.trained(self.encoder.module), rate), (directions, 1)]
 
@@ -94,27 +100,24 @@ class ArcFace:
         """Return the loss over the batch."""
         crops = encoders.tensor(batch.crops, self.encoder.facts, device)
         people = torch.from_numpy(batch.people).to(device)
-        vectors = self.module.encoder(crops).float()  # type: ignore[operator]
-        directions = self.module.directions  # type: ignore[union-attr]
+        vectors = self.encoder.module(crops).float()
         if batch.plain:
-            cosines = F.normalize(vectors) @ F.normalize(directions.W, dim=0)  # type: ignore[union-attr]
+            cosines = F.normalize(vectors) @ F.normalize(self.directions.W, dim=0)
             logits = self.settings.scale * cosines
             return F.cross_entropy(logits, people, label_smoothing=self.settings.smoothing)
-        return directions(vectors, people)  # type: ignore[operator]
+        return self.directions(vectors, people)
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
         """Return what the probe says of the encoder."""
         return self.probe(self.encoder)
 
 
-def with_directions(encoder: Trainable, faces: FaceSet, settings: ArcFaceSettings) -> nn.Module:
-    """Return the encoder beside a direction for each person, which begins at his mean vector."""
+def directions(encoder: Trainable, faces: FaceSet, settings: ArcFaceSettings) -> ArcFaceLoss:
+    """Return a direction for each person, which begins at the mean vector of his faces."""
     people, count = batches.renumbered(faces.people)
     vectors = encoders.encode(encoder, faces.chips)
     means = np.stack([vectors[group].mean(axis=0) for group in batches.by_person(people)])
-    directions = ArcFaceLoss(
-        count, encoder.facts.dimension, margin=settings.margin, scale=settings.scale
-    )
+    loss = ArcFaceLoss(count, encoder.facts.dimension, margin=settings.margin, scale=settings.scale)
     with torch.no_grad():
-        directions.W.copy_(torch.from_numpy(means.T))
-    return nn.ModuleDict({"encoder": encoder.module, "directions": directions})
+        loss.W.copy_(torch.from_numpy(means.T))
+    return loss

@@ -6,6 +6,7 @@ networks", CVPR 2018: the loss is eq. 5, the plain network that of sec. 5.1 on s
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Regressor(nn.Module):
         self.features = nn.Sequential(
             *(
                 nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
-                for inside, outside in zip(widths, widths[1:], strict=False)
+                for inside, outside in itertools.pairwise(widths)
             )
         )
         self.head = nn.Sequential(
@@ -154,7 +155,7 @@ def _view(
     side = len(chip)
     scale = SIDE / side * float(np.exp(rng.normal(0, settings.scale)))
     middle = ((side - 1) / 2, (side - 1) / 2)
-    turn = cv2.getRotationMatrix2D(middle, rng.normal(0, settings.turn), scale)
+    turn = np.asarray(cv2.getRotationMatrix2D(middle, rng.normal(0, settings.turn), scale), float)
     turn[:, 2] += (SIDE - side) / 2 + rng.normal(0, settings.shift * SIDE, 2)
     crop = cv2.warpAffine(chip, turn, (SIDE, SIDE), flags=cv2.INTER_AREA)
     points = (landmarks @ turn[:, :2].T + turn[:, 2] + 0.5) / SIDE
