@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 SCHEDULE = Schedule(epochs=4, learning_rate=0.05, warm_up=0.25, keep="last", seed=3)
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """What an interrupted run ends with."""
 
 
@@ -43,7 +43,7 @@ class Line:
 
     def loss(self, batch: Float32, device: torch.device) -> torch.Tensor:
         if self.made and self.stop_at in self.made:
-            raise Stopped
+            raise StoppedError
         x = torch.from_numpy(batch).to(device)
         return (self.module(x) - 2 * x).square().mean()
 
@@ -75,7 +75,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     monkeypatch.setattr("training.fit._SAVE_EVERY_S", 0.0)  # as if each step took a minute
     whole, first, second = line(), line(stop_at), line()
     usual = run(whole, tmp_path / "whole.pt")
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         run(first, tmp_path / "halves.pt")
     with torch.no_grad():
         for parameter in second.module.parameters():

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer.records import UInt8
+from training.people import collins
+from training.views import (
+    DISTORTIONS,
+    SEVERITIES,
+    Viewer,
+    ViewSettings,
+    distort,
+    plain,
+    random_view,
+    sunglasses,
+)
+
+TEMPLATE = np.array([(19, 18), (41, 18), (30, 32), (20, 42), (40, 42)], np.float32)
+VIEWER = Viewer(60, TEMPLATE)
+STILL = ViewSettings(
+    turn=0, scale=0, shift=0, flip=0, light=0, colour=0, grey=0, distorted=0, sunglasses=0
+)
+
+
+def face(side: int = 74) -> UInt8:
+    return cv2.resize(collins()[40:190, 150:300], (side, side), interpolation=cv2.INTER_AREA)
+
+
+def test_a_view_that_strays_nowhere_is_the_plain_one() -> None:
+    view = random_view(face(), VIEWER, STILL, np.random.default_rng(0))
+    assert np.array_equal(view, plain(face()[None], 60)[0])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_view_follows_from_its_seed(seed: int) -> None:
+    wild = ViewSettings(distorted=0.8, sunglasses=0.5, grey=0.3)
+    one, other = (random_view(face(), VIEWER, wild, np.random.default_rng(seed)) for _ in range(2))
+    assert one.shape == (60, 60, 3)
+    assert one.dtype == np.uint8
+    assert np.array_equal(one, other)
+
+
+def test_a_mirrored_view_is_the_mirror_image() -> None:
+    always = ViewSettings(
+        turn=0, scale=0, shift=0, flip=1, light=0, colour=0, grey=0, distorted=0, sunglasses=0
+    )
+    view = random_view(face(), VIEWER, always, np.random.default_rng(0))
+    assert np.array_equal(view, plain(face()[None], 60)[0][:, ::-1])
+
+
+@pytest.mark.parametrize("name", DISTORTIONS)
+def test_a_distortion_spoils_more_the_severer_it_is(name: str) -> None:
+    view = face(150)
+    away = []
+    for severity in SEVERITIES:
+        spoilt = [distort(view, name, severity, np.random.default_rng(i)) for i in range(8)]
+        assert all(one.shape == view.shape and one.dtype == np.uint8 for one in spoilt)
+        away.append(np.mean([np.abs(one.astype(int) - view).mean() for one in spoilt]))
+    assert away[0] > 0.5
+    assert away == sorted(away)
+    assert np.array_equal(view, face(150))  # what was given is as it was
+
+
+@pytest.mark.parametrize(("name", "severity"), [("rain", 1), ("blur", 0), ("blur", 6)])
+def test_an_unknown_distortion_is_refused(name: str, severity: int) -> None:
+    with pytest.raises(ValueError, match="expected one of blur, fog"):
+        distort(face(), name, severity, np.random.default_rng(0))
+
+
+def test_sunglasses_are_dark_and_over_the_eyes() -> None:
+    white = np.full((60, 60, 3), 255, np.uint8)
+    drawn = sunglasses(white, TEMPLATE, np.random.default_rng(0))
+    for x, y in TEMPLATE[:2].astype(int):
+        assert drawn[y, x].max() < 130
+    for x, y in TEMPLATE[3:].astype(int):
+        assert drawn[y, x].min() == 255
+
+
+def test_no_faces_have_no_views() -> None:
+    assert plain(np.zeros((0, 74, 74, 3), np.uint8), 60).shape == (0, 60, 60, 3)
