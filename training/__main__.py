@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--write", type=Path, metavar="SAFETENSORS", help="and keep it there")
     for one in (bench, calibrate):
         one.add_argument("--weights", default="", help="as embed.weights")
+        one.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
     calibrate.set_defaults(run=_calibrate)
     return parser
 
@@ -102,7 +103,7 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]:
-    settings = config.load(None, [*LFW_SETTINGS, f"embed.weights={options.weights}"])
+    settings = config.load(None, [*LFW_SETTINGS, f"embed.weights={options.weights}", *options.set])
     return models.load_models(settings), settings
 
 
