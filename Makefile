@@ -74,7 +74,7 @@ format: $(VENV)/.installed-dev ## put the code into shape
 
 bench-lfw: $(VENV)/.installed ## DATA=folder: verification on LFW's 6,000 pairs
 	$(call need,DATA,make bench-lfw DATA=folder)
-	@$(RUN) -m training bench-lfw -- "$$DATA"
+	@$(RUN) -m training bench-lfw $(ARGS) -- "$$DATA"
 
 bench-clips: $(VENV)/.installed ## DATA=folder: shots, people and names on labelled clips
 	$(call need,DATA,make bench-clips DATA=folder)

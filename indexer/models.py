@@ -40,7 +40,7 @@ def load_models(settings: Settings) -> Models:
     device = _device(settings.embed.device)
     # A GPU looks at many frames together: two that take turns keep it busy.
     workers = settings.detect.workers or (parallel.cores() if device == "cpu" else 2)
-    encoder = encoders.load(settings.embed.weights, device)
+    encoder = encoders.load(settings.embed.weights, device, mirrored=settings.embed.mirrored)
     return Models(mtcnn.load(device, settings.detect.precision), encoder, workers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,14 +52,19 @@ def build(network: str, dimension: int) -> nn.Module:
     )
 
 
-def load(name: str, device: Device) -> Encoder:
+def load(name: str, device: Device, *, mirrored: bool = False) -> Encoder:
     """Return the encoder that the setting ``embed.weights`` names, for the device.
+
+    Args:
+        name: of the weights.
+        device: where it runs.
+        mirrored: whether it looks at the mirror image of each face too.
 
     Raises:
         WeightsError: the file is missing, damaged, or does not fit its network.
     """
     path = weights.resolve(name)
-    facts = weights.check(path)
+    facts = dataclasses.replace(weights.check(path), mirrored=mirrored)
     network = Network(f"{facts.network} {facts.dimension} {facts.digest}", partial(module, path))
     wants = Input(facts.input_size, facts.mean, facts.std)
     return Encoder(ready(network, wants, device), facts)
@@ -85,4 +91,11 @@ def encode(encoder: Encoder, chips: UInt8) -> Float32:
     if len(chips) == 0:
         return np.zeros((0, encoder.facts.dimension), dtype=np.float32)
     [vectors] = encoder.net(chips)
+    if encoder.facts.mirrored:
+        [others] = encoder.net(np.ascontiguousarray(chips[:, :, ::-1]))
+        vectors = _unit(vectors) + _unit(others)
+    return _unit(vectors)
+
+
+def _unit(vectors: Float32) -> Float32:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -67,11 +67,15 @@ class EncoderFacts:
     """What a cosine means, for recognition; ``python -m training calibrate`` measures it."""
     digest: str
     """sha256 over names, types, shapes and bytes of the tensors, in order of name."""
+    mirrored: bool = False
+    """Whether the vector of the mirror image is added; a setting, not a fact of the file."""
 
     @property
     def encoder_id(self) -> str:
         """Return sha256 over all but the calibration: embeddings compare if it is the same."""
         facts = {k: v for k, v in dataclasses.asdict(self).items() if k != "calibration"}
+        if not self.mirrored:
+            del facts["mirrored"]
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

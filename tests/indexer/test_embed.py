@@ -130,6 +130,18 @@ def facts_of(network: str, dimension: int) -> weights.EncoderFacts:
     )
 
 
+def test_a_face_and_its_mirror_image_are_one_if_both_are_looked_at() -> None:
+    usual, both = encoder.load("", CPU), encoder.load("", CPU, mirrored=True)
+    chip = np.random.default_rng(0).integers(0, 255, (1, 150, 150, 3), dtype=np.uint8)
+    mirror = chip[:, :, ::-1]
+    expected = encoder.encode(usual, chip) + encoder.encode(usual, mirror)
+    expected /= np.linalg.norm(expected)
+    for seen in (chip, mirror):
+        assert np.allclose(encoder.encode(both, seen), expected, atol=1e-6)
+    assert both.facts.encoder_id != usual.facts.encoder_id
+    assert len(encoder.encode(both, chip[:0])) == 0
+
+
 @pytest.mark.parametrize(
     ("network", "dimension"), [("inception_resnet_v1", 512), ("resnet18", 64), ("resnet29", 32)]
 )

@@ -50,11 +50,12 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     calibrate.add_argument("--write", type=Path, metavar="SAFETENSORS", help="and keep it there")
     for one in (bench, calibrate):
         one.add_argument("--weights", default="", help="as embed.weights")
+        one.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
     calibrate.set_defaults(run=_calibrate)
 
 
 def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]:
-    settings = config.load(None, [*LFW_SETTINGS, f"embed.weights={options.weights}"])
+    settings = config.load(None, [*LFW_SETTINGS, f"embed.weights={options.weights}", *options.set])
     return models.load_models(settings), settings
 
 
