@@ -27,7 +27,8 @@ STILL = ViewSettings(
 
 
 def face(side: int = 74) -> UInt8:
-    return cv2.resize(collins()[40:190, 150:300], (side, side), interpolation=cv2.INTER_AREA)
+    picture = cv2.resize(collins()[40:190, 150:300], (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(picture, np.uint8)
 
 
 def test_a_view_that_strays_nowhere_is_the_plain_one() -> None:
