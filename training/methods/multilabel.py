@@ -26,6 +26,10 @@ from training.encoders import Trainable
 from training.views import Viewer, ViewSettings, random_view
 
 
+_ALIKE = 4.0
+"""Of so many dimensions of an encoder, about one says something of its own."""
+
+
 @checked(config=ConfigDict(extra="forbid", frozen=True))
 class MultiLabelSettings:
     """The table ``[multilabel]`` of a recipe."""
@@ -46,16 +50,27 @@ class LinearHead(nn.Module):
     centre: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, vectors: Float32, classes: int) -> None:
-        """Take centre and scale from vectors (N, D), N > 0; begin at zero."""
+    def __init__(self, vectors: Float32, targets: Bool) -> None:
+        """Begin as the discriminant of classes that scatter alike around their means.
+
+        Against everybody else, who scatter so around the centre (Bishop, "Pattern Recognition
+        and Machine Learning", 2006, eq. 4.66 and 4.67 with a spherical covariance): a class seen
+        a few times is then told apart from the first step on, which chance takes long for.
+
+        Args:
+            vectors: (N, D), N > 0.
+            targets: (N, K).
+        """
         super().__init__()
         centre = vectors.mean(axis=0)
         scale = max(float(np.sqrt(np.mean(np.square(vectors - centre)))), 1e-6)
         self.register_buffer("centre", torch.from_numpy(centre))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
-        self.linear = nn.Linear(vectors.shape[1], classes)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        self.linear = nn.Linear(vectors.shape[1], targets.shape[1])
+        weight, bias = _discriminant((vectors - centre) / scale, targets)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.from_numpy(weight))
+            self.linear.bias.copy_(torch.from_numpy(bias))
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return the logits."""
@@ -68,6 +83,18 @@ class LinearHead(nn.Module):
             weight = self.linear.weight / self.scale
             bias = self.linear.bias - weight @ self.centre
         return weight.cpu().numpy(), bias.cpu().numpy()
+
+
+def _discriminant(vectors: Float32, targets: Bool) -> tuple[Float32, Float32]:
+    """Return the weight (K, D) and bias (K,) that the means of the classes give."""
+    counts = np.maximum(targets.sum(axis=0), 1)  # (K,)
+    means = (targets.T.astype(np.float32) @ vectors) / counts[:, None]  # (K, D)
+    rows, whose = np.nonzero(targets)
+    scatter = np.mean(np.square(vectors[rows] - means[whose])) if len(rows) else 1.0
+    sharpness = 1 / (max(float(scatter), 1e-3) * _ALIKE)
+    odds = np.log(counts / np.maximum(len(vectors) - counts, 1))
+    bias = odds - sharpness * np.square(means).sum(axis=1) / 2
+    return (sharpness * means).astype(np.float32), bias.astype(np.float32)
 
 
 def positive_weights(targets: Bool, balance: float) -> Float32:

@@ -1,0 +1,77 @@
+"""Commands about still pictures: who is in them, learned and said."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from indexer import config, models
+from indexer.__main__ import bar
+from training import encoders, fit_stills, yolo
+from training.fit_stills import FittedHead
+from training.still_faces import find_faces
+
+
+def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
+    """Add them to the parser's commands."""
+    learn = commands.add_parser("fit-stills", help="train a head on annotated stills")
+    learn.add_argument("data", type=Path, metavar="DATA", help="a folder in YOLO's format")
+    learn.add_argument("--out", type=Path, required=True, metavar="SAFETENSORS")
+    learn.add_argument("--unfrozen", action="store_true", help="train the encoder too")
+    learn.add_argument("--epochs", type=int, metavar="N")
+    learn.add_argument("--seed", type=int, default=0, metavar="N")
+    learn.add_argument("--weights", default="", help="as embed.weights")
+    learn.set_defaults(run=_fit_stills)
+
+
+def _fit_stills(options: argparse.Namespace) -> None:
+    settings = config.load(None, [f"embed.weights={options.weights}"])
+    ready = models.load_models(settings)
+    recipe = fit_stills.HEAD_AND_ENCODER if options.unfrozen else fit_stills.HEAD_ALONE
+    epochs = recipe.fit.epochs if options.epochs is None else options.epochs
+    schedule = dataclasses.replace(recipe.fit, epochs=epochs, seed=options.seed)
+    recipe = dataclasses.replace(recipe, fit=schedule)
+    found = find_faces(yolo.read_annotated(options.data), ready, settings, bar)
+    if options.unfrozen:
+        encoder = encoders.start(options.weights, "", 0, options.seed)
+        made = fit_stills.fit_head_and_encoder(
+            found, encoder, ready.workers, recipe, options.out, bar
+        )
+    else:
+        made = fit_stills.fit_head(found, ready, recipe, options.out, bar)
+    _show(made)
+    strangers = int(np.sum(~found.targets.any(axis=1)))
+    print(
+        f"{len(found.splits)} pictures, {len(found.chips)} faces, {strangers} of strangers; "
+        f"{found.missed} annotated ones not found; epoch {made.fitted.chosen}, "
+        f"faces together: {made.head.facts.together}"
+    )
+    print(f"written: {options.out}")
+
+
+def _show(made: FittedHead) -> None:
+    """Print the tables, on the test pictures."""
+    after, before, facts = made.scores.after, made.scores.before, made.head.facts
+    print(
+        tabulate(
+            zip(
+                facts.classes, after.support, before.ap, after.ap, before.f1, after.f1,
+                facts.thresholds, strict=True,
+            ),
+            headers=["character", "pictures", "AP before", "AP", "F1 before", "F1", "threshold"],
+            floatfmt=".3f",
+        )
+    )  # fmt: skip
+    print()
+    rows = [
+        (what.replace("_", " "), m.mean_ap, m.macro_f1, m.micro_f1, m.hamming, m.ece)
+        for what in ("after", "before", "prior", "all_negative")
+        for m in [getattr(made.scores, what)]
+    ]
+    headers = ["test pictures", "mAP", "macro-F1", "micro-F1", "Hamming", "ECE"]
+    print(tabulate(rows, headers=headers, floatfmt=".4f"))
