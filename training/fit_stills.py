@@ -55,7 +55,7 @@ class StillsRecipe:
 
 
 HEAD_ALONE = StillsRecipe(
-    Schedule(epochs=30, learning_rate=0.01, weight_decay=0.05),
+    Schedule(epochs=30, learning_rate=0.01, weight_decay=2.0),
     MultiLabelSettings(),
     ViewSettings(),
 )

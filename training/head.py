@@ -3,7 +3,7 @@
 One small safetensors file holds it: ``weight`` (K, D), ``bias`` (K,), and in the metadata under
 ``head`` one JSON object with the fields of `HeadFacts`.
 
-    logits z = weight · vector + bias        probability p = σ(slope · z + offset)
+    logits z = weight · vector + bias        probability p = 1 / (1 + exp(-slope · z - offset))
 
 with one slope and one offset for all classes: Platt, "Probabilistic outputs for support vector
 machines", 1999, pooled, since a character who is seen seven times cannot have two of its own.
@@ -28,9 +28,9 @@ from indexer.errors import WeightsError
 from indexer.nets.weights import digest
 from indexer.records import Float32, Float64, Int64
 
-SCHEMA = "head/1"
+SCHEMA: Literal["head/1"] = "head/1"
 Together = Literal["max", "noisy-or"]
-"""How a picture's probability comes from its faces': the largest, or as if faces were independent."""
+"""How a picture's probability comes from those of its faces; see `in_pictures`."""
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,7 @@ class StillScores:
     """Everybody is there as likely as in the training pictures, whatever is seen."""
 
 
-def uncalibrated(
-    weight: Float32, bias: Float32, classes: tuple[str, ...], encoder_id: str
-) -> Head:
+def uncalibrated(weight: Float32, bias: Float32, classes: tuple[str, ...], encoder_id: str) -> Head:
     """Return a head of weight (K, D) and bias (K,) that takes sigmoids for probabilities."""
     facts = HeadFacts(
         schema=heads.SCHEMA,
@@ -89,9 +87,7 @@ def _surprise(head: Head, found: StillFaces, vectors: Float32, way: Together) ->
     return float(log_loss(labels.ravel(), probability.ravel(), labels=[False, True]))
 
 
-def seen_in(
-    head: Head, found: StillFaces, vectors: Float32, split: str
-) -> tuple[Bool, Float64]:
+def seen_in(head: Head, found: StillFaces, vectors: Float32, split: str) -> tuple[Bool, Float64]:
     """Return who is in the m pictures of a split, and how likely the head takes that to be.
 
     Returns:

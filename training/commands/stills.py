@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,13 @@ import numpy as np
 from tabulate import tabulate
 
 from indexer import config, models
-from indexer.__main__ import bar
-from training import encoders, fit_stills, yolo
+from indexer.__main__ import DONE, REFUSED, bar, complain
+from indexer.errors import ConfigError, ImageError
+from indexer.nets.weights import read_facts, resolve
+from training import encoders, fit_stills, predict, yolo
+from training import head as heads
 from training.fit_stills import FittedHead
+from training.predict import Prediction
 from training.still_faces import find_faces
 
 
@@ -27,6 +32,13 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     learn.add_argument("--seed", type=int, default=0, metavar="N")
     learn.add_argument("--weights", default="", help="as embed.weights")
     learn.set_defaults(run=_fit_stills)
+    say = commands.add_parser("predict", help="say who is in still pictures")
+    say.add_argument("images", type=Path, metavar="IMAGES", help="a folder, or one picture")
+    say.add_argument("--head", type=Path, required=True, metavar="SAFETENSORS")
+    say.add_argument("--out", type=Path, metavar="FOLDER", help="for predictions.json and drawings")
+    say.add_argument("--json", action="store_true", help="for machines")
+    say.add_argument("--weights", default="", help="as embed.weights")
+    say.set_defaults(run=_predict)
 
 
 def _fit_stills(options: argparse.Namespace) -> None:
@@ -75,3 +87,39 @@ def _show(made: FittedHead) -> None:
     ]
     headers = ["test pictures", "mAP", "macro-F1", "micro-F1", "Hamming", "ECE"]
     print(tabulate(rows, headers=headers, floatfmt=".4f"))
+
+
+def _predict(options: argparse.Namespace) -> int:
+    """Return 0 if any picture could be read, else 2."""
+    if options.out and options.out.resolve().is_relative_to(options.images.resolve()):
+        raise ConfigError(options.out, "is inside the pictures", "name another folder")
+    settings = config.load(None, [f"embed.weights={options.weights}"])
+    facts = read_facts(resolve(options.weights))
+    head = heads.load(options.head, facts.encoder_id)
+    paths = predict.pictures(options.images)
+    ready = models.load_models(settings)
+    found: list[Prediction] = []
+    unreadable: list[ImageError] = []
+    for one in predict.predict(paths, head, ready, settings, bar):
+        if isinstance(one, ImageError):
+            complain(one)
+            unreadable.append(one)
+            continue
+        found.append(one)
+        if options.out:
+            predict.write_drawing(one, head, options.images, options.out)
+    tables = predict.as_tables(found, unreadable, head)
+    if options.out:
+        predict.write_tables(options.out / "predictions.json", tables)
+    if options.json:
+        print(json.dumps(tables, ensure_ascii=False))
+    else:
+        rows = [
+            (p["path"], len(p["faces"]), _sentence(p["characters"])) for p in tables["pictures"]
+        ]
+        print(tabulate(rows, headers=["picture", "faces", "characters"]))
+    return DONE if found else REFUSED
+
+
+def _sentence(characters: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one['name']} {one['probability']:.2f}" for one in characters)

@@ -60,7 +60,9 @@ def still_metrics(truth: Bool, probability: Float64, thresholds: Float64) -> Sti
     ap = np.full(truth.shape[1], np.nan)
     for k in np.flatnonzero(support):
         ap[k] = average_precision_score(truth[:, k], probability[:, k])
-    f1 = np.array([f1_score(*pair, zero_division=0.0) for pair in zip(truth.T, said.T, strict=True)])
+    f1 = np.array(
+        [f1_score(*pair, zero_division=0.0) for pair in zip(truth.T, said.T, strict=True)]
+    )
     there = support > 0
     return StillMetrics(
         mean_ap=float(ap[there].mean()) if there.any() else 0.0,

@@ -25,7 +25,6 @@ from training import encoders
 from training.encoders import Trainable
 from training.views import Viewer, ViewSettings, random_view
 
-
 _ALIKE = 4.0
 """Of so many dimensions of an encoder, about one says something of its own."""
 
@@ -36,9 +35,9 @@ class MultiLabelSettings:
 
     together: Annotated[int, Field(ge=1)] = 128
     """Faces in a batch."""
-    views: Annotated[int, Field(ge=1)] = 4
+    views: Annotated[int, Field(ge=1)] = 1
     """Of each face, the plain one among them, where the encoder stays as it is."""
-    balance: Share = 0.5
+    balance: Share = 1.0
     """A class's positives weigh (negatives / positives) to the power of this."""
     encoder_rate: Positive = 0.02
     """Times the learning rate, for an encoder that is trained."""
@@ -213,5 +212,3 @@ def _loss(logits: torch.Tensor, batch: Batch, every: Bool, balance: float) -> to
 def _logits(head: nn.Module, vectors: Float32, device: torch.device) -> Float32:
     logits: Float32 = head(torch.from_numpy(vectors).to(device)).float().cpu().numpy()
     return logits
-
-

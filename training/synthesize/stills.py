@@ -89,9 +89,7 @@ def _look(head: Head) -> Look:
     return Look(head.label, float(head.face[0] / head.face[1]))
 
 
-def read_cast(
-    source: Path, spec: StillsSpec, detect: Detect, progress: Progress = silent
-) -> Cast:
+def read_cast(source: Path, spec: StillsSpec, detect: Detect, progress: Progress = silent) -> Cast:
     """Return the heads of the people with the most photos, and of strangers by chance.
 
     Raises:
@@ -163,7 +161,9 @@ def _write(
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True)
     scene = EpisodeSpec(width=spec.width, height=spec.height, seed=spec.seed)
-    heads = {h.label: h for people in (cast.known, cast.strangers) for g in people.values() for h in g}
+    heads = {
+        h.label: h for people in (cast.known, cast.strangers) for g in people.values() for h in g
+    }
     noise = grain(scene)
     rooms: dict[int, UInt8] = {}
     for picture in progress(pictures, total=len(pictures), what="pictures"):
