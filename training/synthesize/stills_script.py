@@ -198,7 +198,9 @@ def _groups(
     groups: list[list[str]] = [[] for _ in range(count)]
     for name, wanted in zip(cast, apportion(known, list(ranks**-spec.zipf), least), strict=True):
         room = np.flatnonzero(free)
-        share = free[room] / max(1, free[room].sum())
+        if len(room) == 0:
+            break
+        share = free[room] / free[room].sum()
         for i in rng.choice(room, min(int(wanted), len(room)), replace=False, p=share):
             groups[i].append(name)
             free[i] -= 1
