@@ -33,7 +33,7 @@ from training.synthesize.stills_script import (
 from training.yolo import read_annotated
 
 CLASSES = ("Ada", "Ben", "Cleo")
-TINY = ["--classes", 3, "--pictures", 28, "--strangers", 3, "--size", "480x270"]
+TINY = ["--classes", 3, "--pictures", 20, "--strangers", 3, "--size", "480x270"]
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def test_the_labels_are_the_truth_without_its_strangers_and_made_again_they_are_
     truth = json.loads((made.stills / "truth.json").read_text())
     annotated = read_annotated(made.stills)
     assert annotated.names == CLASSES
-    assert len(annotated.stills) == len(truth["pictures"]) == 28
+    assert len(annotated.stills) == len(truth["pictures"]) == 20
     for still, picture in zip(annotated.stills, truth["pictures"], strict=True):
         known = [face for face in picture["faces"] if not face["stranger"]]
         assert [CLASSES[k] for k in still.classes] == [face["name"] for face in known]
@@ -146,7 +146,7 @@ def test_the_labels_are_the_truth_without_its_strangers_and_made_again_they_are_
             assert np.abs(boxes - still.boxes).max() < 0.01
     assert any(face["stranger"] for picture in truth["pictures"] for face in picture["faces"])
     again = tmp_path / "again"
-    spec = StillsSpec(480, 270, classes=3, pictures=28, strangers=3)
+    spec = StillsSpec(480, 270, classes=3, pictures=20, strangers=3)
     synthesize_stills(made.faces, again, spec, detector())
     for path in sorted(made.stills.rglob("*.*")):
         assert path.read_bytes() == (again / path.relative_to(made.stills)).read_bytes(), path
