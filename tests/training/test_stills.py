@@ -225,3 +225,15 @@ def test_a_folder_that_is_not_annotated_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels/train/0.txt").write_text("1 0.5 0.5 0.1 0.1\n")
     with pytest.raises(ImageError, match="not of 0 to 0"):
         read_annotated(tmp_path)
+
+
+def test_a_run_that_cannot_be_is_refused_before_anything_is_looked_at(
+    made: Made, tmp_path: Path
+) -> None:
+    out = tmp_path / "head.safetensors"
+    assert typed("fit-stills", made.stills, "--out", out, "--epochs", -1).status == 2
+    assert typed("fit-stills", tmp_path, "--out", out).status == 2
+    asked = ("synthesize-stills", made.faces, "--out", tmp_path / "new")
+    assert typed(*asked, "--classes", 5).status == 2
+    assert typed(*asked, "--size", "wide").status == 2
+    assert list(tmp_path.iterdir()) == []

@@ -46,7 +46,10 @@ def _fit_stills(options: argparse.Namespace) -> None:
     ready = models.load_models(settings)
     recipe = fit_stills.HEAD_AND_ENCODER if options.unfrozen else fit_stills.HEAD_ALONE
     epochs = recipe.fit.epochs if options.epochs is None else options.epochs
-    schedule = dataclasses.replace(recipe.fit, epochs=epochs, seed=options.seed)
+    try:
+        schedule = dataclasses.replace(recipe.fit, epochs=epochs, seed=options.seed)
+    except ValueError as error:
+        raise ConfigError("fit-stills", "--epochs or --seed is negative", "see --help") from error
     recipe = dataclasses.replace(recipe, fit=schedule)
     found = find_faces(yolo.read_annotated(options.data), ready, settings, bar)
     if options.unfrozen:
@@ -64,6 +67,8 @@ def _fit_stills(options: argparse.Namespace) -> None:
         f"faces together: {made.head.facts.together}"
     )
     print(f"written: {options.out}")
+    if options.unfrozen:
+        print(f"and its encoder, for --weights: {fit_stills.encoder_path(options.out)}")
 
 
 def _show(made: FittedHead) -> None:
@@ -109,7 +114,7 @@ def _predict(options: argparse.Namespace) -> int:
         if options.out:
             predict.write_drawing(one, head, options.images, options.out)
     tables = predict.as_tables(found, unreadable, head)
-    if options.out:
+    if options.out and found:
         predict.write_tables(options.out / "predictions.json", tables)
     if options.json:
         print(json.dumps(tables, ensure_ascii=False))
