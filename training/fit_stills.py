@@ -61,8 +61,8 @@ HEAD_ALONE = StillsRecipe(
 )
 """For an encoder that stays as it is."""
 HEAD_AND_ENCODER = StillsRecipe(
-    Schedule(epochs=3, learning_rate=0.005, weight_decay=0.05),
-    MultiLabelSettings(together=32),
+    Schedule(epochs=2, learning_rate=0.001, weight_decay=0.05),
+    MultiLabelSettings(together=32, encoder_rate=0.01),
     ViewSettings(),
 )
 """For an encoder that is trained too."""
@@ -106,13 +106,7 @@ def fit_head(
         for view in range(1, recipe.multilabel.views):
             viewed = _viewed(found.chips[rows], facts, recipe, view)
             seen.append(_encoded(models, workers, viewed))
-        method = OnVectors(
-            module=LinearHead(seen[0], found.targets[rows]),
-            vectors=np.stack(seen),
-            targets=found.targets[rows],
-            settings=recipe.multilabel,
-            probe=lambda logits: measure_logits(found, logits(plain), weights, "val"),
-        )
+        method = _on_vectors(found, plain, np.stack(seen), recipe)
         fitted = fit(method, recipe.fit, run, torch.device("cpu"), workers, progress)
     head, scores = _finished(found, method.module, plain, facts.encoder_id, weights)
     head = heads.save(path, head)
@@ -128,7 +122,10 @@ def fit_head_and_encoder(
     path: Path,
     progress: Progress = silent,
 ) -> FittedHead:
-    """Train a head and its encoder, and write both.
+    """Train a head, then it and its encoder together, and write both.
+
+    A head that is still wrong would spoil the encoder: Kumar et al., "Fine-tuning can distort
+    pretrained features and underperform out-of-distribution", ICLR 2022, section 3.4.
 
     Args:
         found: the faces, of all splits.
@@ -145,7 +142,8 @@ def fit_head_and_encoder(
     rows, facts = _rows(found), encoder.facts
     weights = positive_weights(found.targets[rows], recipe.multilabel.balance)
     plain = encoders.encode(encoder, found.chips)
-    trained = LinearHead(plain[rows], found.targets[rows])
+    alone = _on_vectors(found, plain, plain[rows][None], HEAD_ALONE)
+    trained = alone.module
 
     def probe(now: Trainable, logits: Callable[[Float32], Float32]) -> Mapping[str, float]:
         vectors = encoders.encode(now, found.chips)
@@ -163,14 +161,32 @@ def fit_head_and_encoder(
     )
     run = _checkpoint(path, found, recipe, facts)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    first = run.with_suffix(".head")
     with Workers(count) as workers:
+        fit(alone, HEAD_ALONE.fit, first, torch.device("cpu"), workers, progress)
         fitted = fit(method, recipe.fit, run, device, workers, progress)
     written = encoders.export(encoder, encoder_path(path))
     vectors = encoders.encode(encoder, found.chips)
     head, scores = _finished(found, trained, vectors, written.encoder_id, weights)
     head = heads.save(path, head)
-    run.unlink(missing_ok=True)
+    for one in (first, run):
+        one.unlink(missing_ok=True)
     return FittedHead(head, scores, fitted)
+
+
+def _on_vectors(
+    found: StillFaces, plain: Float32, seen: Float32, recipe: StillsRecipe
+) -> OnVectors:
+    """Return the method for an encoder's vectors, `plain` (N, D) of all faces."""
+    rows = found.rows("train")
+    weights = positive_weights(found.targets[rows], recipe.multilabel.balance)
+    return OnVectors(
+        module=LinearHead(plain[rows], found.targets[rows]),
+        vectors=seen,
+        targets=found.targets[rows],
+        settings=recipe.multilabel,
+        probe=lambda logits: measure_logits(found, logits(plain), weights, "val"),
+    )
 
 
 def encoder_path(path: Path) -> Path:
