@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tabulate import tabulate
@@ -15,11 +15,13 @@ from indexer import config, models
 from indexer.__main__ import DONE, REFUSED, bar, complain
 from indexer.errors import ConfigError, ImageError
 from indexer.nets.weights import read_facts, resolve
-from training import encoders, fit_stills, predict, yolo
 from training import head as heads
-from training.fit_stills import FittedHead
+from training import predict, yolo
 from training.predict import Prediction
 from training.still_faces import find_faces
+
+if TYPE_CHECKING:
+    from training.fit_stills import FittedHead
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
@@ -42,6 +44,8 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 
 def _fit_stills(options: argparse.Namespace) -> None:
+    from training import encoders, fit_stills  # noqa: PLC0415  (they import torch: seconds)
+
     settings = config.load(None, [f"embed.weights={options.weights}"])
     ready = models.load_models(settings)
     recipe = fit_stills.HEAD_AND_ENCODER if options.unfrozen else fit_stills.HEAD_ALONE
