@@ -2,6 +2,7 @@
 
 PYTHON  ?= python3
 LIBRARY ?= outputs
+HEAD    ?= outputs/stills.safetensors
 VENV    := .venv
 RUN     := $(VENV)/bin/python
 PIP     := $(RUN) -m pip --disable-pip-version-check
@@ -10,7 +11,7 @@ ARGS    ?=
 need = $(if $($(1)),,$(error $(1): is not given ($(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup index enroll query people export demo test check format bench bench-lfw bench-clips clean
+.PHONY: help setup index enroll query people export demo test check format bench bench-lfw bench-clips stills clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,7 +34,7 @@ setup: $(VENV)/.installed ## install what the indexer needs into .venv
 
 # Names come through the environment, so that the shell takes nothing in them for its own. VIDEO
 # is one file, or several without spaces in their names, or a pattern.
-export LIBRARY
+export LIBRARY HEAD
 
 index: $(VENV)/.installed ## VIDEO="ep.mp4 ...": put videos into the library
 	$(call need,VIDEO,make index VIDEO=ep.mp4)
@@ -83,6 +84,10 @@ bench-clips: $(VENV)/.installed ## DATA=folder: shots, people and names on label
 bench: $(VENV)/.installed-dev ## DATA=folder: speed and memory, against peers and limits
 	$(call need,DATA,make bench DATA=folder)
 	@$(RUN) -m training bench -- "$$DATA"
+
+stills: $(VENV)/.installed ## IMAGES=folder: say who is in still pictures, by the HEAD of fit-stills
+	$(call need,IMAGES,make stills IMAGES=folder)
+	@$(RUN) -m training predict --head "$$HEAD" --out outputs/stills $(ARGS) -- "$$IMAGES"
 
 clean: ## remove .venv and caches (the library stays)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -27,7 +27,7 @@ from indexer.models import Models, still_faces
 from indexer.nets.weights import EncoderFacts
 from indexer.parallel import Workers, in_order
 from indexer.progress import Progress, silent
-from indexer.records import Float32, Int64, UInt8
+from indexer.records import Float32, Float64, Int64, UInt8
 from training import lfw
 from training.lfw import Photo
 
@@ -208,7 +208,22 @@ def central(models: Models, photo: Photo, facts: EncoderFacts) -> tuple[UInt8, F
     middle = np.array(photo.pixels.shape[1::-1]) / 2
     away = np.abs((found.boxes[:, :2] + found.boxes[:, 2:]) / 2 - middle).sum(axis=1)
     points = found.landmarks[[int(np.argmin(away))]]
-    template = np.array(facts.template, np.float32) + _border(facts)
-    turn = geometry.similarity_transform(points, template)  # (1, 2, 3)
+    turn = _turns(points, facts)
     placed = points[0] @ turn[0, :, :2].T + turn[0, :, 2]
     return crops.cut(photo.pixels, turn, side(facts))[0], placed.astype(np.float32)
+
+
+def chips(pixels: UInt8, landmarks: Float32, facts: EncoderFacts) -> UInt8:
+    """Return faces with their borders, (N, C, C, 3).
+
+    Args:
+        pixels: RGB uint8 (H, W, 3).
+        landmarks: (N, 5, 2), pixels of the picture.
+        facts: of the encoder whose template they are turned to.
+    """
+    return crops.cut(pixels, _turns(landmarks, facts), side(facts))
+
+
+def _turns(landmarks: Float32, facts: EncoderFacts) -> Float64:
+    template = np.array(facts.template, np.float32) + _border(facts)
+    return geometry.similarity_transform(landmarks, template)  # (N, 2, 3)

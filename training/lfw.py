@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +47,39 @@ def photos(folder: Path) -> Iterator[Photo]:
         raise ImageError(folder, f"holds neither {ARCHIVE} nor folders of LFW", "check DATA")
 
 
-def _from_archive(archive: Path) -> Iterator[Photo]:
+def people(folder: Path) -> dict[str, list[str]]:
+    """Return the names of everybody's photos in ``lfw.tar``, both sorted; none is decoded.
+
+    Raises:
+        ImageError: the archive cannot be read.
+    """
+    archive, found = folder / ARCHIVE, dict[str, list[str]]()
+    try:
+        with tarfile.open(archive) as tar:
+            for path in sorted(Path(name) for name in tar.getnames() if name.endswith(".jpg")):
+                found.setdefault(path.parent.name, []).append(path.stem)
+    except (OSError, tarfile.TarError) as error:
+        raise ImageError(archive, f"cannot be read: {error}", "copy it anew") from error
+    return found
+
+
+def some_photos(folder: Path, wanted: Container[str]) -> Iterator[Photo]:
+    """Yield those photos of ``lfw.tar`` whose names are wanted, in its order.
+
+    Raises:
+        ImageError: the archive cannot be read.
+    """
+    yield from _from_archive(folder / ARCHIVE, wanted)
+
+
+def _from_archive(archive: Path, wanted: Container[str] | None = None) -> Iterator[Photo]:
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 path = Path(member.name)
-                file = tar.extractfile(member) if path.suffix == ".jpg" else None
+                if path.suffix != ".jpg" or (wanted is not None and path.stem not in wanted):
+                    continue
+                file = tar.extractfile(member)
                 if file is not None:
                     image = Image.open(io.BytesIO(file.read())).convert("RGB")
                     yield Photo(path.parent.name, path.stem, np.array(image))

@@ -64,12 +64,20 @@ def read_head(path: Path, name: str, detect: Detect) -> Head:
     Raises:
         ImageError: it cannot be read, or does not show exactly one face.
     """
-    pixels = stills.read(path)
+    return head_of(stills.read(path), f"{name}/{path.name}", detect)
+
+
+def head_of(pixels: UInt8, label: str, detect: Detect) -> Head:
+    """Return the head in a picture, (H, W, 3).
+
+    Raises:
+        ImageError: it does not show exactly one face.
+    """
     pixels = shrunk(pixels, min(1.0, 1024 / max(pixels.shape[:2])))
     try:
         box = locate_face(pixels, detect)
     except ValueError as error:
-        raise ImageError(path, str(error), "use a picture of one person") from error
+        raise ImageError(label, str(error), "use a picture of one person") from error
     scale = min(1.0, _LARGEST / (box[3] - box[1]))
     pixels, box = shrunk(pixels, scale), box * scale
     face = box[2:] - box[:2]
@@ -78,7 +86,7 @@ def read_head(path: Path, name: str, detect: Detect) -> Head:
     matrix = np.column_stack([np.eye(2), shift])
     size = (2 * int(half[0]), 2 * int(half[1]))
     cut = cv2.warpAffine(pixels, matrix, size, borderMode=cv2.BORDER_REFLECT_101)
-    return Head(f"{name}/{path.name}", cut.astype(np.uint8, copy=False), face)
+    return Head(label, cut.astype(np.uint8, copy=False), face)
 
 
 def shrunk(pixels: UInt8, scale: float) -> UInt8:

@@ -1,0 +1,239 @@
+"""Still pictures: made, learned from and named, the whole way through the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from indexer.errors import ConfigError, ImageError
+from indexer.geometry import iou
+from indexer.nets.weights import DEFAULT_ENCODER, read_facts
+from tests.conftest import Ran
+from training import head as heads
+from training.__main__ import main
+from training.demo import detector
+from training.people import write_people
+from training.synthesize.script import Look
+from training.synthesize.stills import synthesize_stills
+from training.synthesize.stills_script import (
+    SPLITS,
+    StillsSpec,
+    apportion,
+    write_stills,
+)
+from training.yolo import read_annotated
+
+CLASSES = ("Ada", "Ben", "Cleo")
+TINY = ["--classes", 3, "--pictures", 20, "--strangers", 3, "--size", "480x270"]
+
+
+@dataclass(frozen=True)
+class Made:
+    faces: Path
+    stills: Path
+    head: Path
+    fitted: Ran
+
+
+def typed(*words: object) -> Ran:
+    """Run ``python -m training ...`` here, which spares the start of a process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = main([str(word) for word in words])
+    return Ran(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    root = tmp_path_factory.mktemp("stills")
+    write_people(root / "faces", stills=5, seed=0, names=CLASSES)
+    write_people(root / "faces", stills=2, seed=0, names=("Dora", "Emil", "Finn"))
+    done = typed("synthesize-stills", root / "faces", "--out", root / "stills", *TINY)
+    assert done.status == 0, done.err
+    head = root / "head.safetensors"
+    fitted = typed("fit-stills", root / "stills", "--out", head)
+    assert fitted.status == 0, fitted.err
+    return Made(root / "faces", root / "stills", head, fitted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 500), st.lists(st.floats(0.01, 10), min_size=1, max_size=8), st.integers(0, 3)
+)
+def test_apportioned_numbers_keep_the_sum_and_stay_within_one_of_their_share(
+    total: int, shares: list[float], least: int
+) -> None:
+    if total < least * len(shares):
+        with pytest.raises(ValueError, match="expected at least"):
+            apportion(total, shares, least)
+        return
+    counts = apportion(total, shares, least)
+    exact = (total - least * len(shares)) * np.array(shares) / sum(shares)
+    assert counts.sum() == total
+    assert (np.abs(counts - least - exact) < 1 + 1e-6).all()
+
+
+def test_seven_among_three_to_one_is_five_to_two() -> None:
+    assert apportion(7, [3, 1]).tolist() == [5, 2]
+    assert apportion(0, [3, 1]).tolist() == [0, 0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    spec=st.builds(
+        StillsSpec,
+        pictures=st.integers(4, 60),
+        strangers=st.just(5),
+        stranger_share=st.floats(0, 0.8),
+        zipf=st.floats(0, 2),
+        seed=st.integers(0, 1000),
+    ),
+    people=st.integers(1, 6),
+    others=st.integers(0, 5),
+)
+def test_no_photo_and_no_stranger_is_in_two_splits(
+    spec: StillsSpec, people: int, others: int
+) -> None:
+    cast = {f"P{k}": [Look(f"P{k}/{i}", 0.8) for i in range(4 + k)] for k in range(people)}
+    strangers = {f"S{k}": [Look(f"S{k}/0", 0.8)] for k in range(others)}
+    pictures = write_stills(spec, cast, strangers)
+    assert len(pictures) == spec.pictures
+    assert pictures == write_stills(spec, cast, strangers)
+    seen: dict[str, set[str]] = {}
+    for picture in pictures:
+        names = [face.name for face in picture.faces]
+        assert len(names) == len(set(names)) <= len(spec.crowd)
+        for face in picture.faces:
+            seen.setdefault(face.photo, set()).add(picture.split)
+            assert face.stranger == face.name.startswith("S")
+            x0, y0, x1, y1 = face.box
+            assert 0 <= x0 < x1 <= spec.width
+            assert 0 <= y0 < y1 <= spec.height
+    assert all(len(splits) == 1 for splits in seen.values())
+    assert {picture.split for picture in pictures} == set(SPLITS)
+
+
+def test_too_few_photos_and_impossible_numbers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least 4 photos each"):
+        write_stills(StillsSpec(), {"Ada": [Look("Ada/0", 1.0)] * 3}, {})
+    with pytest.raises(ValueError, match="pictures"):
+        StillsSpec(pictures=3)
+    with pytest.raises(ConfigError, match="exists already"):
+        synthesize_stills(tmp_path, tmp_path, StillsSpec(), lambda _: pytest.fail("looked"))
+
+
+def test_the_labels_are_the_truth_without_its_strangers_and_made_again_they_are_the_same(
+    made: Made, tmp_path: Path
+) -> None:
+    truth = json.loads((made.stills / "truth.json").read_text())
+    annotated = read_annotated(made.stills)
+    assert annotated.names == CLASSES
+    assert len(annotated.stills) == len(truth["pictures"]) == 20
+    for still, picture in zip(annotated.stills, truth["pictures"], strict=True):
+        known = [face for face in picture["faces"] if not face["stranger"]]
+        assert [CLASSES[k] for k in still.classes] == [face["name"] for face in known]
+        if known:
+            boxes = np.array([face["box"] for face in known], np.float32)
+            assert np.abs(boxes - still.boxes).max() < 0.01
+    assert any(face["stranger"] for picture in truth["pictures"] for face in picture["faces"])
+    again = tmp_path / "again"
+    spec = StillsSpec(480, 270, classes=3, pictures=20, strangers=3)
+    synthesize_stills(made.faces, again, spec, detector())
+    for path in sorted(made.stills.rglob("*.*")):
+        assert path.read_bytes() == (again / path.relative_to(made.stills)).read_bytes(), path
+
+
+def test_fit_stills_prints_its_tables_and_leaves_one_file(made: Made) -> None:
+    for word in (*CLASSES, "macro-F1", "Hamming", "all negative", "prior", "0 annotated ones not"):
+        assert word in made.fitted.out
+    assert [path.name for path in made.head.parent.glob("*head*")] == ["head.safetensors"]
+    head = heads.load(made.head, read_facts(DEFAULT_ENCODER).encoder_id)
+    assert head.facts.classes == CLASSES
+
+
+def test_predict_names_who_is_there_and_reports_what_cannot_be_read(
+    made: Made, tmp_path: Path
+) -> None:
+    annotated = read_annotated(made.stills)
+    chosen = [still for still in annotated.stills if still.split == "test"]
+    images = tmp_path / "images" / "deep"
+    images.mkdir(parents=True)
+    for still in chosen:
+        (images / still.path.name).write_bytes(still.path.read_bytes())
+    Image.new("RGB", (64, 48)).save(images / "nobody.png")
+    (images / "broken.jpg").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    done = typed("predict", images.parent, "--head", made.head, "--out", out, "--json")
+    assert done.status == 0, done.err
+    assert "broken.jpg: is not an image" in done.err
+    tables = json.loads(done.out)
+    assert tables == json.loads((out / "predictions.json").read_text())
+    assert tables["schema"] == "stills/1"
+    assert [Path(one["path"]).name for one in tables["unreadable"]] == ["broken.jpg"]
+    by_name = {Path(picture["path"]).name: picture for picture in tables["pictures"]}
+    assert by_name["nobody.png"]["faces"] == []
+    assert by_name["nobody.png"]["characters"] == []
+    right = 0
+    for still in chosen:
+        picture = by_name[still.path.name]
+        expected = {CLASSES[k] for k in still.classes}
+        right += {one["name"] for one in picture["characters"]} == expected
+        for face in picture["faces"]:
+            x0, y0, x1, y1 = face["head"]
+            assert 0 <= x0 < x1 <= picture["width"]
+            assert 0 <= y0 < y1 <= picture["height"]
+            if face["name"]:
+                box = np.array([face["box"]], np.float32)
+                assert iou(box, still.boxes).max() > 0.4
+        with Image.open(out / "deep" / still.path.name) as drawn:
+            assert drawn.size == (picture["width"], picture["height"])
+    assert right >= len(chosen) - 1
+
+
+def test_predict_refuses_another_encoder_and_pictures_of_which_none_can_be_read(
+    made: Made, tmp_path: Path
+) -> None:
+    with pytest.raises(Exception, match="another encoder"):
+        heads.load(made.head, "f" * 64)
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    done = typed("predict", tmp_path, "--head", made.head)
+    assert done.status == 2
+    assert len(done.err.splitlines()) == 1
+    inside = typed("predict", tmp_path, "--head", made.head, "--out", tmp_path / "out")
+    assert inside.status == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_not_annotated_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="names"):
+        read_annotated(tmp_path)
+    (tmp_path / "data.yaml").write_text('names: ["Ada"]\n')
+    with pytest.raises(ImageError, match="no pictures in train"):
+        read_annotated(tmp_path)
+    (tmp_path / "images/train").mkdir(parents=True)
+    (tmp_path / "labels/train").mkdir(parents=True)
+    Image.new("RGB", (40, 20)).save(tmp_path / "images/train/0.jpg")
+    (tmp_path / "labels/train/0.txt").write_text("1 0.5 0.5 0.1 0.1\n")
+    with pytest.raises(ImageError, match="not of 0 to 0"):
+        read_annotated(tmp_path)
+
+
+def test_a_run_that_cannot_be_is_refused_before_anything_is_looked_at(
+    made: Made, tmp_path: Path
+) -> None:
+    out = tmp_path / "head.safetensors"
+    assert typed("fit-stills", made.stills, "--out", out, "--epochs", -1).status == 2
+    assert typed("fit-stills", tmp_path, "--out", out).status == 2
+    asked = ("synthesize-stills", made.faces, "--out", tmp_path / "new")
+    assert typed(*asked, "--classes", 5).status == 2
+    assert typed(*asked, "--size", "wide").status == 2
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,134 @@
+"""Commands about still pictures: who is in them, learned and said."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tabulate import tabulate
+
+from indexer import config, models
+from indexer.__main__ import DONE, REFUSED, bar, complain
+from indexer.errors import ConfigError, ImageError
+from indexer.nets.weights import read_facts, resolve
+from training import head as heads
+from training import predict, yolo
+from training.predict import Prediction
+from training.still_faces import find_faces
+
+if TYPE_CHECKING:
+    from training.fit_stills import FittedHead
+
+
+def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
+    """Add them to the parser's commands."""
+    learn = commands.add_parser("fit-stills", help="train a head on annotated stills")
+    learn.add_argument("data", type=Path, metavar="DATA", help="a folder in YOLO's format")
+    learn.add_argument("--out", type=Path, required=True, metavar="SAFETENSORS")
+    learn.add_argument("--unfrozen", action="store_true", help="train the encoder too")
+    learn.add_argument("--epochs", type=int, metavar="N")
+    learn.add_argument("--seed", type=int, default=0, metavar="N")
+    learn.add_argument("--weights", default="", help="as embed.weights")
+    learn.set_defaults(run=_fit_stills)
+    say = commands.add_parser("predict", help="say who is in still pictures")
+    say.add_argument("images", type=Path, metavar="IMAGES", help="a folder, or one picture")
+    say.add_argument("--head", type=Path, required=True, metavar="SAFETENSORS")
+    say.add_argument("--out", type=Path, metavar="FOLDER", help="for predictions.json and drawings")
+    say.add_argument("--json", action="store_true", help="for machines")
+    say.add_argument("--weights", default="", help="as embed.weights")
+    say.set_defaults(run=_predict)
+
+
+def _fit_stills(options: argparse.Namespace) -> None:
+    from training import encoders, fit_stills  # noqa: PLC0415  (they import torch: seconds)
+
+    settings = config.load(None, [f"embed.weights={options.weights}"])
+    ready = models.load_models(settings)
+    recipe = fit_stills.HEAD_AND_ENCODER if options.unfrozen else fit_stills.HEAD_ALONE
+    epochs = recipe.fit.epochs if options.epochs is None else options.epochs
+    try:
+        schedule = dataclasses.replace(recipe.fit, epochs=epochs, seed=options.seed)
+    except ValueError as error:
+        raise ConfigError("fit-stills", "--epochs or --seed is negative", "see --help") from error
+    recipe = dataclasses.replace(recipe, fit=schedule)
+    found = find_faces(yolo.read_annotated(options.data), ready, settings, bar)
+    if options.unfrozen:
+        encoder = encoders.start(options.weights, "", 0, options.seed)
+        made = fit_stills.fit_head_and_encoder(
+            found, encoder, ready.workers, recipe, options.out, bar
+        )
+    else:
+        made = fit_stills.fit_head(found, ready, recipe, options.out, bar)
+    _show(made)
+    strangers = int(np.sum(~found.targets.any(axis=1)))
+    print(
+        f"{len(found.splits)} pictures, {len(found.chips)} faces, {strangers} of strangers; "
+        f"{found.missed} annotated ones not found; epoch {made.fitted.chosen}, "
+        f"faces together: {made.head.facts.together}"
+    )
+    print(f"written: {options.out}")
+    if options.unfrozen:
+        print(f"and its encoder, for --weights: {fit_stills.encoder_path(options.out)}")
+
+
+def _show(made: FittedHead) -> None:
+    """Print the tables, on the test pictures."""
+    after, before, facts = made.scores.after, made.scores.before, made.head.facts
+    print(
+        tabulate(
+            zip(
+                facts.classes, after.support, before.ap, after.ap, before.f1, after.f1,
+                facts.thresholds, strict=True,
+            ),
+            headers=["character", "pictures", "AP before", "AP", "F1 before", "F1", "threshold"],
+            floatfmt=".3f",
+        )
+    )  # fmt: skip
+    print()
+    rows = [
+        (what.replace("_", " "), m.mean_ap, m.macro_f1, m.micro_f1, m.hamming, m.ece)
+        for what in ("after", "before", "prior", "all_negative")
+        for m in [getattr(made.scores, what)]
+    ]
+    headers = ["test pictures", "mAP", "macro-F1", "micro-F1", "Hamming", "ECE"]
+    print(tabulate(rows, headers=headers, floatfmt=".4f"))
+
+
+def _predict(options: argparse.Namespace) -> int:
+    """Return 0 if any picture could be read, else 2."""
+    if options.out and options.out.resolve().is_relative_to(options.images.resolve()):
+        raise ConfigError(options.out, "is inside the pictures", "name another folder")
+    settings = config.load(None, [f"embed.weights={options.weights}"])
+    facts = read_facts(resolve(options.weights))
+    head = heads.load(options.head, facts.encoder_id)
+    paths = predict.pictures(options.images)
+    ready = models.load_models(settings)
+    found: list[Prediction] = []
+    unreadable: list[ImageError] = []
+    for one in predict.predict(paths, head, ready, settings, bar):
+        if isinstance(one, ImageError):
+            complain(one)
+            unreadable.append(one)
+            continue
+        found.append(one)
+        if options.out:
+            predict.write_drawing(one, head, options.images, options.out)
+    tables = predict.as_tables(found, unreadable, head)
+    if options.out and found:
+        predict.write_tables(options.out / "predictions.json", tables)
+    if options.json:
+        print(json.dumps(tables, ensure_ascii=False))
+    else:
+        rows = [
+            (p["path"], len(p["faces"]), _sentence(p["characters"])) for p in tables["pictures"]
+        ]
+        print(tabulate(rows, headers=["picture", "faces", "characters"]))
+    return DONE if found else REFUSED
+
+
+def _sentence(characters: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one['name']} {one['probability']:.2f}" for one in characters)

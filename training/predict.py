@@ -1,0 +1,256 @@
+"""Pictures in, who is in them out: faces, characters with probabilities, and drawings of both.
+
+``predictions.json``, schema ``stills/1``::
+
+    { "schema": "stills/1", "encoder_id", "head": digest, "characters": [names],
+      "pictures": [{"path", "width", "height",
+                    "characters": [{"name", "probability"}],      surest first
+                    "faces": [{"box", "head": [x0, y0, x1, y1], "score",
+                               "name" (null for a stranger), "probability"}]}],
+      "unreadable": [{"path", "problem"}] }
+
+A face's ``probability`` is that of its ``name``; a stranger's is that of the likeliest character.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from indexer import stills
+from indexer.config import Settings
+from indexer.errors import ConfigError, ImageError
+from indexer.models import Models, still_faces
+from indexer.nets import encoder as nets
+from indexer.parallel import Workers, in_order
+from indexer.progress import Progress, silent
+from indexer.records import Detections, Float32, Float64, Int64, UInt8
+from training import head as heads
+from training.head import Head
+from training.overlay import draw_faces
+
+SCHEMA = "stills/1"
+AROUND = 0.35
+"""What is shown around a face, as a share of its box's sides."""
+_TOGETHER = 16
+"""Pictures whose faces are encoded in one batch."""
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Who is in one picture, by a head of K classes."""
+
+    path: Path
+    width: int
+    height: int
+    found: Detections
+    """N faces, within the picture."""
+    faces: Float64
+    """(N, K), the calibrated probability that each is each character."""
+    picture: Float64
+    """(K,), that each is in the picture."""
+
+    def __post_init__(self) -> None:
+        if self.faces.shape != (len(self.found), len(self.picture)):
+            expected = (len(self.found), len(self.picture))
+            raise ValueError(f"faces: expected {expected}, got {self.faces.shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    height: int
+    width: int
+    found: Detections
+    chips: UInt8
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Return the pictures in a folder, or the one picture that is named, in order of name.
+
+    Raises:
+        ImageError: there is none.
+    """
+    if folder.is_file():
+        return [folder]
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in _PICTURES and not path.name.startswith(".")
+    )
+    if not found:
+        raise ImageError(folder, "holds no pictures", "name a folder of pictures, or a picture")
+    return found
+
+
+def predict(
+    paths: Sequence[Path],
+    head: Head,
+    models: Models,
+    settings: Settings,
+    progress: Progress = silent,
+) -> Iterator[Prediction | ImageError]:
+    """Yield who is in each picture, in the order of the paths, or why it cannot be read.
+
+    Args:
+        paths: of the pictures.
+        head: of the encoder in `models`.
+        models: detector and encoder.
+        settings: of both; faces that score less than ``link.min_score`` are left out.
+        progress: shows how far it is.
+    """
+    look = partial(_look, models=models, settings=settings)
+    with Workers(models.workers) as workers:
+        seen = in_order(workers, look, progress(paths, total=len(paths), what="pictures"))
+        both = zip(paths, seen, strict=True)
+        while some := list(islice(both, _TOGETHER)):
+            yield from _judged(some, head, models)
+
+
+def _look(path: Path, models: Models, settings: Settings) -> _Seen | ImageError:
+    try:
+        pixels = stills.read(path)
+    except ImageError as error:
+        return error
+    height, width = pixels.shape[:2]
+    faces = still_faces(models, pixels, settings)
+    boxes = expanded(faces.detections.boxes, 0.0, width, height)
+    sure = faces.detections.scores >= settings.link.min_score
+    kept = np.flatnonzero(sure & (boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+    some = faces.only(kept)
+    found = Detections(boxes[kept], some.detections.scores, some.detections.landmarks)
+    return _Seen(height, width, found, some.chips)
+
+
+def _judged(
+    some: Sequence[tuple[Path, _Seen | ImageError]], head: Head, models: Models
+) -> Iterator[Prediction | ImageError]:
+    read = [seen for _, seen in some if isinstance(seen, _Seen)]
+    size = models.encoder.facts.input_size
+    none = np.zeros((0, size, size, 3), np.uint8)
+    vectors = nets.encode(models.encoder, np.concatenate([none, *(seen.chips for seen in read)]))
+    probability = heads.probabilities(head, vectors)
+    number: Int64 = np.repeat(np.arange(len(read)), [len(seen.chips) for seen in read])
+    whole = heads.in_pictures(probability, number, len(read), head.facts.together)
+    rows = iter(range(len(read)))
+    for path, seen in some:
+        if isinstance(seen, ImageError):
+            yield seen
+            continue
+        row = next(rows)
+        faces = probability[number == row]
+        yield Prediction(path, seen.width, seen.height, seen.found, faces, whole[row])
+
+
+def expanded(boxes: Float32, share: float, width: int, height: int) -> Float32:
+    """Return boxes grown by a share of their sides on each side, within the picture, (N, 4).
+
+    A box that is outside altogether has no area then.
+    """
+    grow = (boxes[:, 2:] - boxes[:, :2]) * share
+    grown = np.concatenate([boxes[:, :2] - grow, boxes[:, 2:] + grow], axis=1)
+    return np.clip(grown, 0, [width, height, width, height]).astype(np.float32)
+
+
+def named(prediction: Prediction, head: Head) -> list[str | None]:
+    """Return who each face is: the likeliest character whose threshold it reaches, or None."""
+    thresholds = np.array(head.facts.thresholds)
+    reached = np.where(prediction.faces >= thresholds, prediction.faces, -1.0)
+    best = [int(np.argmax(row)) if row.max() >= 0 else -1 for row in reached]
+    return [head.facts.classes[k] if k >= 0 else None for k in best]
+
+
+def as_tables(
+    predictions: Sequence[Prediction], unreadable: Sequence[ImageError], head: Head
+) -> dict[str, Any]:
+    """Return what ``predictions.json`` holds; probabilities have four decimals, pixels one."""
+    return {
+        "schema": SCHEMA,
+        "encoder_id": head.facts.encoder_id,
+        "head": head.facts.digest,
+        "characters": list(head.facts.classes),
+        "pictures": [_table(prediction, head) for prediction in predictions],
+        "unreadable": [{"path": error.path, "problem": error.problem} for error in unreadable],
+    }
+
+
+def _table(prediction: Prediction, head: Head) -> dict[str, Any]:
+    order = np.argsort(-prediction.picture, kind="stable")
+    there = [k for k in order if prediction.picture[k] >= head.facts.thresholds[k]]
+    around = expanded(prediction.found.boxes, AROUND, prediction.width, prediction.height)
+    who = named(prediction, head)
+    classes = head.facts.classes
+    likely = [
+        row[classes.index(name)] if name else row.max()
+        for name, row in zip(who, prediction.faces, strict=True)
+    ]
+    return {
+        "path": str(prediction.path),
+        "width": prediction.width,
+        "height": prediction.height,
+        "characters": [
+            {"name": classes[k], "probability": round(float(prediction.picture[k]), 4)}
+            for k in there
+        ],
+        "faces": [
+            {
+                "box": [round(float(edge), 1) for edge in prediction.found.boxes[i]],
+                "head": [round(float(edge), 1) for edge in around[i]],
+                "score": round(float(prediction.found.scores[i]), 4),
+                "name": name,
+                "probability": round(float(likely[i]), 4),
+            }
+            for i, name in enumerate(who)
+        ],
+    }
+
+
+def write_drawing(prediction: Prediction, head: Head, images: Path, folder: Path) -> Path:
+    """Draw frames and names into a copy of a picture, and return its path.
+
+    Args:
+        prediction: of the picture.
+        head: whose prediction it is.
+        images: the folder, or the picture, that was asked about.
+        folder: gets the copy under the name that it has in `images`.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    inside = prediction.path.relative_to(images) if images.is_dir() else Path(images.name)
+    around = expanded(prediction.found.boxes, AROUND, prediction.width, prediction.height)
+    drawn = draw_faces(stills.read(prediction.path), around, named(prediction, head))
+    path = folder / inside
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(drawn).save(path)
+    except OSError as error:
+        raise ConfigError(path, f"cannot be written: {error}", "check the folder") from error
+    return path
+
+
+def write_tables(path: Path, tables: dict[str, Any]) -> None:
+    """Write ``predictions.json``, whole or not at all.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(tables, ensure_ascii=False, indent=1)
+        beside.write_text(text + "\n", encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise ConfigError(path, f"cannot be written: {error}", "check the folder") from error
+    finally:
+        beside.unlink(missing_ok=True)
