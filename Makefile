@@ -11,7 +11,7 @@ ARGS    ?=
 need = $(if $($(1)),,$(error $(1): is not given ($(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup index enroll query people export demo test check format bench bench-lfw bench-clips stills clean
+.PHONY: help setup train index enroll query people export demo test check format bench bench-lfw bench-clips stills clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(VENV)/.installed $(VENV)/.installed-training $@
+
+$(VENV)/.installed-training: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[training]'
 	@touch $(VENV)/.installed $@
 
 setup: $(VENV)/.installed ## install what the indexer needs into .venv
@@ -56,8 +60,13 @@ export: $(VENV)/.installed ## EPISODE=name: print the per-frame timeline as JSON
 	$(call need,EPISODE,make export EPISODE=ep)
 	@$(RUN) -m indexer export --library "$$LIBRARY" $(ARGS) -- "$$EPISODE"
 
-demo: $(VENV)/.installed-dev ## make an episode, enrol its cast, index and query it
+demo: $(VENV)/.installed-training ## make an episode, enrol its cast, index and query it
 	@$(RUN) -m training demo outputs/demo
+
+train: $(VENV)/.installed-training ## RECIPE=name FACES=folder: train by a recipe
+	$(call need,RECIPE,make train RECIPE=siamese FACES=folder)
+	$(call need,FACES,make train RECIPE=siamese FACES=folder)
+	@$(RUN) -m training fit $(ARGS) -- "$$RECIPE" "$$FACES"
 
 test: $(VENV)/.installed-dev ## run the tests (those that need DATA skip without it)
 	@$(RUN) -m pytest -q $(if $(DATA),--data "$$DATA") $(ARGS)
