@@ -140,8 +140,25 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
     if how.method == "arcface":
         directions = arcface.directions(encoder, faces, how.arcface)
         return ArcFace(encoder, directions, faces, how.arcface, viewer, how.views, probe)
-    clean = contrastive.clean_vectors(encoder, faces)
+    clean = contrastive.clean_vectors(_teacher(encoder, how), faces)
     return Contrastive(encoder, faces, clean, how.contrastive, viewer, how.views, probe)
+
+
+def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
+    name = how.contrastive.teacher
+    if name is None:
+        return encoder
+    teacher = encoders.start(_weights(name), how.start.network, how.start.size, how.fit.seed)
+    wanted, got = (
+        (facts.input_size, facts.dimension, facts.template)
+        for facts in (encoder.facts, teacher.facts)
+    )
+    if got != wanted:
+        problem = (
+            f"teacher has {got[1]} numbers of {got[0]} px, the encoder {wanted[1]}, {wanted[0]}"
+        )
+        raise ConfigError("contrastive.teacher", problem, "name an encoder of the same shape")
+    return teacher
 
 
 def _verified(faces: FaceSet, size: int) -> Callable[[Trainable], Mapping[str, float]]:

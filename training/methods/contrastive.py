@@ -37,6 +37,10 @@ class ContrastiveSettings:
     """Distance of unit vectors from which two people are far enough apart."""
     itself: NotNegative = 1.0
     """Weight of the distance between a distorted face and the very same face when it was clean."""
+    teacher: str | None = None
+    """Whose vectors of clean faces are the goal, as ``start.weights``; if not given, those of the
+    encoder that this stage begins with. With the encoder of before the first stage, whatever that
+    stage spoilt on clean faces is repaired, and people enrolled with it stay comparable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,13 @@ class Batch:
 class Contrastive:
     """The method: `training.fit.Method`.
 
-    The anchors' vectors are those of the encoder as it was before, so that what was enrolled with
-    that one remains comparable.
+    The anchors' vectors are the teacher's and do not change.
     """
 
     encoder: Trainable
     faces: FaceSet
     clean: Float32
-    """(N, D), unit vectors of the faces before training."""
+    """(N, D), unit vectors of the faces by the teacher."""
     settings: ContrastiveSettings
     viewer: Viewer
     views: ViewSettings
