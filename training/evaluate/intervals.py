@@ -1,0 +1,76 @@
+"""How far a number would move with other people: bootstrap intervals by identity.
+
+Pairs of one person are not independent, so people are drawn, not pairs (Bolle, Ratha and
+Pankanti, "Error analysis of pattern recognition systems - the subsets bootstrap", CVIU 2004).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.records import Bool, Float32, Float64, Int64
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The middle 95 % of what was drawn."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPairs:
+    """Pairs of faces, and of whom."""
+
+    similarities: Float32
+    """(P,), larger is more alike."""
+    first: Int64
+    """(P,), the person of the first face, from 0 on."""
+    second: Int64
+    """(P,)."""
+
+    @property
+    def same(self) -> Bool:
+        """Return which pairs are genuine, (P,)."""
+        return np.asarray(self.first == self.second, dtype=np.bool_)
+
+
+def tpr_interval(pairs: ScoredPairs, fpr: float, draws: int = 500, seed: int = 0) -> Interval:
+    """Return the interval of the share of genuine pairs above the impostors' 1 - fpr quantile.
+
+    Args:
+        pairs: some genuine, some not.
+        fpr: share of the impostor pairs that are accepted, 0 to 1.
+        draws: how often people are drawn.
+        seed: of the draws.
+
+    Raises:
+        ValueError: a kind of pair is missing.
+    """
+    same = pairs.same
+    if not 0 < same.sum() < len(same):
+        raise ValueError(f"expected genuine and impostor pairs, got {same.sum()} of {len(same)}")
+    order = np.argsort(-pairs.similarities, kind="stable")
+    count = int(max(pairs.first.max(), pairs.second.max())) + 1
+    rng = np.random.default_rng(seed)
+    rates = []
+    for _ in range(draws):
+        drawn = rng.multinomial(count, np.full(count, 1 / count))
+        weights = np.where(same, drawn[pairs.first], drawn[pairs.first] * drawn[pairs.second])
+        rate = _tpr(weights[order].astype(np.float64), same[order], fpr)
+        if rate is not None:
+            rates.append(rate)
+    low, high = np.quantile(rates, [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def _tpr(weights: Float64, same: Bool, fpr: float) -> float | None:
+    """Return the rate of pairs that come by falling similarity; None if a kind was not drawn."""
+    genuine, impostors = np.where(same, weights, 0), np.where(same, 0, weights)
+    if genuine.sum() == 0 or impostors.sum() == 0:
+        return None
+    first_too_many = int(np.searchsorted(np.cumsum(impostors), fpr * impostors.sum(), "right"))
+    return float(genuine[:first_too_many].sum() / genuine.sum())
