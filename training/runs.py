@@ -82,13 +82,13 @@ def run(
     encoders.freeze(encoder.module, how.start.frozen)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
     parts = batches.split(faces, how.data.validation, how.data.test, how.data.seed)
-    _begin(folder, how, faces, parts)
+    begin(folder, how, faces, parts)
     begun = folder / "before.safetensors"
     if not begun.is_file():
         encoders.export(encoder, begun)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with Workers(models.workers) as workers:
-        method = _method(how, encoder, _trained_on(parts, how), parts.validation)
+        method = _method(how, encoder, trained_on(parts, how), parts.validation)
         checkpoint = folder / "checkpoint.pt"
         fitted = fit(method, how.fit, checkpoint, device, workers, progress)
         encoders.export(encoder, folder / WEIGHTS)
@@ -113,8 +113,13 @@ def _weights(name: str) -> str:
     return str(path / WEIGHTS) if name and path.is_dir() else name
 
 
-def _trained_on(parts: Split, how: Recipe) -> FaceSet:
-    if how.method == "simclr":
+def trained_on(parts: Split, how: Recipe) -> FaceSet:
+    """Return the faces that a recipe trains on, of the people set aside for it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if how.method in ("simclr", "landmarks"):  # these need no two photos of anybody
         chosen = parts.train
     else:
         chosen = several(parts.train, how.data.least, how.data.most)
@@ -193,8 +198,12 @@ def _recognised(faces: FaceSet, size: int) -> Callable[[Trainable], Mapping[str,
     return probe
 
 
-def _begin(folder: Path, how: Recipe, faces: FaceSet, parts: Split) -> None:
-    """Write what the run is, or see that it is the one that the folder holds."""
+def begin(folder: Path, how: Recipe, faces: FaceSet, parts: Split) -> None:
+    """Write what the run is, or see that it is the one that the folder holds.
+
+    Raises:
+        ConfigError: it is not.
+    """
     people = {
         name: sorted({faces.names[i] for i in part.people if i >= 0})
         for name, part in (("validation", parts.validation), ("test", parts.test))
@@ -216,22 +225,29 @@ def _begin(folder: Path, how: Recipe, faces: FaceSet, parts: Split) -> None:
 
 
 def _write(done: Run) -> None:
-    rows = done.fitted.history
+    tables = {"before": numbers(done.before), "after": numbers(done.after)}
+    write_metrics(done.folder, done.fitted, tables)
+
+
+def write_metrics(folder: Path, fitted: Fitted, tables: Mapping[str, Any]) -> None:
+    """Write metrics.csv, a row for each epoch, and metrics.json, with what was measured in the end.
+
+    Args:
+        folder: of the run.
+        fitted: its history.
+        tables: plain numbers and tables of them, by name.
+    """
+    rows = fitted.history
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = io.StringIO()
     writer = csv.DictWriter(table, names)
     writer.writeheader()
     writer.writerows(rows)
-    with disk.replacing(done.folder / "metrics.csv") as file:
+    with disk.replacing(folder / "metrics.csv") as file:
         file.write(table.getvalue().encode())
-    tables = {
-        "chosen_epoch": done.fitted.chosen,
-        "before": numbers(done.before),
-        "after": numbers(done.after),
-        "epochs": list(rows),
-    }
-    with disk.replacing(done.folder / "metrics.json") as file:
-        file.write(json.dumps(tables, indent=1).encode())
+    whole = {"chosen_epoch": fitted.chosen, **tables, "epochs": list(rows)}
+    with disk.replacing(folder / "metrics.json") as file:
+        file.write(json.dumps(whole, indent=1).encode())
 
 
 def numbers(found: Assessment) -> dict[str, Any]:

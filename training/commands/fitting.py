@@ -34,10 +34,20 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    from training import recipe, runs  # noqa: PLC0415  (they import torch, which takes seconds)
+    from training import (  # noqa: PLC0415  (they import torch, which takes seconds)
+        landmark_runs,
+        recipe,
+        runs,
+    )
 
     how = recipe.load(options.recipe)
     folder = options.out / (options.name or Path(options.recipe).stem)
+    if how.method == "landmarks":
+        points = landmark_runs.run(how, options.faces, folder, models.load_models(Settings()), bar)
+        print(f"error by the distance of the eyes: {points.error:.4f}, {points.far:.2%} above 0.1")
+        print(f"the same points for everybody: {points.guessed:.4f}")
+        print(f"written: {folder}, the weights of epoch {points.fitted.chosen}")
+        return
     done = runs.run(how, options.faces, folder, models.load_models(Settings()), bar)
     print(tabulate(runs.compared(done), headers=["people not trained on", "before", "after"]))
     print(f"written: {folder}, the weights of epoch {done.fitted.chosen}")

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from indexer.config import EmbedSettings, Settings
+from indexer.errors import ConfigError
+from indexer.models import Models, load_models
+from indexer.nets import encoder as nets
+from indexer.parallel import Workers
+from tests.faces import collins, hopper
+from training import landmark_runs, recipe, runs
+from training.fit import Schedule
+from training.methods.arcface import ArcFaceSettings
+from training.methods.contrastive import ContrastiveSettings
+from training.methods.landmarks import LandmarkSettings
+from training.methods.simclr import SimClrSettings
+from training.recipe import Data, Recipe, Start
+
+PHOTOS = 3
+TINY = Start(weights="scratch", network="resnet18", size=32)
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return load_models(Settings())
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight "people": two real ones, each in four tints, three photos of each."""
+    folder = tmp_path_factory.mktemp("people")
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        picture = (hopper, collins)[number % 2]()
+        tint = 1 + 0.12 * (number // 2) * np.array([1, 0, -1])
+        (folder / f"P{number}").mkdir()
+        for photo in range(PHOTOS):
+            pixels = np.clip(picture * tint * rng.uniform(0.8, 1.1), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / f"P{number}" / f"{photo}.jpg"), pixels[..., ::-1])
+    return folder
+
+
+def small(method: str, **tables: object) -> Recipe:
+    how = {
+        "method": method,
+        "fit": Schedule(epochs=1, learning_rate=1e-3, keep="last"),
+        "data": Data(validation=0.25, test=0.25),
+        "start": TINY,
+        "simclr": SimClrSettings(batch=4, hidden=8, projected=4),
+        "arcface": ArcFaceSettings(people=3, each=2, plain_epochs=0),
+        "contrastive": ContrastiveSettings(people=3),
+    }
+    return Recipe(**(how | tables))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["simclr", "arcface", "contrastive", "siamese"])
+def test_every_method_gives_an_encoder_that_the_indexer_loads(
+    method: str, people: Path, models: Models, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out = tmp_path_factory.getbasetemp() / "runs"
+    done = runs.run(small(method), people, out / method, models)
+    loaded = nets.load(str(done.folder / runs.WEIGHTS), "cpu")
+    assert loaded.facts.network == "resnet18"
+    vectors = nets.encode(loaded, np.zeros((2, 32, 32, 3), np.uint8))
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
+    begun = load_file(done.folder / "before.safetensors")
+    after = load_file(done.folder / runs.WEIGHTS)
+    assert any(not np.array_equal(begun[name], after[name]) for name in begun)
+    rows = list(csv.DictReader((done.folder / "metrics.csv").read_text().splitlines()))
+    tables = json.loads((done.folder / "metrics.json").read_text())
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert tables["epochs"][1]["loss"] == pytest.approx(float(rows[1]["loss"]))
+    assert 0 <= tables["after"]["distorted_error"] <= 1
+    of = json.loads((done.folder / "data.json").read_text())["people"]
+    assert len(of["test"]) == len(of["validation"]) == 2
+    assert not set(of["test"]) & set(of["validation"])
+    assert all(len(row) == 3 for row in runs.compared(done))
+
+
+def test_the_points_of_faces_are_learnt(people: Path, models: Models, tmp_path: Path) -> None:
+    how = small(
+        "landmarks",
+        fit=Schedule(epochs=50, learning_rate=2e-3),
+        landmarks=LandmarkSettings(batch=4, turn=3.0),
+    )
+    done = landmark_runs.run(how, people, tmp_path / "points", models)
+    first = done.fitted.history[0]["error_by_eyes"]
+    assert done.error < min(0.5 * first, done.guessed)
+    assert (done.folder / landmark_runs.WEIGHTS).is_file()
+
+
+def test_a_folder_is_of_one_recipe(people: Path, models: Models, tmp_path: Path) -> None:
+    how = small("siamese", fit=Schedule(epochs=0, learning_rate=1e-3))
+    first = runs.run(how, people, tmp_path / "run", models)
+    again = runs.run(how, people, tmp_path / "run", models)
+    assert runs.numbers(again.after) == runs.numbers(first.after) == runs.numbers(first.before)
+    other = replace(how, data=replace(how.data, seed=1))
+    with pytest.raises(ConfigError, match="another run"):
+        runs.run(other, people, tmp_path / "run", models)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda how: replace(how, data=replace(how.data, least=9)), "nobody to train on"),
+        (lambda how: replace(how, contrastive=ContrastiveSettings(teacher="")), "teacher has 128"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(
+    change: Callable[[Recipe], Recipe], said: str, people: Path, models: Models, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        runs.run(change(small("contrastive")), people, tmp_path / "run", models)
+
+
+def test_every_shipped_recipe_says_how_it_is_run() -> None:
+    assert {"arcface", "contrastive", "landmarks", "siamese", "simclr"} <= set(recipe.shipped())
+    for name in recipe.shipped():
+        assert recipe.load(name).fit.epochs > 0
+        text = (Path(recipe.__file__).parent / "recipes" / f"{name}.toml").read_text()
+        assert text.startswith(f"# make train RECIPE={name} ")
+
+
+def test_what_is_trained_is_used_by_name(people: Path, models: Models, tmp_path: Path) -> None:
+    how = small("siamese", fit=Schedule(epochs=0, learning_rate=1e-3))
+    done = runs.run(how, people, tmp_path / "run", models)
+    from_there = replace(how, start=Start(weights=str(done.folder)))
+    again = runs.run(from_there, people, tmp_path / "again", models)
+    assert runs.numbers(again.before)["auc"] == pytest.approx(done.after.auc)
+    path = str(done.folder / runs.WEIGHTS)
+    with Workers(1):
+        found = load_models(replace(Settings(), embed=EmbedSettings(weights=path)))
+    assert found.encoder.facts.network == "resnet18"

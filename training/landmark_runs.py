@@ -1,0 +1,92 @@
+"""A recipe of landmarks and a folder of faces in, a run folder out, as `training.runs` has it.
+
+The points to be learnt are those that the detector, MTCNN, finds in the whole photos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from indexer.models import Models
+from indexer.nets import weights
+from indexer.parallel import Workers
+from indexer.progress import Progress, silent
+from indexer.store import disk
+from training import batches, runs
+from training.faces import FaceSet, read_faces
+from training.fit import Fitted, fit
+from training.methods import landmarks
+from training.methods.landmarks import Landmarks, Regressor
+from training.recipe import Recipe
+
+WEIGHTS = "landmarks.safetensors"
+_FAR = 0.1
+"""Of the distance of the eyes; points further off are of no use for alignment."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointsRun:
+    """What came of a recipe of landmarks; errors are by the distance of the eyes."""
+
+    fitted: Fitted
+    guessed: float
+    """Mean error on the test people of putting the same points into every crop."""
+    error: float
+    """Mean error of the network there."""
+    far: float
+    """Share of the faces whose error is larger than a tenth."""
+    folder: Path
+
+
+def run(
+    how: Recipe, source: Path, folder: Path, models: Models, progress: Progress = silent
+) -> PointsRun:
+    """Run a recipe of landmarks, or go on with a run that was interrupted.
+
+    Args:
+        how: the recipe.
+        source: faces, as for `training.faces.photos`.
+        folder: of the run.
+        models: find the faces and the points.
+        progress: shows how far it is.
+
+    Raises:
+        ConfigError: the folder holds a run of another recipe or of other faces.
+        IndexerError: as what it is made of.
+    """
+    facts = weights.read_facts(weights.DEFAULT_ENCODER)
+    faces = read_faces(source, folder.parent / "faces", models, facts, progress)
+    parts = batches.split(faces, how.data.validation, how.data.test, how.data.seed)
+    runs.begin(folder, how, faces, parts)
+    torch.manual_seed(how.fit.seed)
+    module = Regressor()
+    validation, test = (
+        _views(part, how, i) for i, part in enumerate([parts.validation, parts.test])
+    )
+    chosen = runs.trained_on(parts, how)
+    method = Landmarks(module, chosen, validation, how.landmarks, how.fit.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with Workers(models.workers) as workers:
+        fitted = fit(method, how.fit, folder / "checkpoint.pt", device, workers, progress)
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
+    with disk.replacing(folder / WEIGHTS) as file:
+        file.write(save(tensors, {"schema": "landmarks/1", "side": str(landmarks.SIDE)}))
+    same = np.broadcast_to(validation.points.mean(axis=0), test.points.shape)
+    guessed = landmarks.error_by_eyes(same.astype(np.float32), test.points)
+    errors = landmarks.error_by_eyes(landmarks.locate(module, test.crops), test.points)
+    done = PointsRun(
+        fitted, float(guessed.mean()), float(errors.mean()), float(np.mean(errors > _FAR)), folder
+    )
+    tables = {"guessed": done.guessed, "error": done.error, "far": done.far}
+    runs.write_metrics(folder, fitted, {"test": tables})
+    return done
+
+
+def _views(faces: FaceSet, how: Recipe, part: int) -> landmarks.Batch:
+    rng = np.random.default_rng([how.data.seed, part])
+    return landmarks.views(faces, range(len(faces)), how.landmarks, rng)
