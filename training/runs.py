@@ -7,7 +7,7 @@ outputs/training/NAME/
   metrics.json        before and after, on people who were not trained on
   weights.safetensors the encoder, as the indexer loads it
   checkpoint.pt       to go on from, if the run is not finished
-  *.png               curves, similarities
+  *.png               curves, similarities, roc
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from indexer.store import disk
 from training import batches, encoders, recipe
 from training.batches import Split, several
 from training.encoders import Trainable
+from training.evaluate import plots
 from training.evaluate.encoders import Assessment, Sample, assess, nearest
 from training.evaluate.gallery import distorted_top1, error, queries
 from training.evaluate.verification import best_threshold, tpr_at
@@ -77,7 +78,7 @@ def run(
         ConfigError: the folder holds a run of another recipe or of other faces.
         IndexerError: as what it is made of.
     """
-    weights = _weights(how.start.weights)
+    weights = encoder_of(how.start.weights)
     encoder = encoders.start(weights, how.start.network, how.start.size, how.fit.seed)
     encoders.freeze(encoder.module, how.start.frozen)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
@@ -107,8 +108,8 @@ def run(
     return done
 
 
-def _weights(name: str) -> str:
-    """Return where a recipe's encoder is: a folder means the run that is in it."""
+def encoder_of(name: str) -> str:
+    """Return where an encoder is: a folder means the run that is in it."""
     path = Path(name)
     return str(path / WEIGHTS) if name and path.is_dir() else name
 
@@ -153,7 +154,7 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
     name = how.contrastive.teacher
     if name is None:
         return encoder
-    teacher = encoders.start(_weights(name), how.start.network, how.start.size, how.fit.seed)
+    teacher = encoders.start(encoder_of(name), how.start.network, how.start.size, how.fit.seed)
     wanted, got = (
         (facts.input_size, facts.dimension, facts.template)
         for facts in (encoder.facts, teacher.facts)
@@ -225,12 +226,15 @@ def begin(folder: Path, how: Recipe, faces: FaceSet, parts: Split) -> None:
 
 
 def _write(done: Run) -> None:
-    tables = {"before": numbers(done.before), "after": numbers(done.after)}
-    write_metrics(done.folder, done.fitted, tables)
+    both = {"before": done.before, "after": done.after}
+    write_metrics(done.folder, done.fitted, {name: numbers(one) for name, one in both.items()})
+    scores = {name: plots.Scores(one.similarities, one.same) for name, one in both.items()}
+    plots.similarities(scores, done.folder / "similarities.png")
+    plots.roc(scores, done.folder / "roc.png")
 
 
 def write_metrics(folder: Path, fitted: Fitted, tables: Mapping[str, Any]) -> None:
-    """Write metrics.csv, a row for each epoch, and metrics.json, with what was measured in the end.
+    """Write metrics.csv, a row for each epoch, its curves, and metrics.json with the outcome.
 
     Args:
         folder: of the run.
@@ -245,6 +249,7 @@ def write_metrics(folder: Path, fitted: Fitted, tables: Mapping[str, Any]) -> No
     writer.writerows(rows)
     with disk.replacing(folder / "metrics.csv") as file:
         file.write(table.getvalue().encode())
+    plots.curves(rows, folder / "curves.png")
     whole = {"chosen_epoch": fitted.chosen, **tables, "epochs": list(rows)}
     with disk.replacing(folder / "metrics.json") as file:
         file.write(json.dumps(whole, indent=1).encode())
@@ -260,17 +265,19 @@ def numbers(found: Assessment) -> dict[str, Any]:
 _NONE = np.zeros(0, np.float32)
 
 
-def compared(done: Run) -> list[tuple[str, str, str]]:
-    """Return a table for people: what was measured, before and after."""
-    before, after = numbers(done.before), numbers(done.after)
-    plain_rows = [k for k, v in before.items() if isinstance(v, float)]
-    rows = [(name, f"{before[name]:.4f}", f"{after[name]:.4f}") for name in plain_rows]
+def compared(of: Mapping[str, Assessment]) -> list[list[str]]:
+    """Return a table for people: a row for each number, with a column for each encoder."""
+    tables = [numbers(one) for one in of.values()]
+    first = tables[0]
+    rows = [
+        [name, *(f"{table[name]:.4f}" for table in tables)]
+        for name, value in first.items()
+        if isinstance(value, float)
+    ]
     for at in ("at_best", "at_half"):
-        rows += [
-            (f"{name}, {at}", f"{value:.4f}", f"{after[at][name]:.4f}")
-            for name, value in before[at].items()
-        ]
-    for name, row in before["top1"].items():
-        was, now = (" ".join(f"{v:.3f}" for v in one) for one in (row, after["top1"][name]))
-        rows.append((f"top-1, {name}", was, now))
+        rows += [[f"{name}, {at}", *(f"{t[at][name]:.4f}" for t in tables)] for name in first[at]]
+    for name in first["top1"]:
+        rows.append(
+            [f"top-1, {name}", *(" ".join(f"{v:.3f}" for v in t["top1"][name]) for t in tables)]
+        )
     return rows

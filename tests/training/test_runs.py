@@ -15,9 +15,9 @@ from indexer.config import EmbedSettings, Settings
 from indexer.errors import ConfigError
 from indexer.models import Models, load_models
 from indexer.nets import encoder as nets
-from indexer.parallel import Workers
 from tests.faces import collins, hopper
 from training import landmark_runs, recipe, runs
+from training.__main__ import main
 from training.fit import Schedule
 from training.methods.arcface import ArcFaceSettings
 from training.methods.contrastive import ContrastiveSettings
@@ -83,7 +83,9 @@ def test_every_method_gives_an_encoder_that_the_indexer_loads(
     of = json.loads((done.folder / "data.json").read_text())["people"]
     assert len(of["test"]) == len(of["validation"]) == 2
     assert not set(of["test"]) & set(of["validation"])
-    assert all(len(row) == 3 for row in runs.compared(done))
+    assert all(len(row) == 2 for row in runs.compared({"after": done.after}))
+    pictures = {path.name for path in done.folder.glob("*.png")}
+    assert pictures == {"curves.png", "similarities.png", "roc.png"}
 
 
 def test_the_points_of_faces_are_learnt(people: Path, models: Models, tmp_path: Path) -> None:
@@ -136,7 +138,19 @@ def test_what_is_trained_is_used_by_name(people: Path, models: Models, tmp_path:
     from_there = replace(how, start=Start(weights=str(done.folder)))
     again = runs.run(from_there, people, tmp_path / "again", models)
     assert runs.numbers(again.before)["auc"] == pytest.approx(done.after.auc)
-    path = str(done.folder / runs.WEIGHTS)
-    with Workers(1):
-        found = load_models(replace(Settings(), embed=EmbedSettings(weights=path)))
+    path = tmp_path / "mine.safetensors"
+    assert main(["export", str(done.folder), str(path)]) == 0
+    found = load_models(replace(Settings(), embed=EmbedSettings(weights=str(path))))
     assert found.encoder.facts.network == "resnet18"
+
+
+def test_encoders_are_measured_side_by_side(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(people), "default", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "default" in said
+    assert "tpr_at_1_percent" in said
+    assert (tmp_path / "roc.png").is_file()
+    assert main(["evaluate", str(people), "nowhere.safetensors", "--out", str(tmp_path)]) == 2
+    assert "nowhere.safetensors" in capsys.readouterr().err

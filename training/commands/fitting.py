@@ -26,6 +26,17 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     fit.add_argument("--name", help="of the run; the recipe's if not given")
     fit.add_argument("--out", type=Path, default=Path("outputs/training"), metavar="FOLDER")
     fit.set_defaults(run=_fit)
+    evaluate = commands.add_parser("evaluate", help="measure encoders on people not trained on")
+    evaluate.add_argument("faces", type=Path, metavar="FACES", help="a folder per person, or LFW's")
+    evaluate.add_argument(
+        "encoders", nargs="+", metavar="ENCODER", help="a weights file, a run's folder, or default"
+    )
+    evaluate.add_argument("--out", type=Path, default=Path("outputs/training"), metavar="FOLDER")
+    evaluate.set_defaults(run=_evaluate)
+    export = commands.add_parser("export", help="take a run's encoder out, for embed.weights")
+    export.add_argument("run_folder", type=Path, metavar="RUN")
+    export.add_argument("target", type=Path, metavar="SAFETENSORS")
+    export.set_defaults(run=_export)
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -49,5 +60,30 @@ def _fit(options: argparse.Namespace) -> None:
         print(f"written: {folder}, the weights of epoch {points.fitted.chosen}")
         return
     done = runs.run(how, options.faces, folder, models.load_models(Settings()), bar)
-    print(tabulate(runs.compared(done), headers=["people not trained on", "before", "after"]))
+    both = {"before": done.before, "after": done.after}
+    print(tabulate(runs.compared(both), headers=["people not trained on", *both]))
     print(f"written: {folder}, the weights of epoch {done.fitted.chosen}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from training import runs  # noqa: PLC0415
+    from training.evaluate import plots  # noqa: PLC0415
+    from training.side_by_side import side_by_side  # noqa: PLC0415
+
+    kept = options.out / "faces"
+    ready = models.load_models(Settings())
+    found = side_by_side(options.encoders, options.faces, kept, ready, bar)
+    print(tabulate(runs.compared(found), headers=["people not trained on", *found]))
+    scores = {name: plots.Scores(one.similarities, one.same) for name, one in found.items()}
+    plots.roc(scores, options.out / "roc.png")
+    plots.similarities(scores, options.out / "similarities.png")
+    print(f"written: {options.out}/roc.png, similarities.png")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from training import encoders, runs  # noqa: PLC0415
+
+    encoder = encoders.start(runs.encoder_of(str(options.run_folder)), "resnet18", 112, 0)
+    facts = encoders.export(encoder, options.target)
+    print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
+    print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.weights={options.target}'")

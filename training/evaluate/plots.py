@@ -1,0 +1,102 @@
+"""Plots as PNG files: how training went, and what similarities and probabilities are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import roc_curve
+
+from indexer.records import Bool, Float32
+from indexer.store import disk
+from training.evaluate.recognition import BINS, Reliability
+
+_DPI = 110
+_SIZE = (5.6, 3.8)
+"""Inches."""
+_LEAST_FPR = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Pairs as an encoder sees them."""
+
+    similarities: Float32
+    """(P,)."""
+    same: Bool
+    """(P,)."""
+
+
+def curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw loss and measured numbers by epoch.
+
+    Args:
+        rows: one for each epoch, as `training.fit.Fitted.history`; what a row lacks is left out.
+        path: of the PNG.
+    """
+    measured = [name for name in rows[-1] if name not in ("epoch", "rate", "loss")]
+    figure, (above, below) = _figure(2)
+    for axes, names in ((above, ["loss"]), (below, measured)):
+        for name in names:
+            points = [(row["epoch"], row[name]) for row in rows if name in row]
+            axes.plot(*np.array(points).reshape(-1, 2).T, marker="o", markersize=3, label=name)
+        axes.legend(fontsize=8)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    below.set_xlabel("epoch")
+    _write(figure, path)
+
+
+def similarities(of: Mapping[str, Scores], path: Path) -> None:
+    """Draw the cosines of genuine and of impostor pairs, one panel for each encoder."""
+    figure, panels = _figure(len(of))
+    for axes, (name, scores) in zip(panels, of.items(), strict=True):
+        for kind, chosen in (("one person", scores.same), ("two people", ~scores.same)):
+            axes.hist(scores.similarities[chosen], 80, alpha=0.6, density=True, label=kind)
+        axes.set_title(name, fontsize=9)
+        axes.set_yticks([])
+        axes.legend(fontsize=8, loc="upper left")
+    panels[-1].set_xlabel("cosine similarity")
+    _write(figure, path)
+
+
+def roc(of: Mapping[str, Scores], path: Path) -> None:
+    """Draw the true over the false positive rate of verification, one line for each encoder."""
+    figure, (axes,) = _figure(1)
+    for name, scores in of.items():
+        false, true, _ = roc_curve(scores.same, scores.similarities)
+        axes.plot(np.maximum(false, _LEAST_FPR), true, label=name, drawstyle="steps-post")
+    axes.set_xscale("log")
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    _write(figure, path)
+
+
+def reliability(found: Reliability, path: Path) -> None:
+    """Draw the share that is right over the probability that was claimed, by bin."""
+    figure, (axes,) = _figure(1)
+    edges = (np.arange(BINS) + 0.5) / BINS
+    axes.bar(edges, np.nan_to_num(found.accuracy), width=0.9 / BINS, label="right")
+    axes.plot([0, 1], [0, 1], "k--", linewidth=1)
+    axes.plot(found.confidence, found.accuracy, "o", color="C1", label="mean of the bin")
+    axes.set_xlabel("probability")
+    axes.set_ylabel("share that is right")
+    axes.set_title(f"expected calibration error {found.ece:.3f}", fontsize=9)
+    axes.legend(fontsize=8, loc="upper left")
+    _write(figure, path)
+
+
+def _figure(rows: int) -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure((_SIZE[0], _SIZE[1] * (1 + 0.6 * (rows - 1))), layout="constrained")
+    return figure, list(figure.subplots(rows, squeeze=False)[:, 0])
+
+
+def _write(figure: Figure, path: Path) -> None:
+    with disk.replacing(path) as file:
+        figure.savefig(file, format="png", dpi=_DPI)

@@ -1,0 +1,49 @@
+"""Several encoders measured on the same people, none of whom a recipe trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from indexer.models import Models
+from indexer.nets import weights
+from indexer.nets.runtime import Device
+from indexer.parallel import Workers
+from indexer.progress import Progress, silent
+from training import batches, encoders, runs
+from training.evaluate.encoders import Assessment, Sample, assess
+from training.faces import read_faces
+from training.recipe import Data
+
+
+def side_by_side(
+    names: Sequence[str], source: Path, kept: Path, models: Models, progress: Progress = silent
+) -> Mapping[str, Assessment]:
+    """Return what encoders are worth on the test people of a folder, by name.
+
+    The people are those that a recipe sets aside if it says nothing else, so that no encoder was
+    trained on them here.
+
+    Args:
+        names: of encoders, each a weights file, the folder of a run, or ``default``.
+        source: faces, as for `training.faces.photos`.
+        kept: the folder that keeps the aligned faces.
+        models: find the faces.
+        progress: shows how far it is.
+
+    Raises:
+        IndexerError: as what it is made of.
+    """
+    device: Device = "cuda" if torch.cuda.is_available() else "cpu"
+    how, found = Data(), {}
+    with Workers(models.workers) as workers:
+        for name in names:
+            path = weights.resolve("" if name == "default" else runs.encoder_of(name))
+            facts = weights.read_facts(path)
+            faces = read_faces(source, kept, models, facts, progress)
+            parts = batches.split(faces, how.validation, how.test, how.seed)
+            run = encoders.runner(path, workers, device)
+            found[name] = assess(run, parts.validation, parts.test, facts.input_size, Sample())
+    return found
