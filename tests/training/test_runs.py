@@ -130,6 +130,7 @@ def test_every_shipped_recipe_says_how_it_is_run() -> None:
         assert recipe.load(name).fit.epochs > 0
         text = (Path(recipe.__file__).parent / "recipes" / f"{name}.toml").read_text()
         assert text.startswith(f"# make train RECIPE={name} ")
+        assert "minutes; " in text.splitlines()[1]
 
 
 def test_what_is_trained_is_used_by_name(people: Path, models: Models, tmp_path: Path) -> None:
