@@ -30,13 +30,13 @@ from indexer.progress import Progress, silent
 from indexer.records import Float32, Float64, Int64, UInt8
 from training import lfw
 from training.lfw import Photo
+from training.pictures import is_picture
 
 BORDER = 0.12
 """Of the kept square around the encoder's, on each side, as a share of the encoder's."""
 _SETTINGS = Settings(detect=DetectSettings(min_face=0.2))
 """In a photo of somebody the face is large; smaller ones are bystanders."""
 _NOBODY = -1
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _VERSION = "1"
 _PIXELS, _FACTS = "faces.rgb", "faces.json"
 
@@ -102,11 +102,7 @@ def photos(source: Path) -> Iterator[Photo]:
     if (source / lfw.ARCHIVE).is_file():
         yield from sorted(lfw.photos(source), key=lambda photo: photo.name)
         return
-    found = sorted(
-        path
-        for path in (*source.glob("*"), *source.glob("*/*"))
-        if path.suffix.lower() in _PICTURES and not path.name.startswith(".")
-    )
+    found = sorted(path for path in (*source.glob("*"), *source.glob("*/*")) if is_picture(path))
     if not found:
         raise ImageError(source, "holds no photos", "name a folder of photos, or of people")
     for path in found:

@@ -37,13 +37,13 @@ from indexer.records import Detections, Float32, Float64, Int64, UInt8
 from training import head as heads
 from training.head import Head
 from training.overlay import draw_faces
+from training.pictures import is_picture
 
 SCHEMA = "stills/1"
 AROUND = 0.35
 """What is shown around a face, as a share of its box's sides."""
 _TOGETHER = 16
 """Pictures whose faces are encoded in one batch."""
-_PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,7 @@ def pictures(folder: Path) -> list[Path]:
     """
     if folder.is_file():
         return [folder]
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in _PICTURES and not path.name.startswith(".")
-    )
+    found = sorted(path for path in folder.rglob("*") if is_picture(path))
     if not found:
         raise ImageError(folder, "holds no pictures", "name a folder of pictures, or a picture")
     return found

@@ -14,7 +14,7 @@ from indexer.parallel import Workers, in_order
 from indexer.progress import Progress, silent
 from indexer.records import Bool, Float32, Int64, UInt8
 from training import faces
-from training.yolo import AnnotatedStill, AnnotatedStills
+from training.annotations import AnnotatedStill, AnnotatedStills
 
 _SAME_IOU = 0.4
 """A detected and an annotated box that overlap at least this much are one face."""

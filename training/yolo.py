@@ -1,94 +1,178 @@
-"""Still pictures annotated in YOLO's format: ``data.yaml``, ``images/``, ``labels/``.
+"""Still pictures annotated in YOLO's format: one ``.txt`` a picture, the names in one more file.
 
-Of ``data.yaml`` two things are read: ``names``, as a list in brackets, and which splits there are.
+    data.yaml, or classes.txt                 the names
+    images/[train/]0.jpg, labels/[train/]0.txt     or
+    [train/]0.jpg, [train/]0.txt
+
+A line is ``class x y width height``, the middle and the size of a box as shares of the picture's.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+import yaml
 
 from indexer.errors import ImageError
-from indexer.records import Float32, Int64
+from indexer.records import Float64
+from training import pictures
+from training.annotations import (
+    SPLITS,
+    AnnotatedStill,
+    AnnotatedStills,
+    Complain,
+    Listed,
+    refuse,
+    split_of,
+)
 
-SPLITS = ("train", "val", "calibration", "test")
+_YAML = ("data.yaml", "data.yml", "dataset.yaml")
+_CLASSES = ("classes.txt", "labels/classes.txt", "obj.names")
 _COLUMNS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class AnnotatedStill:
-    """One picture and the annotated faces in it."""
-
-    path: Path
-    split: str
-    classes: Int64
-    """(N,), by number of the names."""
-    boxes: Float32
-    """(N, 4), x0, y0, x1, y1 in pixels."""
-
-    def __post_init__(self) -> None:
-        count = len(self.classes)
-        if self.classes.shape != (count,) or self.boxes.shape != (count, 4):
-            raise ValueError(
-                f"expected classes (N,) and boxes (N, 4), got {self.classes.shape}, "
-                f"{self.boxes.shape}"
-            )
+def is_yolo(folder: Path) -> bool:
+    """Return whether a folder holds the names of classes as YOLO's tools write them."""
+    return any((folder / name).is_file() for name in (*_YAML, *_CLASSES))
 
 
-@dataclass(frozen=True, slots=True)
-class AnnotatedStills:
-    """Pictures of all splits, and who the classes are."""
-
-    names: tuple[str, ...]
-    stills: tuple[AnnotatedStill, ...]
-
-
-def read_annotated(folder: Path) -> AnnotatedStills:
+def read_annotated(folder: Path, complain: Complain = refuse) -> AnnotatedStills:
     """Return the annotated pictures of a folder, split by split, in order of name.
 
+    Args:
+        folder: with the names and the pictures.
+        complain: is told of each file that cannot be used, whose picture is left out then.
+
     Raises:
-        ImageError: the folder is not in this format, or a picture cannot be opened.
+        ImageError: the folder is not in this format.
     """
-    names = _names(folder / "data.yaml")
-    found = [
-        _still(path, split, folder / "labels" / split / f"{path.stem}.txt", len(names))
-        for split in SPLITS
-        for path in sorted((folder / "images" / split).glob("*.jpg"))
-    ]
-    lacking = [split for split in SPLITS if all(still.split != split for still in found)]
-    if lacking:
-        problem = f"has no pictures in {', '.join(lacking)}"
-        raise ImageError(folder, problem, "see training synthesize-stills")
+    names = read_names(folder)
+    found = []
+    for one in listed(folder):
+        try:
+            found.append(_still(one, len(names)))
+        except ImageError as error:
+            complain(error)
     return AnnotatedStills(names, tuple(found))
 
 
-def _names(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        [names] = [json.loads(line[len("names:") :]) for line in lines if line.startswith("names:")]
-    except (OSError, ValueError) as error:
-        raise ImageError(path, f"does not list its names: {error}", "check the folder") from error
+def read_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the classes.
+
+    Raises:
+        ImageError: no file says them, or not as it should.
+    """
+    path = next((folder / n for n in (*_YAML, *_CLASSES) if (folder / n).is_file()), None)
+    if path is None:
+        problem = f"holds neither {_YAML[0]} nor {_CLASSES[0]}, which list the names"
+        raise ImageError(folder, problem, "add one of them")
+    if path.name not in _YAML:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+    names = _settings(path).get("names")
+    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise ImageError(path, "does not list its names", "add names: [Ann, Ben]")
     return tuple(str(name) for name in names)
 
 
-def _still(path: Path, split: str, label: Path, count: int) -> AnnotatedStill:
+def listed(folder: Path) -> list[Listed]:
+    """Return the pictures of a folder, split by split, in order of name; none is opened."""
+    path = next((folder / name for name in _YAML if (folder / name).is_file()), None)
+    splits = dict(_of_splits(folder, _settings(path))) if path else {}
+    for picture in pictures.inside(folder):
+        splits.setdefault(picture, split_of(picture.relative_to(folder)))
+    order = [*SPLITS, ""]
+    found = [Listed(one, _label_file(one, folder), split) for one, split in splits.items()]
+    return sorted(found, key=lambda one: (order.index(one.split), one.picture))
+
+
+def _settings(path: Path) -> Mapping[str, Any]:
     try:
-        with Image.open(path) as image:
-            size = np.array(image.size * 2, np.float64)
-    except (OSError, UnidentifiedImageError) as error:
-        raise ImageError(path, "cannot be read", "replace the file") from error
-    try:
-        rows = [line.split() for line in label.read_text(encoding="utf-8").splitlines()]
-        table = np.array(rows, np.float64).reshape(len(rows), _COLUMNS)
-        classes = table[:, 0].astype(np.int64)
-        if not np.isfinite(table).all() or np.any((classes < 0) | (classes >= count)):
-            raise ValueError(f"a class is not of 0 to {count - 1}, or a number is none")
-    except (OSError, ValueError) as error:
-        raise ImageError(label, f"is not a label file: {error}", "correct the file") from error
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(content, dict):
+            raise ValueError("it is no table")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ImageError(path, f"cannot be read: {error}", "correct the file") from error
+    return content
+
+
+def _of_splits(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield the pictures that ``data.yaml`` puts in splits; what it names and is not there, none.
+
+    A split is a folder, a list of folders, or a text file with a picture a line.
+    """
+    root = folder / str(settings.get("path") or ".")
+    for split in SPLITS:
+        places = settings.get(split) or []
+        for place in places if isinstance(places, list) else [places]:
+            # Roboflow writes ../train/images for what lies in train/images.
+            tried = (root / str(place), folder / str(place), folder / str(place).lstrip("./"))
+            found = next((path for path in tried if path.exists()), None)
+            if found is None:
+                continue
+            for picture in pictures.inside(found) if found.is_dir() else _lines(found):
+                yield _below(picture, folder), split
+
+
+def _lines(path: Path) -> list[Path]:
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    return [path.parent / line.strip() for line in lines if line.strip()]
+
+
+def _below(path: Path, folder: Path) -> Path:
+    """Return a path as `pictures.inside` spells it, so that no picture is listed twice."""
+    whole, root = path.resolve(), folder.resolve()
+    return folder / whole.relative_to(root) if whole.is_relative_to(root) else path
+
+
+def _label_file(picture: Path, folder: Path) -> Path:
+    """Return the file of a picture's labels: beside it, or in ``labels`` for ``images``."""
+    beside = picture.with_suffix(".txt")
+    parts = beside.relative_to(folder).parts if beside.is_relative_to(folder) else ()
+    if "images" not in parts or beside.is_file():
+        return beside
+    at = len(parts) - 1 - parts[::-1].index("images")
+    return folder.joinpath(*parts[:at], "labels", *parts[at + 1 :])
+
+
+def _still(one: Listed, count: int) -> AnnotatedStill:
+    width, height = pictures.size(one.picture)
+    table = _table(one.labels, count)
     middle, half = table[:, 1:3], table[:, 3:5] / 2
     shares = np.concatenate([middle - half, middle + half], axis=1)
-    return AnnotatedStill(path, split, classes, (shares * size).astype(np.float32))
+    boxes = (shares * [width, height, width, height]).astype(np.float32)
+    classes = table[:, 0].astype(np.int64)
+    return AnnotatedStill(one.picture, width, height, one.split, classes, boxes)
+
+
+def _table(path: Path, count: int) -> Float64:
+    """Return the rows of a label file, (N, 5)."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError as error:
+        remedy = "annotate the picture; an empty file says that nobody is in it"
+        raise ImageError(path, "is missing", remedy) from error
+    except (OSError, UnicodeError) as error:
+        raise ImageError(path, "is not a label file", "correct the file") from error
+    rows = [_row(path, number, line, count) for number, line in enumerate(lines, 1) if line.strip()]
+    return np.array(rows, np.float64).reshape(-1, _COLUMNS)
+
+
+def _row(path: Path, number: int, line: str, count: int) -> list[float]:
+    words = line.split()
+    try:
+        row = [float(word) for word in words]
+    except ValueError:
+        row = []
+    if len(row) != _COLUMNS or not np.isfinite(row).all():
+        problem = f"line {number} is not a class and a box: {line.strip()[:40]!r}"
+        raise ImageError(path, problem, "write: class x y width height")
+    if row[0] not in range(count):
+        problem = f"line {number} names class {words[0]}, which is not of 0 to {count - 1}"
+        raise ImageError(path, problem, "correct the class, or add its name")
+    return row

@@ -20,6 +20,7 @@ from indexer.nets.weights import DEFAULT_ENCODER, read_facts
 from tests.conftest import Ran
 from training import head as heads
 from training.__main__ import main
+from training.annotations import require_splits
 from training.demo import detector
 from training.people import write_people
 from training.synthesize.script import Look
@@ -218,7 +219,7 @@ def test_a_folder_that_is_not_annotated_is_refused(tmp_path: Path) -> None:
         read_annotated(tmp_path)
     (tmp_path / "data.yaml").write_text('names: ["Ada"]\n')
     with pytest.raises(ImageError, match="no pictures in train"):
-        read_annotated(tmp_path)
+        require_splits(read_annotated(tmp_path), tmp_path)
     (tmp_path / "images/train").mkdir(parents=True)
     (tmp_path / "labels/train").mkdir(parents=True)
     Image.new("RGB", (40, 20)).save(tmp_path / "images/train/0.jpg")

@@ -15,8 +15,9 @@ from indexer import config, models
 from indexer.__main__ import DONE, REFUSED, bar, complain
 from indexer.errors import ConfigError, ImageError
 from indexer.nets.weights import read_facts, resolve
+from training import annotate, predict
 from training import head as heads
-from training import predict, yolo
+from training.annotations import require_splits
 from training.predict import Prediction
 from training.still_faces import find_faces
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
     """Add them to the parser's commands."""
     learn = commands.add_parser("fit-stills", help="train a head on annotated stills")
-    learn.add_argument("data", type=Path, metavar="DATA", help="a folder in YOLO's format")
+    learn.add_argument("data", type=Path, metavar="DATA", help="YOLO, VOC, or a CSV of annotate")
     learn.add_argument("--out", type=Path, required=True, metavar="SAFETENSORS")
     learn.add_argument("--unfrozen", action="store_true", help="train the encoder too")
     learn.add_argument("--epochs", type=int, metavar="N")
@@ -55,7 +56,9 @@ def _fit_stills(options: argparse.Namespace) -> None:
     except ValueError as error:
         raise ConfigError("fit-stills", "--epochs or --seed is negative", "see --help") from error
     recipe = dataclasses.replace(recipe, fit=schedule)
-    found = find_faces(yolo.read_annotated(options.data), ready, settings, bar)
+    annotated = annotate.read_source(options.data)
+    require_splits(annotated, options.data)
+    found = find_faces(annotated, ready, settings, bar)
     if options.unfrozen:
         encoder = encoders.start(options.weights, "", 0, options.seed)
         made = fit_stills.fit_head_and_encoder(

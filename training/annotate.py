@@ -1,0 +1,101 @@
+"""An annotated source of any known format in, the one CSV and its label map out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from indexer.errors import ImageError
+from indexer.records import Bool
+from training import annotations as tables
+from training import split, voc, yolo
+from training.annotations import ANNOTATIONS, AnnotatedStills, Complain, Listed, refuse
+
+_FORMATS = f"name a folder in YOLO's or Pascal VOC's format, or a CSV such as {ANNOTATIONS}"
+
+
+def is_annotated(source: Path) -> bool:
+    """Return whether a path is a CSV, or a folder in a known format."""
+    if source.is_file():
+        return source.suffix.lower() == ".csv"
+    return (source / ANNOTATIONS).is_file() or yolo.is_yolo(source) or voc.is_voc(source)
+
+
+def read_source(source: Path, complain: Complain = refuse) -> AnnotatedStills:
+    """Return the annotated pictures of a CSV, or of a folder in YOLO's or Pascal VOC's format.
+
+    Args:
+        source: a CSV, or a folder; in a folder that holds ``annotations.csv``, that counts.
+        complain: is told of each file that cannot be used, whose picture is left out then.
+
+    Raises:
+        ImageError: the source is of no known format, or holds no pictures.
+    """
+    _check(source)
+    if table := table_of(source):
+        found = tables.read_annotations(table, complain)
+    elif yolo.is_yolo(source):
+        found = yolo.read_annotated(source, complain)
+    else:
+        found = voc.read_voc(source, complain)
+    if not found.stills and complain is refuse:
+        raise ImageError(source, "holds no annotated pictures", _FORMATS)
+    return found
+
+
+def listed(source: Path) -> list[Listed]:
+    """Return the pictures of an annotated source and where their labels are.
+
+    Raises:
+        ImageError: the source is of no known format.
+    """
+    _check(source)
+    if table := table_of(source):
+        return tables.listed(table)
+    return yolo.listed(source) if yolo.is_yolo(source) else voc.listed(source)
+
+
+def table_of(source: Path) -> Path | None:
+    """Return the CSV that a source is or holds, if any."""
+    if source.is_file():
+        return source
+    return source / ANNOTATIONS if (source / ANNOTATIONS).is_file() else None
+
+
+def _check(source: Path) -> None:
+    if not source.exists():
+        raise ImageError(source, "no such file or folder", _FORMATS)
+    if not is_annotated(source):
+        raise ImageError(source, "is annotated in no known format", _FORMATS)
+
+
+def deal_splits(
+    found: AnnotatedStills, shares: Mapping[str, float], seed: int, *, resplit: bool = False
+) -> AnnotatedStills:
+    """Return the pictures with a split each; those that have one keep it.
+
+    Args:
+        found: the pictures.
+        shares: of the pictures without a split, by split; the others are for training.
+        seed: of what is left to chance.
+        resplit: deal all pictures anew.
+
+    Raises:
+        ValueError: as `split.deal`.
+    """
+    free = [number for number, one in enumerate(found.stills) if resplit or not one.split]
+    dealt = split.deal(label_table(found)[free], shares, "train", seed)
+    stills = list(found.stills)
+    for number, name in zip(free, dealt, strict=True):
+        stills[number] = dataclasses.replace(stills[number], split=name)
+    return AnnotatedStills(found.names, tuple(stills))
+
+
+def label_table(found: AnnotatedStills) -> Bool:
+    """Return who is annotated in each picture, (M, K)."""
+    classes = np.arange(len(found.names))
+    rows = [np.isin(classes, still.classes) for still in found.stills]
+    return np.array(rows, bool).reshape(-1, len(classes))

@@ -1,0 +1,250 @@
+"""Annotated pictures, whatever their format was: the records, and the one CSV all become.
+
+    annotations.csv    image,width,height,split,label,x0,y0,x1,y1
+    label_map.json     {"schema": "labels/1", "labels": [names]}
+
+A row is a face, its box in pixels of the upright picture; a picture without faces has one row
+with an empty label and no box. Paths are relative to the CSV's folder.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from indexer.errors import ImageError
+from indexer.records import Float32, Int64
+from indexer.store import disk
+from training import pictures
+
+SPLITS = ("train", "val", "calibration", "test")
+ANNOTATIONS, LABEL_MAP = "annotations.csv", "label_map.json"
+SCHEMA = "labels/1"
+COLUMNS = ("image", "width", "height", "split", "label", "x0", "y0", "x1", "y1")
+_CORNERS = COLUMNS[5:]
+_ALSO = {
+    "filename": "image",
+    "path": "image",
+    "class": "label",
+    "name": "label",
+    "xmin": "x0",
+    "ymin": "y0",
+    "xmax": "x1",
+    "ymax": "y1",
+}
+"""What other tools call the columns."""
+_SPLIT_NAMES = {split: split for split in SPLITS} | {"valid": "val", "validation": "val"}
+
+Complain = Callable[[ImageError], None]
+"""What is done about a file that cannot be used: `refuse`, or note it and go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedStill:
+    """One picture and the annotated faces in it."""
+
+    path: Path
+    width: int
+    height: int
+    split: str
+    """"" if the source does not say."""
+    classes: Int64
+    """(N,), by number of the names."""
+    boxes: Float32
+    """(N, 4), x0, y0, x1, y1 in pixels."""
+
+    def __post_init__(self) -> None:
+        count = len(self.classes)
+        if self.classes.shape != (count,) or self.boxes.shape != (count, 4):
+            raise ValueError(
+                f"expected classes (N,) and boxes (N, 4), got {self.classes.shape}, "
+                f"{self.boxes.shape}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedStills:
+    """Pictures of all splits, and who the classes are."""
+
+    names: tuple[str, ...]
+    stills: tuple[AnnotatedStill, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A picture of an annotated source, before it is opened."""
+
+    picture: Path
+    labels: Path
+    """The file that says who is in it."""
+    split: str
+    """"" if the source does not say."""
+
+
+def refuse(error: ImageError) -> None:
+    """Raise what is wrong."""
+    raise error
+
+
+def split_of(path: Path) -> str:
+    """Return the split that the folders of a relative path name, "" if they name none."""
+    named = (_SPLIT_NAMES.get(part.lower(), "") for part in path.parts[:-1])
+    return next(filter(None, named), "")
+
+
+def require_splits(annotated: AnnotatedStills, source: Path) -> None:
+    """Check that there are pictures in every one of `SPLITS`.
+
+    Raises:
+        ImageError: there are not.
+    """
+    present = {still.split for still in annotated.stills}
+    lacking = [split for split in SPLITS if split not in present]
+    if lacking:
+        problem = f"has no pictures in {', '.join(lacking)}"
+        raise ImageError(source, problem, "deal them: training annotate --resplit, then its CSV")
+
+
+def write_annotations(folder: Path, annotated: AnnotatedStills) -> Path:
+    """Write the CSV and the label map into a folder, each whole or not at all; return the CSV.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    table = folder / ANNOTATIONS
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for still in annotated.stills:
+        image = Path(os.path.relpath(still.path, folder)).as_posix()
+        about = (image, still.width, still.height, still.split)
+        for number, box in zip(still.classes, still.boxes, strict=True):
+            rows.writerow((*about, annotated.names[number], *(f"{edge:.2f}" for edge in box)))
+        if len(still.classes) == 0:
+            rows.writerow((*about, "", "", "", "", ""))
+    labels = {"schema": SCHEMA, "labels": list(annotated.names)}
+    with disk.explained(folder), disk.made(folder):
+        with disk.replacing(folder / LABEL_MAP) as file:
+            file.write((json.dumps(labels, ensure_ascii=False, indent=1) + "\n").encode())
+        with disk.replacing(table) as file:
+            file.write(text.getvalue().encode())
+    return table
+
+
+def listed(table: Path) -> list[Listed]:
+    """Return the pictures of a CSV, in its order.
+
+    Raises:
+        ImageError: the file is not such a CSV.
+    """
+    splits = {row["image"]: row.get("split", "") for _, row in _rows(table)}
+    return [Listed(table.parent / image, table, split) for image, split in splits.items()]
+
+
+def read_annotations(table: Path, complain: Complain = refuse) -> AnnotatedStills:
+    """Return the pictures of a CSV, in its order.
+
+    Columns may also be called as TensorFlow's examples do (filename, class, xmin …). Without
+    ``label_map.json`` beside it, the labels are in order of name. A size that is not given is
+    read from the picture.
+
+    Args:
+        table: the CSV.
+        complain: is told of each row and picture that cannot be used, which is left out then.
+
+    Raises:
+        ImageError: the file is not such a CSV.
+    """
+    rows = _rows(table)
+    names = _names(table, [row["label"] for _, row in rows])
+    groups: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
+    for line, row in rows:
+        groups.setdefault(row["image"], []).append((line, row))
+    found = []
+    for image, group in groups.items():
+        try:
+            found.append(_still(table, image, group, names))
+        except ImageError as error:
+            complain(error)
+    return AnnotatedStills(tuple(names), tuple(found))
+
+
+def _rows(table: Path) -> list[tuple[int, Mapping[str, str]]]:
+    """Return the rows, under this project's names of columns, with the numbers of their lines."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            titles = [_ALSO.get(name, name) for name in reader.fieldnames or ()]
+            lacking = [name for name in ("image", "label", *_CORNERS) if name not in titles]
+            if lacking:
+                raise ValueError(f"it has no column {', '.join(lacking)}")
+            reader.fieldnames = titles
+            return [(reader.line_num, row) for row in reader if row["image"]]
+    except (OSError, ValueError, csv.Error) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        remedy = f"give it the columns {','.join(COLUMNS)}"
+        raise ImageError(table, f"is not a CSV of annotations: {why}", remedy) from error
+
+
+def _names(table: Path, used: Sequence[str]) -> dict[str, int]:
+    """Return the number of each label."""
+    path = table.with_name(LABEL_MAP)
+    labels = sorted(set(used) - {""})
+    if path.exists():
+        try:
+            content = json.loads(path.read_bytes())
+            if content["schema"] != SCHEMA:
+                raise ValueError(f"its schema is not {SCHEMA}")
+            unknown = sorted(set(labels) - set(content["labels"]))
+            labels = content["labels"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ImageError(path, f"is not a label map: {error}", "write it anew") from error
+        if unknown:
+            raise ImageError(path, f"lacks {', '.join(unknown)}", "add them, or remove the file")
+    return {label: number for number, label in enumerate(labels)}
+
+
+def _still(
+    table: Path,
+    image: str,
+    group: Sequence[tuple[int, Mapping[str, str]]],
+    names: Mapping[str, int],
+) -> AnnotatedStill:
+    path = table.parent / image
+    first, faces = group[0][1], [(line, row) for line, row in group if row["label"]]
+    boxes = np.array([_box(table, line, row) for line, row in faces], np.float32)
+    try:
+        width, height = int(first.get("width", "")), int(first.get("height", ""))
+    except ValueError:
+        width, height = pictures.size(path)
+    classes = np.array([names[row["label"]] for _, row in faces], np.int64)
+    split = _split(table, group)
+    return AnnotatedStill(path, width, height, split, classes, boxes.reshape(-1, 4))
+
+
+def _box(table: Path, line: int, row: Mapping[str, str]) -> list[float]:
+    try:
+        box = [float(row[corner]) for corner in _CORNERS]
+        if not np.isfinite(box).all():
+            raise ValueError("not finite")
+    except ValueError as error:
+        problem = f"line {line} has no box of four numbers"
+        raise ImageError(table, problem, "correct it") from error
+    return box
+
+
+def _split(table: Path, group: Sequence[tuple[int, Mapping[str, str]]]) -> str:
+    line, row = group[0]
+    said = {row.get("split", "") for _, row in group}
+    split = row.get("split", "")
+    if len(said) > 1 or (split and split not in _SPLIT_NAMES):
+        problem = f"line {line} puts {row['image']} in split {' and '.join(sorted(said))}"
+        raise ImageError(table, problem, f"say one of {', '.join(SPLITS)}, or none")
+    return _SPLIT_NAMES.get(split, "")

@@ -1,0 +1,45 @@
+"""Files that are pictures, by their names, and what can be told without decoding them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from indexer.errors import ImageError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_ON_ITS_SIDE = 5
+"""EXIF orientations from this one on swap width and height."""
+
+
+def is_picture(path: Path) -> bool:
+    """Return whether a path is called like a picture; hidden files are not."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def inside(folder: Path) -> list[Path]:
+    """Return the pictures anywhere in a folder, in order of name; hidden folders are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if is_picture(path)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Return the width and height of a picture, upright as its EXIF orientation says.
+
+    Raises:
+        ImageError: the file is missing, or no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= _ON_ITS_SIDE
+    except FileNotFoundError as error:
+        raise ImageError(path, "no such file", "check the path") from error
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        raise ImageError(path, "cannot be read", "replace the file") from error
+    return (height, width) if on_its_side else (width, height)
