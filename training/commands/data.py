@@ -51,5 +51,5 @@ def _counts(found: AnnotatedStills) -> list[tuple[str | int, ...]]:
         for number, name in enumerate(found.names)
     ]
     empty = np.logical_not(labels.any(axis=1))
-    nobody = ("(nobody)", *(int(np.sum(empty & some)) for some in inside))
-    return [*rows, nobody, ("(all)", *map(sum, inside))]
+    nobody: tuple[str | int, ...] = ("(nobody)", *(int(np.sum(empty & some)) for some in inside))
+    return [*rows, nobody, ("(all)", *(sum(some) for some in inside))]
