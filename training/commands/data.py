@@ -14,7 +14,8 @@ from tabulate import tabulate
 from indexer.__main__ import DONE, bar
 from indexer.errors import ConfigError
 from indexer.store import disk
-from training import annotate, quarantine
+from indexer.store.library import open_library
+from training import annotate, library, quarantine
 from training.annotations import SPLITS, AnnotatedStills, write_annotations
 from training.check_data import Checked, check
 
@@ -42,6 +43,11 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     look.add_argument("--restore", type=Path, metavar="DIR", help="bring them back, and check")
     look.add_argument("--json", type=Path, metavar="FILE", help="write the findings too")
     look.set_defaults(run=_check)
+    cut = commands.add_parser("faces", help="cut the faces of a library, a folder per person")
+    cut.add_argument("library", type=Path, metavar="LIBRARY")
+    cut.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    cut.add_argument("--most", type=int, default=3, metavar="N", help="faces of a track")
+    cut.set_defaults(run=_faces)
 
 
 def _annotate(options: argparse.Namespace) -> None:
@@ -104,3 +110,14 @@ def _write_findings(path: Path, source: Path, found: Checked) -> None:
     }
     with disk.explained(path), disk.replacing(path) as file:
         file.write((json.dumps(content, ensure_ascii=False, indent=1, default=str) + "\n").encode())
+
+
+def _faces(options: argparse.Namespace) -> None:
+    if options.most < 1:
+        raise ConfigError("faces", "--most is less than 1", "see --help")
+    opened = open_library(options.library)
+    cut = library.write_faces(opened, options.out, options.most, bar)
+    print(
+        f"{cut.people} people, {cut.faces} faces; left out: {cut.left_out} tracks of nobody known"
+    )
+    print(f"written: {options.out}")
