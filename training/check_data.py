@@ -209,19 +209,22 @@ def _copies(
     The same file is one too many anywhere. What is alike to the eye may be two frames of a scene,
     and is wrong between two splits or two people, or where there is neither.
     """
-    looks = np.array([one.look for one in prints], np.uint8).reshape(-1, 32)
-    pairs = [(prints[i].sha256 != prints[j].sha256, i, j) for i, j in duplicates.alike(looks)]
-    told: set[int] = set()
-    for differ, i, j in sorted(pairs):
-        one, other = members[i], members[j]
-        if differ and one.group == other.group != "":
-            continue
-        how = "looks the same as" if differ else "is the same file as"
-        both = people and one.group != other.group  # whose it is, a person must say
-        for gone, kept in [(i, j), (j, i)] if both else [_ranked(members, i, j)]:
-            if gone not in told:
-                told.add(gone)
-                yield _copy(members[gone], members[kept], how)
+    files = np.unique([one.sha256 for one in prints], return_inverse=True)[1]
+    groups = np.unique([one.group for one in members], return_inverse=True)[1]
+    loose = np.array([not one.group for one in members], bool)
+    told = np.zeros(len(members), bool)
+    for pairs in duplicates.alike(np.array([one.look for one in prints], np.uint8).reshape(-1, 32)):
+        first, second = pairs.T
+        same, across = files[first] == files[second], groups[first] != groups[second]
+        wrong = (same | across | loose[first]) & ~(told[first] & told[second])
+        for row in np.flatnonzero(wrong)[np.argsort(~same[wrong], kind="stable")]:
+            i, j = pairs[row].tolist()
+            how = "is the same file as" if same[row] else "looks the same as"
+            both = people and across[row]  # whose it is, a person must say
+            for gone, kept in [(i, j), (j, i)] if both else [_ranked(members, i, j)]:
+                if not told[gone]:
+                    told[gone] = True
+                    yield _copy(members[gone], members[kept], how)
 
 
 def _ranked(members: Sequence[Member], i: int, j: int) -> tuple[int, int]:

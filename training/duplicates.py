@@ -8,6 +8,7 @@ recompression, scaling by half or 30 % more light in 24 or fewer.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,19 +41,18 @@ def fingerprint(path: Path, pixels: UInt8) -> Fingerprint:
     return Fingerprint(hashlib.sha256(path.read_bytes()).hexdigest(), np.packbits(signs.ravel()))
 
 
-def alike(looks: UInt8) -> Int64:
-    """Return the pairs of rows that show the same to the eye, (P, 2), each i < j, sorted.
+def alike(looks: UInt8) -> Iterator[Int64]:
+    """Yield the pairs of rows that show the same to the eye, (P, 2), each i < j, sorted.
+
+    In portions, as there are many where all pictures are alike.
 
     Args:
         looks: (N, 32).
     """
     words = np.ascontiguousarray(looks).view(np.uint64)  # (N, 4)
-    found = [np.zeros((0, 2), np.int64)]
     for start in range(0, len(words), _ROWS):
         some = words[start : start + _ROWS]
         differ = np.zeros((len(some), len(words) - start), np.uint16)
         for word in range(words.shape[1]):
             differ += np.bitwise_count(some[:, word, None] ^ words[None, start:, word])
-        pairs = np.argwhere(np.triu(differ <= _ALIKE, 1))
-        found.append(pairs + start)
-    return np.concatenate(found)
+        yield np.argwhere(np.triu(differ <= _ALIKE, 1)) + start

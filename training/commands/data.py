@@ -88,7 +88,8 @@ def _check(options: argparse.Namespace) -> int:
     found = check(source, options.least, bar, expect_empty=options.expect_empty)
     if options.json:
         _write_findings(options.json, source, found)
-    rows = [(one.path, one.problem, one.remedy) for one in found.findings[:_SHOWN]]
+    some = sorted(found.findings, key=lambda one: not one.files)[:_SHOWN]  # of files first
+    rows = [(one.path, one.problem, one.remedy) for one in some]
     if rows:
         print(tabulate(rows, headers=["file", "problem", "remedy"]))
     if len(found.findings) > _SHOWN:
