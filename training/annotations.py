@@ -217,7 +217,7 @@ def _still(
     group: Sequence[tuple[int, Mapping[str, str]]],
     names: Mapping[str, int],
 ) -> AnnotatedStill:
-    path = table.parent / image
+    path, split = table.parent / image, _split(table, group)
     first, faces = group[0][1], [(line, row) for line, row in group if row["label"]]
     boxes = np.array([_box(table, line, row) for line, row in faces], np.float32)
     try:
@@ -225,7 +225,6 @@ def _still(
     except ValueError:
         width, height = pictures.size(path)
     classes = np.array([names[row["label"]] for _, row in faces], np.int64)
-    split = _split(table, group)
     return AnnotatedStill(path, width, height, split, classes, boxes.reshape(-1, 4))
 
 

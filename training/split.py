@@ -17,6 +17,8 @@ from indexer.records import Bool
 def deal(labels: Bool, shares: Mapping[str, float], rest: str, seed: int) -> list[str]:
     """Return the split of each picture, M names; the same for the same seed.
 
+    Labels come before sizes: a split may be a few pictures smaller or larger than its share.
+
     Args:
         labels: (M, K), which labels are in each picture.
         shares: of the pictures, by split; their sum is less than 1.

@@ -1,16 +1,28 @@
-"""Commands about data: read and dealt into splits."""
+"""Commands about data: read, dealt into splits, checked, cut out of a library."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tabulate import tabulate
 
+from indexer.__main__ import DONE, bar
 from indexer.errors import ConfigError
-from training import annotate
+from indexer.store import disk
+from indexer.store.library import open_library
+from training import annotate, library, quarantine
 from training.annotations import SPLITS, AnnotatedStills, write_annotations
+from training.check_data import Checked, check
+
+FOUND = 1
+"""The exit status of a check that found something."""
+_SHOWN = 100
+"""Findings, at most, in the table."""
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
@@ -23,6 +35,19 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
         one.add_argument(f"--{name}", type=float, default=share, metavar="SHARE")
     one.add_argument("--resplit", action="store_true", help="whatever splits the source has")
     one.set_defaults(run=_annotate)
+    look = commands.add_parser("check-data", help="list what is wrong with a folder of data")
+    look.add_argument("source", type=Path, metavar="FOLDER", help="annotated, or of photos")
+    look.add_argument("--least", type=int, default=2, metavar="N", help="examples of each class")
+    look.add_argument("--expect-empty", action="store_true", help="pictures of nobody are right")
+    look.add_argument("--quarantine", type=Path, metavar="DIR", help="move the files there")
+    look.add_argument("--restore", type=Path, metavar="DIR", help="bring them back, and check")
+    look.add_argument("--json", type=Path, metavar="FILE", help="write the findings too")
+    look.set_defaults(run=_check)
+    cut = commands.add_parser("faces", help="cut the faces of a library, a folder per person")
+    cut.add_argument("library", type=Path, metavar="LIBRARY")
+    cut.add_argument("--out", type=Path, required=True, metavar="FOLDER")
+    cut.add_argument("--most", type=int, default=3, metavar="N", help="faces of a track")
+    cut.set_defaults(run=_faces)
 
 
 def _annotate(options: argparse.Namespace) -> None:
@@ -46,8 +71,54 @@ def _counts(found: AnnotatedStills) -> list[tuple[str | int, ...]]:
     labels = annotate.label_table(found)
     inside = [[still.split == split for still in found.stills] for split in SPLITS]
     rows: list[tuple[str | int, ...]] = [
-        (name, *(int(labels[rows, number].sum()) for rows in inside))
+        (name, *(int(labels[some, number].sum()) for some in inside))
         for number, name in enumerate(found.names)
     ]
-    rows.append(("(nobody)", *(int((~labels[rows].any(axis=1)).sum()) for rows in inside)))
-    return [*rows, ("(all)", *(sum(rows) for rows in inside))]
+    empty = np.logical_not(labels.any(axis=1))
+    nobody: tuple[str | int, ...] = ("(nobody)", *(int(np.sum(empty & some)) for some in inside))
+    return [*rows, nobody, ("(all)", *(sum(some) for some in inside))]
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Return 1 if something is wrong, else 0."""
+    if options.restore:
+        back = quarantine.bring_back(options.restore)
+        print(f"brought back: {len(back)} files of {options.restore}")
+    source: Path = options.source
+    found = check(source, options.least, bar, expect_empty=options.expect_empty)
+    if options.json:
+        _write_findings(options.json, source, found)
+    some = sorted(found.findings, key=lambda one: not one.files)[:_SHOWN]  # of files first
+    rows = [(one.path, one.problem, one.remedy) for one in some]
+    if rows:
+        print(tabulate(rows, headers=["file", "problem", "remedy"]))
+    if len(found.findings) > _SHOWN:
+        print(f"and {len(found.findings) - _SHOWN} more: --json FILE lists all")
+    print(f"{found.pictures} pictures, {len(found.findings)} findings")
+    if options.quarantine and found.findings:
+        table = annotate.table_of(source)
+        moved = quarantine.put_away(found.findings, source, table, options.quarantine)
+        print(f"put away: {len(moved)} files, in {options.quarantine}; --restore brings them back")
+    return FOUND if found.findings else DONE
+
+
+def _write_findings(path: Path, source: Path, found: Checked) -> None:
+    content = {
+        "schema": "check-data/1",
+        "source": str(source),
+        "pictures": found.pictures,
+        "findings": [dataclasses.asdict(one) for one in found.findings],
+    }
+    with disk.explained(path), disk.replacing(path) as file:
+        file.write((json.dumps(content, ensure_ascii=False, indent=1, default=str) + "\n").encode())
+
+
+def _faces(options: argparse.Namespace) -> None:
+    if options.most < 1:
+        raise ConfigError("faces", "--most is less than 1", "see --help")
+    opened = open_library(options.library)
+    cut = library.write_faces(opened, options.out, options.most, bar)
+    print(
+        f"{cut.people} people, {cut.faces} faces; left out: {cut.left_out} tracks of nobody known"
+    )
+    print(f"written: {options.out}")

@@ -1,0 +1,295 @@
+"""Annotated pictures of every format become the same records, and one CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from indexer.errors import ImageError
+from tests.training.test_stills import typed
+from training.annotate import deal_splits, label_table, listed, read_source
+from training.annotations import (
+    AnnotatedStill,
+    AnnotatedStills,
+    read_annotations,
+    write_annotations,
+)
+from training.split import deal
+
+NAMES = ("Ann", "Ben")
+DATA = "path: .\nnames:\n  0: Ann\n  1: Ben\n"
+ANN, BOTH = "0 0.5 0.5 0.2 0.4\n", "0 0.5 0.5 0.2 0.4\n1 0.25 0.5 0.1 0.2\n"
+XML = """<annotation><filename>a.jpg</filename>
+<size><width>{width}</width><height>50</height><depth>3</depth></size>
+<object><name>Ann</name><bndbox><xmin>41</xmin><ymin>16</ymin><xmax>60</xmax><ymax>35</ymax>
+</bndbox></object></annotation>"""
+BOX = [40, 15, 60, 35]
+
+
+def picture(path: Path, width: int = 100, height: int = 50) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, height)).save(path)
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def yolo(root: Path, where: str, labels: str, text: str = BOTH) -> None:
+    """Write a picture and its labels; `where` and `labels` are paths without suffix."""
+    picture(root / f"{where}.jpg")
+    write(root / f"{labels}.txt", text)
+
+
+@st.composite
+def annotated(draw: st.DrawFn) -> AnnotatedStills:
+    names = draw(st.lists(st.text("aé, \"'\n", min_size=1), max_size=4, unique=True))
+    names = [f"n{name}" for name in names]
+    stills = []
+    for number in range(draw(st.integers(0, 5))):
+        classes = draw(st.lists(st.integers(0, len(names) - 1), max_size=3)) if names else []
+        edges = st.integers(-400, 40_000).map(lambda hundredths: hundredths / 100)
+        boxes = [draw(st.tuples(edges, edges, edges, edges)) for _ in classes]
+        stills.append(
+            AnnotatedStill(
+                path=Path(f"/x/{number}.jpg"),
+                width=draw(st.integers(1, 500)),
+                height=draw(st.integers(1, 500)),
+                split=draw(st.sampled_from(["", "train", "calibration"])),
+                classes=np.array(classes, np.int64),
+                boxes=np.array(boxes, np.float32).reshape(-1, 4),
+            )
+        )
+    return AnnotatedStills(tuple(names), tuple(stills))
+
+
+@given(annotated())
+def test_what_was_written_is_read_again(
+    tmp_path_factory: pytest.TempPathFactory, made: AnnotatedStills
+) -> None:
+    folder = tmp_path_factory.mktemp("csv")
+    again = read_annotations(write_annotations(folder, made))
+    assert again.names == made.names
+    assert len(again.stills) == len(made.stills)
+    for one, other in zip(made.stills, again.stills, strict=True):
+        assert one.path.name == other.path.name
+        assert (one.width, one.height, one.split) == (other.width, other.height, other.split)
+        assert one.classes.tolist() == other.classes.tolist()
+        assert np.abs(one.boxes - other.boxes).max(initial=0) < 0.006
+
+
+@pytest.mark.parametrize(
+    ("where", "labels"),
+    [("a", "a"), ("images/a", "labels/a"), ("images/sub/a", "labels/sub/a"), ("sub/a", "sub/a")],
+)
+@pytest.mark.parametrize("names", ["classes.txt", "data.yaml"])
+def test_labels_lie_beside_the_pictures_or_in_a_folder_of_their_own(
+    tmp_path: Path, where: str, labels: str, names: str
+) -> None:
+    root = tmp_path / "images"  # a folder of that name further up means nothing
+    write(root / names, DATA if names == "data.yaml" else "Ann\nBen\n")
+    yolo(root, where, labels)
+    found = read_source(root)
+    assert found.names == NAMES
+    [still] = found.stills
+    assert (still.path, still.width, still.height) == (root / f"{where}.jpg", 100, 50)
+    assert still.classes.tolist() == [0, 1]
+    np.testing.assert_allclose(still.boxes, [[40, 15, 60, 35], [20, 20, 30, 30]], atol=1e-4)
+    assert still.split == ""
+
+
+def test_splits_are_what_data_yaml_or_the_folders_say(tmp_path: Path) -> None:
+    lines = "train: images/one\nval: [../images/two]\ntest: listed.txt\n"
+    write(tmp_path / "data.yaml", "names: [Ann, Ben]\n" + lines)
+    write(tmp_path / "listed.txt", "./images/three/c.jpg\n")
+    for folder, name in [("one", "a"), ("two", "b"), ("three", "c"), ("valid", "d"), ("x", "e")]:
+        yolo(tmp_path, f"images/{folder}/{name}", f"labels/{folder}/{name}")
+    found = {still.path.stem: still.split for still in read_source(tmp_path).stills}
+    assert found == {"a": "train", "b": "val", "c": "test", "d": "val", "e": ""}
+
+
+def test_voc_is_read_with_its_image_sets(tmp_path: Path) -> None:
+    picture(tmp_path / "JPEGImages" / "a.jpg")
+    write(tmp_path / "Annotations" / "a.xml", XML.format(width=100))
+    write(tmp_path / "ImageSets" / "Main" / "test.txt", "a 1\n")
+    picture(tmp_path / "train" / "b.png", 100, 50)
+    write(tmp_path / "train" / "b.xml", XML.format(width=100).replace("Ann", "Ben"))
+    found = read_source(tmp_path)
+    assert found.names == NAMES
+    assert [still.split for still in found.stills] == ["train", "test"]
+    assert [still.classes.tolist() for still in found.stills] == [[1], [0]]
+    for still in found.stills:
+        assert still.boxes.tolist() == [BOX]
+
+
+def test_columns_may_be_called_as_others_call_them(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    write(tmp_path / "x.csv", "filename,class,xmin,ymin,xmax,ymax\na.jpg,Ben,1,2,3,4\na.jpg,,,,,\n")
+    found = read_source(tmp_path / "x.csv")
+    assert found.names == ("Ben",)
+    [still] = found.stills
+    assert (still.width, still.height, still.boxes.tolist()) == (100, 50, [[1, 2, 3, 4]])
+
+
+def test_a_photo_taken_on_its_side_is_measured_upright(tmp_path: Path) -> None:
+    write(tmp_path / "classes.txt", "Ann\n")
+    write(tmp_path / "a.txt", ANN)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (50, 100)).save(tmp_path / "a.jpg", exif=exif)
+    [still] = read_source(tmp_path).stills
+    assert (still.width, still.height) == (100, 50)
+    np.testing.assert_allclose(still.boxes, [BOX], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({}, "in no known format"),
+        ({"classes.txt": "Ann\n"}, "no annotated pictures"),
+        ({"data.yaml": "names: [\n"}, "cannot be read"),
+        ({"data.yaml": "nc: 3\n"}, "does not list its names"),
+        ({"classes.txt": "Ann\n", "a.jpg": ""}, r"a.txt: is missing"),
+        ({"classes.txt": "Ann\n", "a.jpg": "", "a.txt": "1 0 0 1 1"}, "line 1 names class 1"),
+        ({"classes.txt": "Ann\n", "a.jpg": "", "a.txt": "\n0 0 0 1"}, "line 2 is not a class"),
+        ({"classes.txt": "Ann\n", "a.jpg": "", "a.txt": "0 0 0 1 nan"}, "line 1 is not a class"),
+        ({"a.jpg": "", "a.xml": "<annotation>"}, "not an annotation of VOC"),
+        ({"a.jpg": "", "a.xml": XML.format(width=90)}, "says 90x50, but a.jpg is 100x50"),
+        ({"a.xml": XML.format(width=100)}, "a.jpg: no such file"),
+        ({"a.jpg": "", "a.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, "not an annot"),
+        ({"annotations.csv": "image,label\n"}, "no column x0"),
+        ({"annotations.csv": "image,label,x0,y0,x1,y1\na.jpg,Ann,1,2,3,\n"}, "line 2 has no box"),
+        (
+            {"annotations.csv": "image,split,label,x0,y0,x1,y1\na.jpg,some,,,,,\n"},
+            "split some",
+        ),
+        (
+            {
+                "annotations.csv": "image,label,x0,y0,x1,y1\na.jpg,Ann,1,2,3,4\n",
+                "label_map.json": '{"schema": "labels/1", "labels": ["Ben"]}',
+            },
+            "lacks Ann",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_name(
+    tmp_path: Path, files: dict[str, str], says: str
+) -> None:
+    for name, text in files.items():
+        if name == "a.jpg":
+            picture(tmp_path / name)
+        else:
+            write(tmp_path / name, text)
+    with pytest.raises(ImageError, match=says):
+        read_source(tmp_path)
+
+
+def test_one_who_is_told_goes_on_with_the_rest(tmp_path: Path) -> None:
+    write(tmp_path / "classes.txt", "Ann\nBen\n")
+    for name, text in [("a", ANN), ("b", "7 0 0 0 0\n"), ("c", BOTH)]:
+        yolo(tmp_path, name, name, text)
+    told: list[ImageError] = []
+    found = read_source(tmp_path, told.append)
+    assert [still.path.stem for still in found.stills] == ["a", "c"]
+    assert [Path(error.path).name for error in told] == ["b.txt"]
+    assert [one.labels.name for one in listed(tmp_path)] == ["a.txt", "b.txt", "c.txt"]
+
+
+@given(
+    st.integers(0, 60).flatmap(
+        lambda count: st.lists(
+            st.lists(st.booleans(), min_size=3, max_size=3), min_size=count, max_size=count
+        )
+    ),
+    st.integers(0, 9),
+)
+def test_every_picture_is_dealt_once_and_splits_are_about_as_large_as_asked(
+    rows: list[list[bool]], seed: int
+) -> None:
+    labels = np.array(rows, bool).reshape(-1, 3)
+    shares = {"test": 0.2, "val": 0.25}
+    dealt = deal(labels, shares, "train", seed)
+    assert dealt == deal(labels, shares, "train", seed)
+    assert len(dealt) == len(labels)
+    kinds = labels.shape[1] + 1  # each label, and nobody, is rounded by itself
+    for split, share in shares.items():
+        assert abs(dealt.count(split) - share * len(labels)) <= kinds + 1
+
+
+def test_two_of_ten_of_each_label_are_in_a_split_of_a_fifth() -> None:
+    labels = np.repeat(np.eye(3, dtype=bool), 10, axis=0)
+    labels[20:] = False  # pictures of nobody are shared out alike
+    dealt = deal(labels, {"test": 0.2}, "train", seed=1)
+    assert [dealt[start : start + 10].count("test") for start in (0, 10, 20)] == [2, 2, 2]
+    assert deal(labels[:0], {"test": 0.2}, "train", seed=1) == []
+    with pytest.raises(ValueError, match="below 1"):
+        deal(labels, {"test": 0.5, "val": 0.5}, "train", seed=1)
+
+
+def test_labels_are_dealt_more_evenly_than_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random((300, 12)) < np.geomspace(0.02, 0.4, 12)
+    expected = 0.2 * labels.sum(axis=0)
+
+    def error(chosen: np.ndarray) -> float:
+        return float(np.abs(labels[chosen].sum(axis=0) - expected).mean())
+
+    dealt = np.array(deal(labels, {"test": 0.2}, "train", seed=0)) == "test"
+    chance = np.mean([error(rng.permutation(300)[:60]) for _ in range(20)])
+    assert error(dealt) < chance / 2
+
+
+def test_a_split_that_the_source_knows_is_kept_unless_asked(tmp_path: Path) -> None:
+    write(tmp_path / "classes.txt", "Ann\nBen\n")
+    for number in range(20):
+        where = f"train/{number}" if number < 5 else f"{number}"
+        yolo(tmp_path, where, where, [ANN, BOTH, ""][number % 3])
+    found = read_source(tmp_path)
+    assert label_table(found).sum(axis=0).tolist() == [14, 7]
+    dealt = deal_splits(found, {"val": 0.2}, seed=0)
+    known = [still.split for still in dealt.stills if still.path.parent.name == "train"]
+    assert known == ["train"] * 5
+    assert sum(still.split == "val" for still in dealt.stills) == 3
+    anew = deal_splits(found, {"val": 0.2}, seed=0, resplit=True)
+    assert sum(still.split == "val" for still in anew.stills) == 4
+
+
+def test_the_command_writes_the_same_twice_and_says_how_many(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "data.yaml", DATA)
+    for number in range(20):
+        yolo(tmp_path / "in", f"images/{number}", f"labels/{number}", [ANN, BOTH, ""][number % 3])
+    for name in ("one", "two"):
+        done = typed("annotate", tmp_path / "in", "--out", tmp_path / name, "--seed", 4)
+        assert done.status == 0, done.err
+        assert "(nobody)" in done.out
+    first, second = (tmp_path / name / "annotations.csv" for name in ("one", "two"))
+    assert first.read_bytes() == second.read_bytes()
+    assert json.loads((tmp_path / "one" / "label_map.json").read_text()) == {
+        "schema": "labels/1",
+        "labels": ["Ann", "Ben"],
+    }
+    rows = list(csv.DictReader(first.read_text().splitlines()))
+    assert len(rows) == 7 + 14 + 6
+    assert {row["split"] for row in rows} == {"train", "val", "calibration", "test"}
+    assert sum(row["label"] == "" for row in rows) == 6
+    again = read_source(tmp_path / "one")
+    assert all(still.path.is_file() for still in again.stills)
+
+
+def test_impossible_shares_and_sources_are_refused_in_one_line(tmp_path: Path) -> None:
+    write(tmp_path / "classes.txt", "Ann\nBen\n")
+    yolo(tmp_path, "a", "a")
+    out = tmp_path / "out"
+    for words in ([tmp_path, "--test", 1.5], [tmp_path / "none"], [tmp_path / "a.jpg"]):
+        done = typed("annotate", *words, "--out", out)
+        assert done.status == 2
+        assert len(done.err.splitlines()) == 1
+    assert not out.exists()

@@ -1,0 +1,144 @@
+"""Files put away, with a manifest that says from where and why, and brought back by it.
+
+``quarantine.json``::
+
+    {"schema": "quarantine/1", "source", "moved": [{"from", "to", "problem"}],
+     "rewritten": [{"file", "was"}]}
+
+``from`` and ``file`` are absolute, ``to`` and ``was`` relative to the manifest. A CSV of
+annotations loses the rows of pictures that were put away; ``was`` is a copy of what it said.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from indexer.errors import ConfigError, ImageError
+from indexer.store import disk
+from training.check_data import Finding
+
+MANIFEST = "quarantine.json"
+SCHEMA = "quarantine/1"
+_IMAGE = ("image", "filename", "path")
+"""What a CSV calls the column of pictures."""
+
+
+def put_away(
+    findings: Sequence[Finding], source: Path, table: Path | None, folder: Path
+) -> list[Path]:
+    """Move the files of findings into a folder and return them; the manifest is written first.
+
+    Args:
+        findings: those without files change nothing.
+        source: the data; files keep their place below it.
+        table: the CSV of annotations that loses the rows of pictures, if there is one.
+        folder: new or empty, and not within the data.
+
+    Raises:
+        ConfigError: the folder is in use, or within the data.
+        StoreError: a file cannot be moved; `bring_back` undoes the others.
+    """
+    root = source if source.is_dir() else source.parent
+    if folder.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(folder, "is inside the data", "name another folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(folder, "is not empty", "name a new folder")
+    why: dict[Path, str] = {}
+    for finding in findings:
+        for path in finding.files:
+            why.setdefault(path, finding.problem)
+    there = {path: problem for path, problem in why.items() if path.is_file()}
+    moves = [
+        {"from": str(path.absolute()), "to": _place(path, root, number), "problem": problem}
+        for number, (path, problem) in enumerate(there.items())
+    ]
+    content: dict[str, Any] = {"schema": SCHEMA, "source": str(source.absolute()), "moved": moves}
+    content["rewritten"] = [] if table is None else [_kept_copy(table)]
+    if moves or (table and why):
+        _carry_out(content, folder, table, why)
+    return list(there)
+
+
+def _place(path: Path, root: Path, number: int) -> str:
+    if path.is_relative_to(root) and ".." not in path.relative_to(root).parts:
+        return f"files/{path.relative_to(root).as_posix()}"
+    return f"outside/{number}-{path.name}"
+
+
+def _kept_copy(table: Path) -> dict[str, str]:
+    return {"file": str(table.absolute()), "was": f"table/{table.name}"}
+
+
+def _carry_out(
+    content: Mapping[str, Any], folder: Path, table: Path | None, gone: Iterable[Path]
+) -> None:
+    with disk.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in content["rewritten"]:
+            (folder / one["was"]).parent.mkdir()
+            shutil.copyfile(one["file"], folder / one["was"])
+        with disk.replacing(folder / MANIFEST) as file:
+            file.write((json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
+        if table:
+            _without(table, gone)
+        for one in content["moved"]:
+            target = folder / one["to"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(one["from"], target)
+
+
+def _without(table: Path, gone: Iterable[Path]) -> None:
+    """Rewrite a CSV without the rows of some pictures."""
+    away = {os.path.normpath(path) for path in gone}
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        head, *rows = csv.reader(file)
+    column = next(number for number, name in enumerate(head) if name in _IMAGE)
+    kept = [row for row in rows if row and not _names(table, row[column], away)]
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([head, *kept])
+    with disk.replacing(table) as out:
+        out.write(text.getvalue().encode())
+
+
+def _names(table: Path, image: str, away: set[str]) -> bool:
+    return os.path.normpath(table.parent / image) in away
+
+
+def bring_back(folder: Path) -> list[Path]:
+    """Move everything back to where it was and return it; the folder goes.
+
+    Raises:
+        ConfigError: there is no manifest, or something else is where a file was.
+        StoreError: a file cannot be moved; calling it again goes on.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"its schema is not {SCHEMA}")
+        waiting = [(folder / one["to"], Path(one["from"])) for one in content["moved"]]
+        tables = [(folder / one["was"], Path(one["file"])) for one in content["rewritten"]]
+    except FileNotFoundError as error:
+        raise ConfigError(folder, f"holds no {MANIFEST}", "name a quarantine") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(path, f"is no manifest: {error}", "move the files by hand") from error
+    waiting = [(here, there) for here, there in waiting if here.exists()]
+    for _, there in waiting:
+        if there.exists():
+            raise ImageError(there, "is here again", "move it away, or move the old one by hand")
+    with disk.explained(folder):
+        for here, there in waiting:
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(here, there)
+        for was, table in tables:
+            with disk.replacing(table) as file:
+                file.write(was.read_bytes())
+        shutil.rmtree(folder)
+    return [there for _, there in waiting]
