@@ -98,4 +98,4 @@ def label_table(found: AnnotatedStills) -> Bool:
     """Return who is annotated in each picture, (M, K)."""
     classes = np.arange(len(found.names))
     rows = [np.isin(classes, still.classes) for still in found.stills]
-    return np.array(rows, bool).reshape(-1, len(classes))
+    return np.array(rows, bool).reshape(len(rows), len(classes))
