@@ -1,0 +1,165 @@
+"""SSiam, TSiam and pseudo-relevance feedback: a small head learns who is who from the show itself.
+
+Sharma et al., "Self-supervised learning of face representations for video face clustering", FG
+2019, sec. III: the head is an MLP, D → 512 → 2, under the contrastive loss of Hadsell, Chopra and
+LeCun (CVPR 2006, eq. 4) on Euclidean distance; the 512 numbers are what is clustered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked
+from torch import nn
+
+from indexer.config import NotNegative, Positive
+from indexer.records import Float32
+from training import batches, pairs
+from training.pairs import Pairs, TrackFaces
+
+_HIDDEN = 512
+
+
+@checked(config=ConfigDict(extra="forbid", frozen=True))
+class TrackSettings:
+    """How a head learns from tracks."""
+
+    mining: Literal["ssiam", "tsiam", "pseudo-rf"] = "ssiam"
+    head: Literal["mlp", "linear"] = "mlp"
+    """The paper's, or a matrix that begins as the identity and stays near it."""
+    subset: Annotated[int, Field(ge=3)] = 3000
+    """Faces that are ranked at a time (B), for SSiam and pseudo-RF."""
+    count: Annotated[int, Field(ge=1)] = 64
+    """Pairs of each kind in a batch (K); for TSiam, faces that ask."""
+    farthest: Annotated[int, Field(ge=1)] = 25
+    """Tracks that a singleton takes its negatives from (F)."""
+    steps: Annotated[int, Field(ge=1)] = 40
+    """Batches in an epoch."""
+    margin: Positive = 1.0
+    """Distance from which two people are far enough apart."""
+    stay: NotNegative = 1.0
+    """Weight of a linear head's squared distance from the identity."""
+
+
+class Mlp(nn.Module):
+    """D → 512 → 2."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dimension, _HIDDEN)
+        self.output = nn.Linear(_HIDDEN, 2)
+
+    def features(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Map vectors (N, D) to what is clustered, (N, 512)."""
+        return F.relu(self.hidden(vectors))
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Map vectors (N, D) to what the loss sees, (N, 2)."""
+        found: torch.Tensor = self.output(self.features(vectors))
+        return found
+
+    def strayed(self) -> torch.Tensor:
+        """Return 0: it began nowhere in particular."""
+        return torch.zeros((), device=self.hidden.weight.device)
+
+
+class Linear(nn.Module):
+    """A matrix that begins as the identity."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(dimension))
+
+    def features(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Map vectors (N, D) to unit vectors (N, D)."""
+        return F.normalize(vectors @ self.weight.T)
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Map vectors (N, D) to what the loss sees, the same."""
+        return self.features(vectors)
+
+    def strayed(self) -> torch.Tensor:
+        """Return the squared distance from the identity."""
+        return (self.weight - torch.eye(len(self.weight), device=self.weight.device)).square().sum()
+
+
+@dataclass(frozen=True)
+class FromTracks:
+    """The method: `training.fit.Method`. Pairs are ranked by the vectors as they came."""
+
+    module: Mlp | Linear
+    faces: TrackFaces
+    settings: TrackSettings
+    mine: Callable[[int, np.random.Generator], Pairs]
+
+    @property
+    def steps(self) -> int:
+        """Return how many batches an epoch has."""
+        return self.settings.steps
+
+    def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
+        """Return all parameters."""
+        return [(list(self.module.parameters()), 1.0)]
+
+    def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Pairs:
+        """Return pairs of faces."""
+        return self.mine(epoch * self.steps + step, rng)
+
+    def loss(self, batch: Pairs, device: torch.device) -> torch.Tensor:
+        """Return the mean contrastive loss of the pairs, each kind by itself."""
+        vectors = torch.from_numpy(self.faces.vectors).to(device)
+        one, other = (self.module(vectors[rows]) for rows in (batch.first, batch.second))
+        same = torch.from_numpy(batch.same).to(device)
+        apart = (one - other).square().sum(dim=1).clamp_min(1e-12).sqrt()
+        pull, push = apart.square(), F.relu(self.settings.margin - apart).square()
+        kinds = [term[chosen] for term, chosen in ((pull, same), (push, ~same)) if chosen.any()]
+        stay = self.settings.stay * self.module.strayed()
+        return stay + sum((kind.mean() for kind in kinds), torch.zeros((), device=device))
+
+    def measure(self, _: torch.device) -> Mapping[str, float]:
+        """Return nothing: there are no labels."""
+        return {}
+
+
+def from_tracks(faces: TrackFaces, settings: TrackSettings, seed: int) -> FromTracks:
+    """Return the method for the faces of a show.
+
+    Args:
+        faces: three or more.
+        settings: how.
+        seed: of the head's first weights.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    if len(faces.vectors) < 3:  # noqa: PLR2004
+        raise ValueError(f"expected three faces or more, got {len(faces.vectors)}")
+    torch.manual_seed(seed)
+    module = (Mlp if settings.head == "mlp" else Linear)(faces.vectors.shape[1])
+    if settings.mining == "tsiam":
+        rivals = pairs.others(faces, settings.farthest)
+
+        def mine(step: int, rng: np.random.Generator) -> Pairs:
+            count = min(settings.count, len(faces.vectors))
+            asking = batches.portion(len(faces.vectors), count, step, seed, 0)
+            return pairs.by_tracks(faces, rivals, asking, rng)
+
+        return FromTracks(module, faces, settings, mine)
+    how = pairs.by_ranking if settings.mining == "ssiam" else pairs.by_feedback
+    ranked = partial(how, faces.vectors, settings.subset, settings.count)
+    return FromTracks(module, faces, settings, lambda _, rng: ranked(rng))
+
+
+def features(module: Mlp | Linear, vectors: Float32) -> Float32:
+    """Return what a head makes of vectors, (N, D) → (N, E)."""
+    device = next(module.parameters()).device
+    with torch.inference_mode():
+        found = module.features(torch.from_numpy(vectors).to(device))
+    return np.asarray(found.float().cpu().numpy(), dtype=np.float32)

@@ -1,0 +1,161 @@
+"""Pairs of faces said to be of one person or of two, without anybody's help.
+
+Sharma, Tapaswi, Sarfraz and Stiefelhagen, "Self-supervised learning of face representations for
+video face clustering", FG 2019: SSiam from distances alone, TSiam from tracks; pseudo-relevance
+feedback is what they compare with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.records import Bool, Float32, Float64, Int64
+
+
+@dataclass(frozen=True, slots=True)
+class TrackFaces:
+    """Faces of a show, by track."""
+
+    vectors: Float32
+    """(M, D), unit rows."""
+    track: Int64
+    """(M,), rising, of 0 to N - 1; every track has a face."""
+    together: Bool
+    """(N, N), which tracks share a frame and so are of two people; symmetric."""
+
+    def __post_init__(self) -> None:
+        count = len(self.together)
+        if self.together.shape != (count, count) or len(self.track) != len(self.vectors):
+            raise ValueError(
+                f"expected vectors and track (M,), together (N, N), got {self.vectors.shape}, "
+                f"{self.track.shape}, {self.together.shape}"
+            )
+        if not np.array_equal(np.unique(self.track), np.arange(count)):
+            raise ValueError(f"track: expected all of 0 to {count - 1}, got {self.track}")
+        if np.any(np.diff(self.track) < 0):
+            raise ValueError("track: expected numbers that rise")
+
+    def means(self, vectors: Float32 | None = None) -> Float32:
+        """Return each track's mean, (N, D), of the faces' vectors or of others in their order."""
+        rows = self.vectors if vectors is None else vectors
+        sums = np.zeros((len(self.together), rows.shape[1]), np.float64)
+        np.add.at(sums, self.track, rows)
+        return np.asarray(sums / np.bincount(self.track)[:, None], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """P pairs of faces by number."""
+
+    first: Int64
+    """(P,)."""
+    second: Int64
+    """(P,)."""
+    same: Bool
+    """(P,), whether they are said to be of one person."""
+
+
+def by_ranking(vectors: Float32, subset: int, count: int, rng: np.random.Generator) -> Pairs:
+    """Return SSiam's pairs: the farthest of the nearest, and the nearest of the farthest.
+
+    Sec. III-B: in a random subset, everybody's nearest neighbour is taken for the same person and
+    everybody's farthest for another; of both, the hardest are kept.
+
+    Args:
+        vectors: (M, D), unit rows; M at least 3.
+        subset: faces that are ranked, at most (B in the paper).
+        count: pairs of each kind, at most (K).
+        rng: chooses the subset.
+    """
+    chosen, apart = _subset(vectors, subset, rng)
+    near, far = _extremes(apart)
+    rows = np.arange(len(chosen))
+    hardest = np.argsort(-apart[rows, near], kind="stable")[:count]
+    nearest = np.argsort(apart[rows, far], kind="stable")[:count]
+    return _pairs(
+        chosen[np.stack([hardest, near[hardest]])], chosen[np.stack([nearest, far[nearest]])]
+    )
+
+
+def by_feedback(vectors: Float32, subset: int, count: int, rng: np.random.Generator) -> Pairs:
+    """Return pseudo-relevance feedback's pairs: the nearest and the farthest of random faces.
+
+    Args:
+        vectors: (M, D), unit rows; M at least 3.
+        subset: faces among which they are, at most.
+        count: faces that ask, at most; each gives a pair of each kind.
+        rng: chooses.
+    """
+    chosen, apart = _subset(vectors, subset, rng)
+    near, far = _extremes(apart)
+    asking = np.arange(len(chosen))[:count]
+    return _pairs(chosen[np.stack([asking, near[asking]])], chosen[np.stack([asking, far[asking]])])
+
+
+def _subset(vectors: Float32, size: int, rng: np.random.Generator) -> tuple[Int64, Float64]:
+    """Return random faces, (B,), and their distances, (B, B), infinite to themselves."""
+    chosen = rng.permutation(len(vectors))[:size]
+    apart = 1.0 - (vectors[chosen] @ vectors[chosen].T).astype(np.float64)
+    np.fill_diagonal(apart, np.inf)
+    return chosen, apart
+
+
+def _extremes(apart: Float64) -> tuple[Int64, Int64]:
+    """Return everybody's nearest and farthest other, (B,) each."""
+    farthest = np.where(np.isinf(apart), -np.inf, apart)
+    return np.argmin(apart, axis=1), np.argmax(farthest, axis=1)
+
+
+def _pairs(same: Int64, different: Int64) -> Pairs:
+    first, second = np.concatenate([same, different], axis=1)
+    return Pairs(first, second, np.arange(len(first)) < same.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """For each track, the tracks that show somebody else."""
+
+    allowed: Bool
+    """(N, N)."""
+
+
+def others(faces: TrackFaces, farthest: int = 25) -> Others:
+    """Return who is somebody else: tracks of the same frames, for all others the farthest ones.
+
+    Sec. III-C: a track that is never on screen with another (a singleton) takes its negatives
+    from the tracks that are farthest by their mean vectors (F in the paper).
+    """
+    allowed = faces.together.copy()
+    means = faces.means()
+    apart = np.linalg.norm(means[:, None] - means[None], axis=2)
+    np.fill_diagonal(apart, -np.inf)
+    for lonely in np.flatnonzero(~allowed.any(axis=1)):
+        order = np.argsort(-apart[lonely], kind="stable")
+        allowed[lonely, order[: min(farthest, len(order) - 1)]] = True
+    return Others(allowed)
+
+
+def by_tracks(faces: TrackFaces, rivals: Others, asking: Int64, rng: np.random.Generator) -> Pairs:
+    """Return TSiam's pairs: two of one track and four of two people for each face that asks.
+
+    Args:
+        faces: the show's.
+        rivals: from `others`.
+        asking: (A,), faces by number.
+        rng: chooses the other face of each pair.
+    """
+    starts = np.searchsorted(faces.track, np.arange(len(faces.together) + 1))
+    same: list[tuple[int, int]] = []
+    different: list[tuple[int, int]] = []
+    for face in asking.tolist():
+        own = int(faces.track[face])
+        mates = np.setdiff1d(np.arange(starts[own], starts[own + 1]), [face])
+        if len(mates):
+            same += [(face, int(mate)) for mate in rng.choice(mates, 2)]
+        rival_tracks = np.flatnonzero(rivals.allowed[own])
+        if len(rival_tracks):
+            for track in rng.choice(rival_tracks, 4):
+                different.append((face, int(rng.integers(starts[track], starts[track + 1]))))
+    return _pairs(*(np.array(one, np.int64).reshape(-1, 2).T for one in (same, different)))
