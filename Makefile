@@ -11,7 +11,7 @@ ARGS    ?=
 need = $(if $($(1)),,$(error $(1): is not given ($(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train index enroll query people export demo test check format bench bench-lfw bench-clips stills clean
+.PHONY: help setup train index enroll query people export demo test check format bench bench-lfw bench-clips bench-tracks stills clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -89,6 +89,10 @@ bench-lfw: $(VENV)/.installed ## DATA=folder: verification on LFW's 6,000 pairs
 bench-clips: $(VENV)/.installed ## DATA=folder: shots, people and names on labelled clips
 	$(call need,DATA,make bench-clips DATA=folder)
 	@$(RUN) -m training bench-clips -- "$$DATA"
+
+bench-tracks: $(VENV)/.installed-training ## DATA=folder: SSiam and TSiam on made episodes
+	$(call need,DATA,make bench-tracks DATA=folder)
+	@$(RUN) -m training bench-tracks $(ARGS) -- "$$DATA"
 
 bench: $(VENV)/.installed-dev ## DATA=folder: speed and memory, against peers and limits
 	$(call need,DATA,make bench DATA=folder)

@@ -55,15 +55,17 @@ class LibraryTracks:
     """(M,), the track of each face."""
     frames: Int64
     """(M,), the frame of each face."""
+    boxes: Float32
+    """(M, 4)."""
 
     def __post_init__(self) -> None:
         count, faces, width = len(self.uids), len(self.track), self.vectors.shape[1]
         got = (
             *(x.shape for x in (self.episode, self.shots, self.spans, self.characters)),
-            *(x.shape for x in (self.features, self.vectors, self.frames)),
+            *(x.shape for x in (self.features, self.vectors, self.frames, self.boxes)),
         )
         one = (count,)
-        wanted = (one, one, (count, 2), one, (count, width), (faces, width), (faces,))
+        wanted = (one, one, (count, 2), one, (count, width), (faces, width), (faces,), (faces, 4))
         if got != wanted:
             raise ValueError(f"tracks: expected {wanted}, got {got}")
 
@@ -107,6 +109,10 @@ def read_tracks(library: Library, some: Sequence[str]) -> LibraryTracks:
     who = {i.track: i.character for one in some for i in read.read_identities(library, one)}
     none = np.zeros((0, library.dimension), np.float32)
     frames = [np.zeros(0, np.int64), *(track.exemplar_frames for track in every)]
+    boxes = [np.zeros((0, 4), np.float32)]
+    for one, group in zip(some, tracks, strict=True):
+        known = _boxes(library, one, group)
+        boxes += [known[t.uid, frame][None] for t in group for frame in t.exemplar_frames.tolist()]
     spans = [(track.start_frame, track.end_frame) for track in every]
     means = [track.embeddings.mean(axis=0) for track in every]
     return LibraryTracks(
@@ -120,6 +126,7 @@ def read_tracks(library: Library, some: Sequence[str]) -> LibraryTracks:
         vectors=np.concatenate([none, *(track.embeddings for track in every)]),
         track=np.repeat(np.arange(len(every)), [len(track.embeddings) for track in every]),
         frames=np.concatenate(frames),
+        boxes=np.concatenate(boxes),
     )
 
 

@@ -15,7 +15,10 @@ from tabulate import tabulate
 
 from indexer import config, models
 from indexer.__main__ import bar
+from indexer.errors import ConfigError
 from indexer.nets import weights
+from indexer.parallel import Workers
+from indexer.store import disk
 from training import lfw
 from training.evaluate import calibration
 from training.evaluate.bench_clips import bench_clips
@@ -41,6 +44,11 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     speed.add_argument("data", type=Path, metavar="FOLDER", help="with the clips")
     speed.add_argument("--out", type=Path, default=Path("outputs/bench"), metavar="FOLDER")
     speed.set_defaults(run=_bench)
+    of_tracks = commands.add_parser("bench-tracks", help="SSiam and TSiam on made episodes")
+    of_tracks.add_argument("data", type=Path, metavar="FOLDER", help="of training synthesize")
+    of_tracks.add_argument("--seeds", type=int, default=5, metavar="N")
+    of_tracks.add_argument("--out", type=Path, default=Path("outputs/tracks"), metavar="FOLDER")
+    of_tracks.set_defaults(run=_bench_tracks)
     calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
     calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
     calibrate.add_argument("--photos", type=int, default=900)
@@ -85,6 +93,21 @@ def _bench(options: argparse.Namespace) -> None:
 
     bench(options.data, options.out, print)
     print(f"written: {options.out / 'bench.md'} and {options.out / 'bench.png'}")
+
+
+def _bench_tracks(options: argparse.Namespace) -> None:
+    from training.bench import tracks  # noqa: PLC0415  (imports torch, which takes seconds)
+
+    if options.seeds < 1:
+        raise ConfigError("--seeds", f"{options.seeds} is none", "give 1 or more")
+    ready = models.load_models(config.Settings())
+    episodes = tracks.labelled(options.data, options.out / "library", ready, bar)
+    with Workers(ready.workers) as workers:
+        rows = tracks.table(tracks.compare(episodes, options.seeds, workers))
+    text = tabulate(rows, headers=tracks.HEADERS, disable_numparse=True)
+    with disk.replacing(options.out / "tracks.txt") as file:
+        file.write(f"{text}\n".encode())
+    print(text)
 
 
 def _calibrate(options: argparse.Namespace) -> None:

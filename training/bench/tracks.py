@@ -1,0 +1,187 @@
+"""Do the tracks of a show teach who is who? Heads side by side on episodes with a known truth."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from indexer import geometry, pipeline
+from indexer.config import Settings
+from indexer.errors import ConfigError
+from indexer.models import Models
+from indexer.parallel import Workers
+from indexer.progress import Progress, silent
+from indexer.records import Float32, Float64, Int64
+from training.evaluate import hac
+from training.evaluate.clustering import Clustering, clustering
+from training.fit import Schedule, fit
+from training.library import LibraryTracks, read_tracks
+from training.methods import tracks as heads
+from training.methods.tracks import TrackSettings
+from training.pairs import TrackFaces
+from training.synthesize.truth import Truth, read_truth, truth_path
+
+_SAME_FACE_IOU = 0.3
+NOBODY = -1
+SCHEDULE = Schedule(epochs=15, learning_rate=1e-3, keep="last")
+METHODS: Mapping[str, TrackSettings] = {
+    "Pseudo-RF": TrackSettings(mining="pseudo-rf"),
+    "SSiam": TrackSettings(mining="ssiam"),
+    "TSiam": TrackSettings(mining="tsiam"),
+    "SSiam, linear": TrackSettings(mining="ssiam", head="linear"),
+    "TSiam, linear": TrackSettings(mining="tsiam", head="linear"),
+}
+"""The paper's three, and two with a head that begins as the identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The tracks of an episode, and who they really are."""
+
+    name: str
+    tracks: LibraryTracks
+    people: Int64
+    """(N,), `NOBODY` for what is no face of the truth."""
+    frames: Float64
+    """(N,), how many frames each lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What clustering made of an episode's tracks."""
+
+    known: Clustering
+    """Into as many clusters as there are people."""
+    known_per_frame: Clustering
+    estimated: Clustering
+    """Into as many as the silhouette says."""
+    seconds: float
+    """That training took."""
+
+
+def labelled(
+    folder: Path, library: Path, models: Models, progress: Progress = silent
+) -> list[Labelled]:
+    """Return the tracks that the indexer finds in the made episodes of a folder.
+
+    Args:
+        folder: holds videos, each with its truth beside it.
+        library: the indexer's, made if it is not there.
+        models: the indexer's.
+        progress: shows how far it is.
+
+    Raises:
+        ConfigError: the folder holds no made episode.
+        IndexerError: as indexing.
+    """
+    videos = [path for path in sorted(folder.glob("*.mp4")) if truth_path(path).is_file()]
+    if not videos:
+        remedy = "name a folder of training synthesize"
+        raise ConfigError(folder, "holds no video with its truth beside it", remedy)
+    found = []
+    for video in videos:
+        settings = Settings()
+        opened = pipeline.open_or_create(library, models, settings)
+        done = pipeline.index(video, opened, models, settings, progress)
+        opened = pipeline.open_or_create(library, models, settings)
+        tracks = read_tracks(opened, [done.episode])
+        spans = (tracks.spans[:, 1] - tracks.spans[:, 0] + 1).astype(np.float64)
+        who = people_of(tracks, read_truth(truth_path(video)))
+        found.append(Labelled(video.stem, tracks, who, spans))
+    return found
+
+
+def people_of(tracks: LibraryTracks, truth: Truth) -> Int64:
+    """Return who each track shows, by most of its faces, (N,)."""
+    names = {name: number for number, name in enumerate((*truth.cast, *truth.strangers))}
+    votes = np.zeros((len(tracks.uids), len(names)), np.int64)
+    for track, frame, box in zip(tracks.track, tracks.frames, tracks.boxes, strict=True):
+        there = truth.at(int(frame))
+        overlap = geometry.iou(box[None], there.boxes)[0]
+        if len(overlap) and overlap.max() >= _SAME_FACE_IOU:
+            votes[track, names[there.names[int(np.argmax(overlap))]]] += 1
+    return np.where(votes.any(axis=1), votes.argmax(axis=1), NOBODY)
+
+
+def learn(
+    faces: TrackFaces, settings: TrackSettings, seed: int, workers: Workers
+) -> tuple[Float32, float]:
+    """Return the mean features of tracks after a head has learnt from them, and the seconds."""
+    begun = time.perf_counter()
+    method = heads.from_tracks(faces, settings, seed)
+    schedule = replace(SCHEDULE, seed=seed)
+    with tempfile.TemporaryDirectory() as folder:
+        fit(method, schedule, Path(folder) / "checkpoint", torch.device("cpu"), workers)
+    means = faces.means(heads.features(method.module, faces.vectors))
+    return means, time.perf_counter() - begun
+
+
+def outcome(one: Labelled, features: Float32, seconds: float) -> Outcome:
+    """Return what clustering makes of features (N, D), judged on the tracks of somebody."""
+    real = one.people != NOBODY
+    people, weights = one.people[real], one.frames[real]
+    known = hac.into(len(np.unique(people)), features[real])
+    guessed = hac.into(hac.estimated(features[real]), features[real])
+    return Outcome(
+        clustering(people, known),
+        clustering(people, known, weights),
+        clustering(people, guessed),
+        seconds,
+    )
+
+
+def compare(
+    episodes: Sequence[Labelled], seeds: int, workers: Workers
+) -> Mapping[str, Mapping[str, list[Outcome]]]:
+    """Return the outcomes by method and episode, one for each seed; the base has one."""
+    found: dict[str, dict[str, list[Outcome]]] = {"base": {}, **{name: {} for name in METHODS}}
+    for one in episodes:
+        faces = TrackFaces(one.tracks.vectors, one.tracks.track, one.tracks.together())
+        found["base"][one.name] = [outcome(one, faces.means(), 0.0)]
+        for name, settings in METHODS.items():
+            found[name][one.name] = [
+                outcome(one, *learn(faces, settings, seed, workers)) for seed in range(seeds)
+            ]
+    return found
+
+
+def table(found: Mapping[str, Mapping[str, list[Outcome]]]) -> list[list[str]]:
+    """Return a row for each method, with the mean and spread over the seeds of each number."""
+    rows = []
+    for name, episodes in found.items():
+        for episode, outcomes in episodes.items():
+            base = found["base"][episode][0].known.wcp
+            gains = [one.known.wcp - base for one in outcomes]
+            rows.append(
+                [
+                    episode,
+                    name,
+                    _spread([one.known.wcp for one in outcomes]),
+                    f"{100 * np.mean(gains):+.1f}",
+                    _spread([one.known.nmi for one in outcomes]),
+                    _spread([one.known.f1 for one in outcomes]),
+                    _spread([one.known_per_frame.wcp for one in outcomes]),
+                    _spread([one.estimated.wcp for one in outcomes]),
+                    f"{outcomes[0].estimated.predicted} / {outcomes[0].estimated.true}",
+                    f"{np.mean([one.seconds for one in outcomes]):.1f}",
+                ]
+            )
+    return sorted(rows, key=lambda row: row[0])
+
+
+HEADERS = (
+    "episode", "features", "WCP, K known", "gain", "NMI", "B-cubed F", "WCP per frame",
+    "WCP, K estimated", "K / people", "seconds",
+)  # fmt: skip
+
+
+def _spread(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values):.3f}"
