@@ -25,8 +25,12 @@ from training.synthesize.truth import (
     TrueFace,
     TrueShot,
     Truth,
+)
+from training.synthesize.truth_file import (
+    mot_path,
     read_truth,
     truth_path,
+    write_mot,
     write_truth,
 )
 
@@ -43,9 +47,11 @@ __all__ = [
     "draw_frames",
     "locate_face",
     "make_episode",
+    "mot_path",
     "read_people",
     "read_truth",
     "synthesize",
     "truth_path",
+    "write_mot",
     "write_truth",
 ]

@@ -20,7 +20,8 @@ from training.synthesize.places import add_grain, camera, grain, light, paint_pl
 from training.synthesize.script import Look, write_script
 from training.synthesize.spec import EpisodeSpec
 from training.synthesize.sprites import Sprite, cut_out, paste
-from training.synthesize.truth import Skipped, TrueFace, TrueShot, Truth, truth_path, write_truth
+from training.synthesize.truth import Skipped, TrueFace, TrueShot, Truth
+from training.synthesize.truth_file import truth_path, write_truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +122,15 @@ def draw_frames(spec: EpisodeSpec, truth: Truth, people: People) -> Iterator[UIn
         if shot.place not in places:
             places[shot.place] = paint_place(spec, shot.place)
         faces = [face for face in truth.faces if face.shot == shot.shot]
-        actors = [(face, _dress(spec, face, heads[face.still], shot.place)) for face in faces]
+        actors = [(face, _dress(spec, face, heads[face.still])) for face in faces]
         yield from _draw_shot(spec, shot, _View(places[shot.place], noise), actors)
 
 
-def _dress(spec: EpisodeSpec, face: TrueFace, head: Head, place: int) -> Sprite:
+def _dress(spec: EpisodeSpec, face: TrueFace, head: Head) -> Sprite:
     """Return the person, in the clothes that belong to this name in this place."""
     heights = face.boxes[:, 3] - face.boxes[:, 1]
     below = (spec.height - (face.boxes[:, 1] + face.boxes[:, 3]) / 2) / heights
-    rng = np.random.default_rng([spec.seed, 1, place, *face.name.encode()])
+    rng = np.random.default_rng([spec.seed, 1, face.clothes, *face.name.encode()])
     return cut_out(head, float(heights.max()), float(below.max()) + 0.3, rng)
 
 

@@ -7,7 +7,7 @@ come closer, tilt and turn along sums of sines; those at the side may leave, and
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Look:
     still: str
     aspect: float
     """Width of the face box over its height."""
+    turn: float = 0.0
+    """As of a `Head`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def write_script(
         cast=tuple(cast),
         strangers=tuple(others),
         shots=tuple(shots),
-        faces=tuple(faces),
+        faces=tuple(replace(face, track=track) for track, face in enumerate(faces)),
         skipped=(),
     )
 
@@ -172,6 +174,7 @@ def _scene(
             boxes=_rounded(_boxes(parts[name])),
             angles=_rounded(parts[name].angles),
             visible=_rounded(_visible(spec, parts[name], [parts[n] for n in order[rank + 1 :]])),
+            clothes=shot.place,
         )
         for rank, name in enumerate(order)
     ]
