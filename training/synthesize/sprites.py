@@ -6,7 +6,7 @@ down from the middle of the face box, so one shape fits every still and every si
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,8 +18,11 @@ HEAD_WIDTH = 1.6
 """Width of a head with its hair, in face widths."""
 SHOULDER_WIDTH = 3.0
 _NECK_WIDTH = 0.68
-_CHIN, _COLLAR = 0.3, 0.74
+_CHIN, _COLLAR = 0.3, 0.66
 """Where the neck comes out of the head and goes into the torso, in face heights."""
+_HIP, _FEET = 4.1, 8.6
+_LEG, _STRIDE = 0.95, 0.52
+"""Width of a leg, and how far its middle is from the body's, in face widths."""
 _HEAD_HALF = (HEAD_WIDTH / 2, 0.86)
 _HEAD_UP = 0.08
 """The head's middle is this much above the face's, in face heights."""
@@ -27,6 +30,8 @@ _MASK_FACE = 56
 """Face height in pixels at which the head is told from what is behind it."""
 
 
+_SHARP = 0.2
+"""A defocus below that is none."""
 _INNER = 0.85
 """From this share of the head's ellipse outwards, what is behind is more likely than hair."""
 
@@ -48,7 +53,7 @@ class Sprite:
 def silhouette(u: Float64, v: Float64) -> Bool:
     """Return which points are on a person: head, neck or torso; any shape, in face units."""
     head = (u / _HEAD_HALF[0]) ** 2 + ((v + _HEAD_UP) / _HEAD_HALF[1]) ** 2 <= 1
-    return head | _neck(u, v) | _torso(u, v)
+    return head | _neck(u, v) | _torso(u, v) | _legs(u, v)
 
 
 def _neck(u: Float64, v: Float64) -> Bool:
@@ -59,9 +64,13 @@ def _neck(u: Float64, v: Float64) -> Bool:
 
 def _torso(u: Float64, v: Float64) -> Bool:
     """Shoulders that slope away from the neck and round off into straight arms."""
-    down = np.clip((v - _COLLAR) / 0.6, 0, 1)
+    down = np.clip((v - _COLLAR) / 0.45, 0, 1)
     width = _NECK_WIDTH + (SHOULDER_WIDTH - _NECK_WIDTH) * np.sin(np.pi / 2 * down) ** 0.8
-    return (2 * np.abs(u) < width) & (v > _COLLAR)
+    return (2 * np.abs(u) < width) & (v > _COLLAR) & (v < _HIP)
+
+
+def _legs(u: Float64, v: Float64) -> Bool:
+    return (np.abs(np.abs(u) - _STRIDE) < _LEG / 2) & (v >= _HIP) & (v < _FEET)
 
 
 def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> Sprite:
@@ -84,18 +93,52 @@ def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> 
     colours = np.zeros((height, width, 3), np.float32)
     alpha = np.zeros((height, width, 1), np.float32)
     shade = 0.7 + 0.5 * np.clip(v - 0.55, 0, 0.5)  # the chin's, on the neck
-    skin = (_skin_tone(pixels) * shade[..., None]).astype(np.float32)
+    skin = (skin_tone(pixels) * shade[..., None]).astype(np.float32)
     soft = 0.3 + 0.015 * float(face[1])
     left = (width - pixels.shape[1]) // 2
     inner = (slice(0, pixels.shape[0]), slice(left, left + pixels.shape[1]))
     mask = cv2.resize(_head_mask(head), pixels.shape[1::-1]).astype(np.float32)[..., None]
-    _over(colours, alpha, _clothes(u, v, rng), _soften(_torso(u, v), soft))
+    _over(colours, alpha, clothes(u, v, rng), _soften(_torso(u, v), soft))
+    _over(colours, alpha, _trousers(u, rng), _soften(_legs(u, v), soft))
     _over(colours, alpha, skin, _soften(_neck(u, v), soft))
     _over(colours[inner], alpha[inner], pixels.astype(np.float32), mask)
     return Sprite(_levels(colours), _levels(255 * alpha[..., 0]), anchor, face)
 
 
-def paste(frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float64) -> None:
+def shaded(sprite: Sprite, light: float, side: float) -> Sprite:
+    """Return a sprite in other light: brighter or darker, and to one side.
+
+    Args:
+        sprite: who or what.
+        light: what the colours are multiplied with.
+        side: how much brighter the right edge of the face is than its middle, as a share.
+    """
+    wide = sprite.alpha.shape[1]
+    u = (np.arange(wide) + 0.5 - sprite.anchor[0]) / sprite.face[0]
+    gain = light * (1 + side * np.clip(2 * u, -1.2, 1.2))
+    colours = sprite.colours * gain[:, None].astype(np.float32)
+    return replace(sprite, colours=np.minimum(_levels(colours), sprite.alpha[..., None]))
+
+
+def flipped(sprite: Sprite) -> Sprite:
+    """Return a sprite left for right."""
+    anchor = np.array([sprite.alpha.shape[1] - sprite.anchor[0], sprite.anchor[1]])
+    colours, alpha = (np.ascontiguousarray(p[:, ::-1]) for p in (sprite.colours, sprite.alpha))
+    return replace(sprite, colours=colours, alpha=alpha, anchor=anchor)
+
+
+def brightness(sprite: Sprite) -> float:
+    """Return the mean level of the face's inner half."""
+    (x, y), (wide, high) = sprite.anchor, sprite.face / 4
+    inner = sprite.colours[
+        round(y - high) : round(y + high) + 1, round(x - wide) : round(x + wide) + 1
+    ]
+    return float(inner.mean())
+
+
+def paste(
+    frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float64, defocus: float = 0.0
+) -> None:
     """Draw a person into a frame, in place.
 
     Args:
@@ -104,6 +147,7 @@ def paste(frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float
         box: (4,), where the face goes.
         angle: degrees clockwise.
         speed: (2,), pixels per frame, for the blur of motion.
+        defocus: standard deviation in pixels.
     """
     scale = (box[2:] - box[:2]) / sprite.face
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
@@ -122,6 +166,8 @@ def paste(frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float
     colours, alpha = (cv2.warpAffine(p, matrix, size) for p in (sprite.colours, sprite.alpha))
     if blur != (1, 1):
         colours, alpha = cv2.blur(colours, blur), cv2.blur(alpha, blur)
+    if defocus >= _SHARP:
+        colours, alpha = (cv2.GaussianBlur(p, (0, 0), defocus) for p in (colours, alpha))
     part = frame[low[1] : top[1], low[0] : top[0]]
     behind = cv2.multiply(part, cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
     part[:] = cv2.add(behind, colours)
@@ -141,14 +187,14 @@ def _levels(values: Float32) -> UInt8:
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
 
 
-def _skin_tone(pixels: UInt8) -> Float32:
+def skin_tone(pixels: UInt8) -> Float32:
     """Return the median colour of the cheeks and the nose, (3,)."""
     high, wide = pixels.shape[:2]
     middle = pixels[int(0.5 * high) : int(0.62 * high), int(0.36 * wide) : int(0.64 * wide)]
     return np.median(middle.reshape(-1, 3), axis=0).astype(np.float32)
 
 
-def _clothes(u: Float64, v: Float64, rng: np.random.Generator) -> Float32:
+def clothes(u: Float64, v: Float64, rng: np.random.Generator) -> Float32:
     """Return a garment's colours, (H, W, 3): plain or striped, darker towards the sides."""
     hsv = np.array([[[rng.uniform(0, 360), rng.uniform(0.1, 0.65), rng.uniform(0.2, 0.85)]]])
     base = 255 * cv2.cvtColor(hsv.astype(np.float32), cv2.COLOR_HSV2RGB)
@@ -157,6 +203,13 @@ def _clothes(u: Float64, v: Float64, rng: np.random.Generator) -> Float32:
     bold = rng.choice([0.0, 0.0, 0.12, 0.25])
     shade = (1 - 0.4 * (u / SHOULDER_WIDTH * 2) ** 2) * (1 + bold * stripes)
     return (base * shade[..., None]).astype(np.float32)
+
+
+def _trousers(u: Float64, rng: np.random.Generator) -> Float32:
+    """Return their colours, (H, W, 3): dark, darker where a leg turns away."""
+    colour = rng.uniform(20, 80) * rng.uniform(0.8, 1.2, 3)
+    shade = 1 - 0.9 * np.clip(np.abs(np.abs(u) - _STRIDE), 0, 0.5)
+    return (colour * shade[..., None]).astype(np.float32)
 
 
 def _head_mask(head: Head) -> Float32:
