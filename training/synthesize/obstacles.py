@@ -46,8 +46,9 @@ def _post(brief: Brief, rng: np.random.Generator, subject: Actor, times: Float64
     """A post out of focus that the camera slides past."""
     face = float(np.median(_width(subject)))
     start, end = rng.permutation([-1.6, 1.2]) + rng.uniform(-0.4, 0.4, 2)
-    share = times - times[0]
-    x = _middle(subject)[0, 0] + face * (start + (end - start) * share / max(share[-1], 1e-9))
+    x = _middle(subject)[0, 0] + face * (
+        start + (end - start) * times / max(float(times[-1]), 1e-9)
+    )
     half = face * rng.uniform(0.15, 0.4)
     zero = np.zeros(len(times))
     boxes = np.stack([x - half, zero - 2, x + half, zero + brief.spec.height + 2], axis=1)
@@ -57,9 +58,8 @@ def _post(brief: Brief, rng: np.random.Generator, subject: Actor, times: Float64
 def _hand(brief: Brief, rng: np.random.Generator, subject: Actor, times: Float64) -> Prop:
     """The subject's own hand, raised to the mouth or the cheek and lowered again."""
     face, middle = _width(subject), _middle(subject)
-    lasts = times - times[0]
-    up = lasts[-1] * rng.uniform(0.0, 0.4)
-    raised = ramp(lasts, up, up + 0.4) - ramp(lasts, up + 1.6, up + 2.0)
+    up = times[-1] * rng.uniform(0.0, 0.4)
+    raised = ramp(times, up, up + 0.4) - ramp(times, up + 1.6, up + 2.0)
     x = middle[:, 0] + face * (rng.uniform(-0.35, 0.35) + 0.04 * sway(rng, times))
     y = middle[:, 1] + face * TALL * (rng.uniform(0.15, 0.4) + 2.2 * (1 - raised))
     half = np.column_stack([face * rng.uniform(0.26, 0.4), face * TALL * rng.uniform(0.2, 0.28)])
@@ -72,9 +72,8 @@ def _passer(brief: Brief, rng: np.random.Generator, subject: Actor, times: Float
     """Somebody who walks across, close to the camera and out of focus, seen from behind."""
     face = float(np.median(_width(subject))) * rng.uniform(1.5, 2.2)
     face = min(face, 0.3 * brief.spec.width)
-    lasts = times - times[0]
-    start = lasts[-1] * rng.uniform(0.0, 0.4)
-    share = (lasts - start) / rng.uniform(1.4, 2.6)
+    start = times[-1] * rng.uniform(0.0, 0.4)
+    share = (times - start) / rng.uniform(1.4, 2.6)
     ends = np.array([-2 * face, brief.spec.width + 2 * face])
     first, last = ends[:: int(rng.choice([-1, 1]))]
     x = first + (last - first) * share

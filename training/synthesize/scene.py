@@ -16,6 +16,7 @@ FACE = 16.0
 """Width of a face in the room, in units of the spec."""
 TALL = 1.3
 """Height of a mean face over its width."""
+_BRIGHT, _DIM, _DIM_SHARE = (0.8, 1.1), (0.45, 0.7), 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,10 @@ def seats(spec: SeasonSpec, rng: np.random.Generator, names: Sequence[str]) -> t
     """Return the places of a scene's people: two groups that face each other across a gap."""
     face = FACE * spec.unit
     steps = rng.uniform(2.9, 4.6, len(names)) * face
-    steps[len(names) // 2] += rng.uniform(0.0, 2.0) * face
-    across = np.cumsum(steps) - steps[0]
+    steps[len(names) // 2 : len(names) // 2 + 1] += rng.uniform(0.0, 2.0) * face
+    across = np.cumsum(steps) - steps[:1]
     wide, high = room_size(spec.film)
-    left = (wide - across[-1]) / 2 + rng.uniform(-0.06, 0.06) * wide
+    left = (wide - across.max(initial=0.0)) / 2 + rng.uniform(-0.06, 0.06) * wide
     level = rng.uniform(0.40, 0.44) * high
     order = rng.permutation(np.array(names, object)).tolist()
     return tuple(
@@ -92,8 +93,7 @@ def seats(spec: SeasonSpec, rng: np.random.Generator, names: Sequence[str]) -> t
 
 def light_scene(rng: np.random.Generator) -> UInt8:
     """Return a scene's light, (256, 1, 3): bright or dim, with a tint."""
-    gain = (rng.uniform(0.45, 0.7) if rng.random() < 0.3 else rng.uniform(0.8, 1.1)) * (
-        rng.uniform(0.93, 1.07, 3)
-    )
+    low, high = _DIM if rng.random() < _DIM_SHARE else _BRIGHT
+    gain = rng.uniform(low, high) * rng.uniform(0.93, 1.07, 3)
     curve = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.85, 1.3)
     return np.clip(np.round(255 * gain * curve), 0, 255).astype(np.uint8)[:, None]

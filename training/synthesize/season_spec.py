@@ -68,6 +68,11 @@ class SeasonSpec:
         )
 
     @property
+    def frames(self) -> int:
+        """Frames of each episode."""
+        return round(self.seconds * self.fps)
+
+    @property
     def unit(self) -> float:
         """Pixels in a 360th of the frame's height: what is said in pixels at 360p is scaled so."""
         return self.height / 360

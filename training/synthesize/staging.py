@@ -35,7 +35,7 @@ def stage(brief: Brief, rng: np.random.Generator, times: Float64) -> tuple[Take,
     Args:
         brief: what it is made from.
         rng: chance.
-        times: (T,), of its frames, in seconds.
+        times: (T,), of its frames, in seconds from the first.
     """
     view = _view(brief, rng, times)
     paths, after = _paths(brief, rng, times)
@@ -69,7 +69,7 @@ def _view(brief: Brief, rng: np.random.Generator, times: Float64) -> Float64:
     if focus:
         middle = np.mean([(one.x, one.y) for one in focus], axis=0)
         up = 0.5 - rng.uniform(0.38, 0.44)  # eyes above the middle
-        middle = middle + (-setup.aside * size[0] / zoom, up * size[1] / zoom)
+        middle += np.array([-setup.aside, up]) * size / zoom
     push = 1 + rng.choice([0.0, 0.0, 0.06, -0.04]) * times / max(float(times[-1]), 1e-9)
     zooms = np.maximum(zoom * push, size.max() / room.max() * 1.01)
     drift = rng.normal(0, 0.006, 2) * size[0] / zoom * times[:, None]
@@ -97,13 +97,13 @@ def _paths(
         x = one.x + one.width * (0.35 * sway(rng, times) + rng.uniform(-0.2, 0.2))
         y = one.y + one.width * 0.12 * sway(rng, times)
         paths[one.name] = np.column_stack([x, y, one.width * (1 + 0.05 * sway(rng, times))])
-    lasts = float(times[-1] - times[0])
+    lasts = float(times[-1])
     if not brief.lively or len(brief.setup.focus) == 0:
         return paths, seats
     if len(seats) > 1 and lasts >= _CROSSING_S and rng.random() < _CROSSING:
-        return paths, _cross(rng, seats, paths, times - times[0])
+        return paths, _cross(rng, seats, paths, times)
     if lasts >= _LEAVING_S and rng.random() < _LEAVING:
-        _leave(brief, rng, paths, times - times[0])
+        _leave(brief, rng, paths, times)
     return paths, seats
 
 
