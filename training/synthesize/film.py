@@ -16,10 +16,10 @@ from training.synthesize.places import add_grain, grain, paint_place
 from training.synthesize.spec import EpisodeSpec
 from training.synthesize.sprites import (
     Sprite,
-    brightness,
-    cut_out,
+    cut_apart,
     flipped,
     paste,
+    relit,
     shaded,
     skin_tone,
 )
@@ -31,6 +31,8 @@ _EVENING = 0.6
 """How much of the way, as an exponent: photos are of different light, a scene is of one."""
 _LENS = 0.55
 """Standard deviation, in 360ths of the height, of the blur of a lens and of scaling down."""
+_UPRIGHT = 0.2
+"""How far a body tilts with its head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,10 @@ def _frames(studio: Studio, take: Take) -> Iterator[UInt8]:
     for row, matrix in enumerate(take.camera):
         size = (spec.width, spec.height)
         frame = cv2.warpAffine(studio.rooms[take.place], matrix, size).astype(np.uint8)
-        for actor, sprite in people:
+        for actor, (body, head) in people:
             angle = float(actor.angles[row])
-            _put(frame, sprite, actor.boxes, row, (angle, actor.blur))
+            _put(frame, body, actor.boxes, row, (_UPRIGHT * angle, actor.blur))
+            _put(frame, head, actor.boxes, row, (angle, actor.blur))
         for prop, sprite in things:
             _put(frame, sprite, prop.boxes, row, (0.0, prop.blur))
         lit = cv2.LUT(cv2.GaussianBlur(frame, (0, 0), lens), take.levels).astype(np.uint8)
@@ -98,17 +101,18 @@ def _put(frame: UInt8, sprite: Sprite, boxes: Float32, row: int, look: tuple[flo
     paste(frame, sprite, box, look[0], (step[:2] + step[2:]) / 2, look[1])
 
 
-def _dress(studio: Studio, take: Take, actor: Actor) -> Sprite:
-    """Return somebody in the clothes of the scene and its light."""
+def _dress(studio: Studio, take: Take, actor: Actor) -> tuple[Sprite, Sprite]:
+    """Return somebody's body and head in the clothes of the scene and its light."""
     heights = actor.boxes[:, 3] - actor.boxes[:, 1]
     below = (studio.spec.height - (actor.boxes[:, 1] + actor.boxes[:, 3]) / 2) / heights
     rng = _wardrobe(studio, take, actor.name)
     reach = float(np.clip(below.max() + 0.3, 1.0, 9.0))
-    sprite = cut_out(studio.heads[actor.still], float(heights.max()), reach, rng)
+    head = relit(studio.heads[actor.still], _EXPOSED, _EVENING)
+    pair = cut_apart(head, float(heights.max()), reach, rng)
     if actor.mirrored:
-        sprite = flipped(sprite)
-    even = (_EXPOSED / max(brightness(sprite), 1.0)) ** _EVENING
-    return shaded(sprite, actor.light * float(np.clip(even, 0.5, 1.6)), actor.side)
+        pair = (flipped(pair[0]), flipped(pair[1]))
+    body, face = (shaded(sprite, actor.light, actor.side) for sprite in pair)
+    return body, face
 
 
 def _prop(studio: Studio, take: Take, prop: Prop) -> Sprite:

@@ -32,15 +32,15 @@ def hand(skin: Float32) -> Sprite:
     Args:
         skin: (3,), its bearer's.
     """
-    ticks = (np.arange(2 * _SIDE) + 0.5) / _SIDE - 1
-    u, v = np.meshgrid(ticks, ticks)
+    xs, ys = np.meshgrid(np.arange(3 * _SIDE) + 0.5, np.arange(8 * _SIDE) + 0.5)
+    u, v = xs / _SIDE - 1.5, ys / _SIDE - 0.5
     inside = np.hypot(u, v) <= 0.5  # noqa: PLR2004 - the ellipse in the box
-    arm = (np.abs(u - 0.12) < 0.2) & (v > 0)  # noqa: PLR2004 - its width
+    arm = (np.abs(u - 0.1 - 0.12 * v) < 0.24 + 0.03 * v) & (v > 0)
     fingers = 1 - 0.22 * (np.abs(np.sin(np.pi * 4 * (u + 0.5))) < 0.25) * (v < 0.1)  # noqa: PLR2004
-    shade = (fingers * (0.95 - 0.3 * v))[..., None]
-    return _sprite(
-        (skin * shade).astype(np.float32), _soft(inside | arm, 1.0), np.array([_SIDE, _SIDE])
-    )
+    shade = (fingers * np.clip(0.95 - 0.3 * v, 0.6, 1.1))[..., None]
+    middle = np.array([1.5 * _SIDE, 0.5 * _SIDE])
+    box = np.array([float(_SIDE), _SIDE])
+    return _sprite((skin * shade).astype(np.float32), _soft(inside | arm, 1.0), box, middle)
 
 
 def back(rng: np.random.Generator, dressed: np.random.Generator) -> Sprite:

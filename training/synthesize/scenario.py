@@ -14,7 +14,7 @@ import numpy as np
 from training.synthesize.scene import Setup
 from training.synthesize.season_spec import SeasonSpec
 
-WIDE, GROUP, MEDIUM, CLOSE = (11.0, 19.5), (19.5, 30.0), (30.0, 48.0), (50.0, 105.0)
+WIDE, GROUP, MEDIUM, CLOSE = (12.0, 19.5), (19.5, 30.0), (30.0, 48.0), (50.0, 105.0)
 """Widths of the faces in each kind of shot, in pixels at 360p."""
 EMPTY = Setup((), 28.0)
 """A shot of nobody."""
@@ -62,10 +62,10 @@ def _setups(rng: np.random.Generator, names: Sequence[str]) -> Iterator[tuple[Se
     yield wide, rng.uniform(2.2, 4.2)
     while True:
         turn = rng.random()
-        if turn < 0.5:  # noqa: PLR2004 - the shares of what follows
+        if turn < 0.38:  # noqa: PLR2004 - the shares of what follows
             yield from _dialogue(rng, names)
-        elif turn < 0.76:  # noqa: PLR2004
-            yield _some(rng, names, int(rng.integers(2, 4)), GROUP), rng.uniform(2.0, 4.2)
+        elif turn < 0.69:  # noqa: PLR2004
+            yield _some(rng, names, int(rng.integers(2, 5)), GROUP), rng.uniform(2.0, 4.2)
         elif turn < 0.93:  # noqa: PLR2004
             yield wide, rng.uniform(2.0, 4.2)
             wide = _wide(rng, names)

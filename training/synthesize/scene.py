@@ -91,9 +91,9 @@ def seats(spec: SeasonSpec, rng: np.random.Generator, names: Sequence[str]) -> t
     )
 
 
-def light_scene(rng: np.random.Generator) -> UInt8:
-    """Return a scene's light, (256, 1, 3): bright or dim, with a tint."""
-    low, high = _DIM if rng.random() < _DIM_SHARE else _BRIGHT
+def light_scene(rng: np.random.Generator, dim: float = _DIM_SHARE) -> UInt8:
+    """Return a scene's light, (256, 1, 3): bright or, in a share `dim` of them, dim; tinted."""
+    low, high = _DIM if rng.random() < dim else _BRIGHT
     gain = rng.uniform(low, high) * rng.uniform(0.93, 1.07, 3)
     curve = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.85, 1.3)
     return np.clip(np.round(255 * gain * curve), 0, 255).astype(np.uint8)[:, None]

@@ -79,13 +79,32 @@ def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> 
     Args:
         head: whose.
         tall: the tallest face box that will be pasted, in pixels.
-        below: how far down the torso reaches, in face heights from the face's middle.
+        below: how far down the body reaches, in face heights from the face's middle.
         rng: decides on the clothes.
     """
+    whole, face = _body(head, tall, below, rng), _face(head, tall)
+    high, wide = face.alpha.shape
+    left = (whole.alpha.shape[1] - wide) // 2
+    inner = (slice(0, high), slice(left, left + wide))
+    colours, alpha = whole.colours.copy(), whole.alpha.copy()
+    rest = cv2.cvtColor(255 - face.alpha, cv2.COLOR_GRAY2RGB)
+    colours[inner] = cv2.add(face.colours, cv2.multiply(colours[inner], rest, scale=1 / 255))
+    alpha[inner] = cv2.add(face.alpha, cv2.multiply(alpha[inner], rest[..., 0], scale=1 / 255))
+    return replace(whole, colours=colours, alpha=alpha)
+
+
+def cut_apart(
+    head: Head, tall: float, below: float, rng: np.random.Generator
+) -> tuple[Sprite, Sprite]:
+    """Return the body, and the head that may be tilted on it; the arguments of `cut_out`."""
+    return _body(head, tall, below, rng), _face(head, tall)
+
+
+def _body(head: Head, tall: float, below: float, rng: np.random.Generator) -> Sprite:
     scale = min(1.0, tall / head.face[1])
-    pixels = shrunk(head.pixels, scale)
-    face = head.face * scale
+    pixels, face = shrunk(head.pixels, scale), head.face * scale
     width = 2 * int(np.ceil(SHOULDER_WIDTH / 2 * face[0] + 3))
+    width = max(width, pixels.shape[1] + pixels.shape[1] % 2)
     anchor = np.array([width / 2, pixels.shape[0] / 2])
     height = int(anchor[1] + max(below, CROP[1]) * face[1]) + 1
     xs, ys = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
@@ -95,14 +114,18 @@ def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> 
     shade = 0.7 + 0.5 * np.clip(v - 0.55, 0, 0.5)  # the chin's, on the neck
     skin = (skin_tone(pixels) * shade[..., None]).astype(np.float32)
     soft = 0.3 + 0.015 * float(face[1])
-    left = (width - pixels.shape[1]) // 2
-    inner = (slice(0, pixels.shape[0]), slice(left, left + pixels.shape[1]))
-    mask = cv2.resize(_head_mask(head), pixels.shape[1::-1]).astype(np.float32)[..., None]
     _over(colours, alpha, clothes(u, v, rng), _soften(_torso(u, v), soft))
     _over(colours, alpha, _trousers(u, rng), _soften(_legs(u, v), soft))
     _over(colours, alpha, skin, _soften(_neck(u, v), soft))
-    _over(colours[inner], alpha[inner], pixels.astype(np.float32), mask)
     return Sprite(_levels(colours), _levels(255 * alpha[..., 0]), anchor, face)
+
+
+def _face(head: Head, tall: float) -> Sprite:
+    scale = min(1.0, tall / head.face[1])
+    pixels = shrunk(head.pixels, scale)
+    mask = cv2.resize(_head_mask(head), pixels.shape[1::-1]).astype(np.float32)[..., None]
+    anchor = np.array(pixels.shape[1::-1]) / 2
+    return Sprite(_levels(pixels * mask), _levels(255 * mask[..., 0]), anchor, head.face * scale)
 
 
 def shaded(sprite: Sprite, light: float, side: float) -> Sprite:
@@ -127,13 +150,14 @@ def flipped(sprite: Sprite) -> Sprite:
     return replace(sprite, colours=colours, alpha=alpha, anchor=anchor)
 
 
-def brightness(sprite: Sprite) -> float:
-    """Return the mean level of the face's inner half."""
-    (x, y), (wide, high) = sprite.anchor, sprite.face / 4
-    inner = sprite.colours[
-        round(y - high) : round(y + high) + 1, round(x - wide) : round(x + wide) + 1
+def relit(head: Head, level: float, share: float) -> Head:
+    """Return a head whose face is nearer to a level, by a share of the way, as an exponent."""
+    (high, wide), (x, y) = head.pixels.shape[:2], head.face / 4
+    inner = head.pixels[
+        int(high / 2 - y) : int(high / 2 + y), int(wide / 2 - x) : int(wide / 2 + x)
     ]
-    return float(inner.mean())
+    gain = float(np.clip((level / max(float(inner.mean()), 1.0)) ** share, 0.5, 1.6))
+    return replace(head, pixels=cv2.convertScaleAbs(head.pixels, alpha=gain).astype(np.uint8))
 
 
 def paste(

@@ -164,7 +164,7 @@ def _actor(
         mirrored=mirrored,
         boxes=_rounded(boxes),
         angles=_rounded(rng.normal(0, 5) + 5 * sway(rng, times)),
-        light=round(float(rng.uniform(0.5, 0.75) if rng.random() < 0.2 else 1.0), 3),  # noqa: PLR2004
+        light=round(float(rng.uniform(0.5, 0.75) if rng.random() < 0.12 else 1.0), 3),  # noqa: PLR2004
         side=round(brief.scene.side + float(rng.normal(0, 0.1)), 3),
         blur=round(float(soft * np.median(frame[:, 2])), 3),
     )
@@ -178,7 +178,7 @@ def _choose(
     Small faces are rather in half profile, large ones rather not.
     """
     turns = np.abs([look.turn for look in looks])
-    weights = np.exp((8.0 if width < _SMALL else -2.0) * np.minimum(turns, 0.5))
+    weights = np.exp((5.0 if width < _SMALL else -2.0) * np.minimum(turns, 0.5))
     look = looks[int(rng.choice(len(looks), p=weights / weights.sum()))]
     return look, facing * look.turn < 0 and abs(look.turn) > _LOOKS_ASIDE
 

@@ -102,7 +102,7 @@ def _title(
                 count = shot.end_frame - shot.start_frame + 1
                 reel.repeat(first, Repeat(first.truth.episode, shot.shot, shot.start_frame), count)
         return
-    spec, levels = reel.spec, light_scene(rng)
+    spec, levels = reel.spec, light_scene(rng, dim=0.0)
     for name in (None, *list(roles.cast)[:parts]):
         there = seats(spec, rng, [] if name is None else [name])
         scene = Scene(spec.film.places, 0, there, levels, 0.2)
@@ -189,6 +189,8 @@ def _people(rng: np.random.Generator, roles: Roles) -> list[str]:
     strange = min(int(rng.binomial(count - 1, _STRANGE)), len(roles.strangers))
     known = min(count - strange, len(roles.cast))
     weights = 1 / (np.arange(len(roles.cast)) + 4.0)
-    cast = rng.choice(np.array(list(roles.cast), object), known, replace=False, p=weights / weights.sum())
+    cast = rng.choice(
+        np.array(list(roles.cast), object), known, replace=False, p=weights / weights.sum()
+    )
     others = rng.permutation(np.array(list(roles.strangers), object))[:strange]
     return [*cast.tolist(), *others.tolist()]
