@@ -23,7 +23,7 @@ from training.synthesize.sprites import (
     shaded,
     skin_tone,
 )
-from training.synthesize.takes import Actor, Prop, Take
+from training.synthesize.takes import UPRIGHT, Actor, Prop, Take
 
 _EXPOSED = 115.0
 """Level that a face in even light is brought nearer to."""
@@ -31,8 +31,6 @@ _EVENING = 0.6
 """How much of the way, as an exponent: photos are of different light, a scene is of one."""
 _LENS = 0.55
 """Standard deviation, in 360ths of the height, of the blur of a lens and of scaling down."""
-_UPRIGHT = 0.2
-"""How far a body tilts with its head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ def _frames(studio: Studio, take: Take) -> Iterator[UInt8]:
         frame = cv2.warpAffine(studio.rooms[take.place], matrix, size).astype(np.uint8)
         for actor, (body, head) in people:
             angle = float(actor.angles[row])
-            _put(frame, body, actor.boxes, row, (_UPRIGHT * angle, actor.blur))
+            _put(frame, body, actor.boxes, row, (UPRIGHT * angle, actor.blur))
             _put(frame, head, actor.boxes, row, (angle, actor.blur))
         for prop, sprite in things:
             _put(frame, sprite, prop.boxes, row, (0.0, prop.blur))

@@ -24,6 +24,8 @@ from training.synthesize.story import Roles, write_season
 from training.synthesize.truth import TICKS, Truth
 from training.synthesize.truth_file import mot_path, truth_path, write_mot, write_truth
 
+GALLERY = "gallery"
+"""The folder of the stills, in that of the season."""
 _QUALITY = 95
 
 
@@ -52,7 +54,7 @@ def synthesize_season(
     beside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
         beside.mkdir(parents=True)
-        write_gallery(beside / "gallery", company.gallery)
+        write_gallery(beside / GALLERY, company.gallery)
         for number, episode in enumerate(episodes):
             film(beside, spec, company, number, episode, progress)
         beside.rename(folder)

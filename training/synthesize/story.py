@@ -24,6 +24,8 @@ _DISSOLVES = 0.6
 _DISSOLVE_FRAMES = (10, 24)
 _ESTABLISHED = 0.4
 """Share of the scenes that open with a shot of nobody, at another place."""
+_SHORT_S = 10.0
+"""Shorter episodes have neither recap nor title."""
 _RECAP_S = (1.2, 2.4)
 _TITLE_S = 1.2
 _PART_S = 30.0
@@ -58,10 +60,11 @@ def write_season(spec: SeasonSpec, roles: Roles) -> list[Episode]:
     for number in range(spec.episodes):
         rng = np.random.default_rng([spec.seed, 11, number])
         reel = Reel(spec, f"ep{number + 1:02d}", _ticks(spec, rng))
-        parts = min(max(round(spec.seconds / _PART_S), 1), _MOST)
-        if episodes:
-            _recap(reel, rng, episodes, parts)
-        _title(reel, rng, roles, episodes, parts)
+        if spec.seconds >= _SHORT_S:
+            parts = min(max(round(spec.seconds / _PART_S), 1), _MOST)
+            if episodes:
+                _recap(reel, rng, episodes, parts)
+            _title(reel, rng, roles, episodes, parts)
         _scenes(reel, rng, roles, number)
         episodes.append(reel.cut(tuple(roles.cast), tuple(roles.strangers)))
     return episodes

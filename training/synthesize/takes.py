@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 
 from indexer.records import Bool, Float32, Float64, UInt8
-from training.synthesize.sprites import silhouette
+from training.synthesize.sprites import SHOULDER_WIDTH, silhouette
 
+UPRIGHT = 0.2
+"""How far a body tilts with its head."""
 _TICKS = (np.arange(12) + 0.5) / 12 - 0.5
 _GRID = np.stack(np.meshgrid(_TICKS, _TICKS), axis=-1).reshape(-1, 2)  # (144, 2)
 
@@ -88,9 +90,13 @@ def visible(take: Take, width: int, height: int) -> list[Float32]:
         points = _points(actor.boxes)
         seen = np.all((points >= 0) & (points < (width, height)), axis=2)
         for other in take.actors[number + 1 :]:
-            seen &= ~_behind_person(points, other.boxes, other.angles)
+            rows = _near(actor.boxes, other.boxes)
+            seen[rows] &= ~_behind_person(
+                points[rows], other.boxes[rows], UPRIGHT * other.angles[rows]
+            )
         for prop in take.props:
-            seen &= ~_behind_prop(points, prop)
+            rows = _near(actor.boxes, prop.boxes)
+            seen[rows] &= ~_behind_prop(points[rows], prop.kind, prop.boxes[rows])
         shares.append(np.round(seen.mean(axis=1), 3).astype(np.float32))
     return shares
 
@@ -102,16 +108,24 @@ def _points(boxes: Float32) -> Float64:
     return middle[:, None] + _GRID * size[:, None]
 
 
+def _near(boxes: Float32, others: Float32) -> Bool:
+    """Return in which rows a person or thing is close enough to hide any of a box, (T,)."""
+    away = np.abs((boxes[:, 0] + boxes[:, 2]) - (others[:, 0] + others[:, 2])) / 2
+    sizes = boxes[:, 2:] - boxes[:, :2], others[:, 2:] - others[:, :2]
+    leaning = 0.5 * sizes[1][:, 1]  # a tilted body reaches farther to the side
+    return away < sizes[0][:, 0] / 2 + SHOULDER_WIDTH / 2 * sizes[1][:, 0] + leaning
+
+
 def _behind_person(points: Float64, boxes: Float32, angles: Float32) -> Bool:
     u, v = _relative(points, boxes, angles)
     return silhouette(u, v)
 
 
-def _behind_prop(points: Float64, prop: Prop) -> Bool:
-    u, v = _relative(points, prop.boxes, np.zeros(len(prop.boxes), np.float32))
-    if prop.kind == "back":
+def _behind_prop(points: Float64, kind: str, boxes: Float32) -> Bool:
+    u, v = _relative(points, boxes, np.zeros(len(boxes), np.float32))
+    if kind == "back":
         return silhouette(u, v)
-    if prop.kind == "hand":
+    if kind == "hand":
         return np.hypot(u, v) <= 0.5  # noqa: PLR2004 - the ellipse in the box
     return np.maximum(np.abs(u), np.abs(v)) <= 0.5  # noqa: PLR2004 - the box
 
