@@ -187,7 +187,8 @@ def test_a_season_has_dissolves_and_cuts_obstacles_and_half_profiles() -> None:
     gone = [face.visible for e in episodes for face in e.truth.faces]
     assert any(v[0] > 0.9 and v[-1] > 0.9 and v.min() == 0 for v in gone)
     turns = {look.still: abs(look.turn) for group in ROLES.looks.values() for look in group}
-    small, large = [], []
+    small: list[float] = []
+    large: list[float] = []
     for face in (face for e in episodes for face in e.truth.faces):
         width = float(np.median(face.boxes[:, 2] - face.boxes[:, 0]))
         (small if width < 30 else large).append(turns[face.still])

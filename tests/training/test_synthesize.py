@@ -247,7 +247,8 @@ def test_what_is_no_truth_is_refused(tmp_path: Path, text: str | None) -> None:
 
 def test_a_true_face_checks_its_shapes() -> None:
     with pytest.raises(ValueError, match="shapes"):
-        TrueFace("Ada", "Ada/0.png", 0, 0, *(np.zeros((2, 3), np.float32) for _ in range(3)))
+        wrong = np.zeros((2, 3), np.float32)
+        TrueFace("Ada", "Ada/0.png", 0, 0, wrong, wrong, wrong)
 
 
 def test_a_still_is_shown_with_a_margin_and_the_box_is_that_of_the_still() -> None:

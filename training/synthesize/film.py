@@ -29,7 +29,7 @@ _EXPOSED = 115.0
 """Level that a face in even light is brought nearer to."""
 _EVENING = 0.6
 """How much of the way, as an exponent: photos are of different light, a scene is of one."""
-_LENS = 0.55
+_LENS = 0.45
 """Standard deviation, in 360ths of the height, of the blur of a lens and of scaling down."""
 
 

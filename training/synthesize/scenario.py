@@ -14,7 +14,7 @@ import numpy as np
 from training.synthesize.scene import Setup
 from training.synthesize.season_spec import SeasonSpec
 
-WIDE, GROUP, MEDIUM, CLOSE = (12.0, 19.5), (19.5, 30.0), (30.0, 48.0), (50.0, 105.0)
+WIDE, GROUP, MEDIUM, CLOSE = (14.0, 19.5), (20.0, 30.0), (30.0, 48.0), (50.0, 105.0)
 """Widths of the faces in each kind of shot, in pixels at 360p."""
 EMPTY = Setup((), 28.0)
 """A shot of nobody."""
