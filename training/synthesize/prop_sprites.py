@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 
 from indexer.records import Bool, Float32, Float64, UInt8
-from training.synthesize.sprites import SHOULDER_WIDTH, Sprite, clothes, silhouette
+from training.synthesize.shape import SHOULDER_WIDTH, silhouette
+from training.synthesize.sprites import Sprite, clothes
 
 _SIDE = 48
 """Pixels of a hand's box."""

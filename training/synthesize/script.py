@@ -13,8 +13,8 @@ import numpy as np
 
 from indexer.records import Float32, Float64, Int64
 from training.synthesize.motion import ramp, sway
+from training.synthesize.shape import HEAD_WIDTH, SHOULDER_WIDTH, silhouette
 from training.synthesize.spec import EpisodeSpec
-from training.synthesize.sprites import HEAD_WIDTH, SHOULDER_WIDTH, silhouette
 from training.synthesize.truth import TrueFace, TrueShot, Truth
 
 _RAMP_S = 0.7

@@ -1,8 +1,4 @@
-"""Heads in, people out: cut out the head, put a torso under it, paste both into a frame.
-
-A person's shape is said in face units: `u` counts face widths to the right and `v` face heights
-down from the middle of the face box, so one shape fits every still and every size on screen.
-"""
+"""Heads in, people out: cut out the head, put a body under it, paste both into a frame."""
 
 from __future__ import annotations
 
@@ -13,23 +9,18 @@ import numpy as np
 
 from indexer.records import Bool, Float32, Float64, UInt8
 from training.synthesize.heads import CROP, Head, shrunk
+from training.synthesize.shape import (
+    HEAD_HALF,
+    HEAD_UP,
+    SHOULDER_WIDTH,
+    STRIDE,
+    legs,
+    neck,
+    torso,
+)
 
-HEAD_WIDTH = 1.6
-"""Width of a head with its hair, in face widths."""
-SHOULDER_WIDTH = 3.0
-_NECK_WIDTH = 0.68
-_CHIN, _COLLAR = 0.3, 0.66
-"""Where the neck comes out of the head and goes into the torso, in face heights."""
-_HIP, _FEET = 4.1, 8.6
-_LEG, _STRIDE = 0.95, 0.52
-"""Width of a leg, and how far its middle is from the body's, in face widths."""
-_HEAD_HALF = (HEAD_WIDTH / 2, 0.86)
-_HEAD_UP = 0.08
-"""The head's middle is this much above the face's, in face heights."""
 _MASK_FACE = 56
 """Face height in pixels at which the head is told from what is behind it."""
-
-
 _SHARP = 0.2
 """A defocus below that is none."""
 _INNER = 0.85
@@ -48,29 +39,6 @@ class Sprite:
     """(2,), x and y of the face's middle."""
     face: Float64
     """(2,), width and height of the face box."""
-
-
-def silhouette(u: Float64, v: Float64) -> Bool:
-    """Return which points are on a person: head, neck or torso; any shape, in face units."""
-    head = (u / _HEAD_HALF[0]) ** 2 + ((v + _HEAD_UP) / _HEAD_HALF[1]) ** 2 <= 1
-    return head | _neck(u, v) | _torso(u, v) | _legs(u, v)
-
-
-def _neck(u: Float64, v: Float64) -> Bool:
-    """A column, and the skin that an open collar shows."""
-    width = _NECK_WIDTH * (1 - 1.6 * np.clip(v - _COLLAR - 0.06, 0, None))
-    return (2 * np.abs(u) < width) & (v > _CHIN)
-
-
-def _torso(u: Float64, v: Float64) -> Bool:
-    """Shoulders that slope away from the neck and round off into straight arms."""
-    down = np.clip((v - _COLLAR) / 0.45, 0, 1)
-    width = _NECK_WIDTH + (SHOULDER_WIDTH - _NECK_WIDTH) * np.sin(np.pi / 2 * down) ** 0.8
-    return (2 * np.abs(u) < width) & (v > _COLLAR) & (v < _HIP)
-
-
-def _legs(u: Float64, v: Float64) -> Bool:
-    return (np.abs(np.abs(u) - _STRIDE) < _LEG / 2) & (v >= _HIP) & (v < _FEET)
 
 
 def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> Sprite:
@@ -114,9 +82,9 @@ def _body(head: Head, tall: float, below: float, rng: np.random.Generator) -> Sp
     shade = 0.7 + 0.5 * np.clip(v - 0.55, 0, 0.5)  # the chin's, on the neck
     skin = (skin_tone(pixels) * shade[..., None]).astype(np.float32)
     soft = 0.3 + 0.015 * float(face[1])
-    _over(colours, alpha, clothes(u, v, rng), _soften(_torso(u, v), soft))
-    _over(colours, alpha, _trousers(u, rng), _soften(_legs(u, v), soft))
-    _over(colours, alpha, skin, _soften(_neck(u, v), soft))
+    _over(colours, alpha, clothes(u, v, rng), _soften(torso(u, v), soft))
+    _over(colours, alpha, _trousers(u, rng), _soften(legs(u, v), soft))
+    _over(colours, alpha, skin, _soften(neck(u, v), soft))
     return Sprite(_levels(colours), _levels(255 * alpha[..., 0]), anchor, face)
 
 
@@ -232,7 +200,7 @@ def clothes(u: Float64, v: Float64, rng: np.random.Generator) -> Float32:
 def _trousers(u: Float64, rng: np.random.Generator) -> Float32:
     """Return their colours, (H, W, 3): dark, darker where a leg turns away."""
     colour = rng.uniform(20, 80) * rng.uniform(0.8, 1.2, 3)
-    shade = 1 - 0.9 * np.clip(np.abs(np.abs(u) - _STRIDE), 0, 0.5)
+    shade = 1 - 0.9 * np.clip(np.abs(np.abs(u) - STRIDE), 0, 0.5)
     return (colour * shade[..., None]).astype(np.float32)
 
 
@@ -246,7 +214,7 @@ def _head_mask(head: Head) -> Float32:
     high, wide = small.shape[:2]
     xs, ys = np.meshgrid(np.arange(wide) + 0.5, np.arange(high) + 0.5)
     u, v = (xs - wide / 2) / (head.face[0] * scale), (ys - high / 2) / (head.face[1] * scale)
-    outer = np.hypot(u / _HEAD_HALF[0], (v + _HEAD_UP) / _HEAD_HALF[1])
+    outer = np.hypot(u / HEAD_HALF[0], (v + HEAD_UP) / HEAD_HALF[1])
     inner = np.hypot(u / 0.56, v / 0.6)
     marks = np.full((high, wide), cv2.GC_PR_FGD, np.uint8)
     marks[outer > _INNER] = cv2.GC_PR_BGD

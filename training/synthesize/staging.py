@@ -17,7 +17,7 @@ from training.synthesize.obstacles import obstacles
 from training.synthesize.places import room_size
 from training.synthesize.scene import FACE, TALL, Brief, Seat
 from training.synthesize.script import Look
-from training.synthesize.sprites import SHOULDER_WIDTH
+from training.synthesize.shape import SHOULDER_WIDTH
 from training.synthesize.takes import Actor, Take
 
 _SMALL = 30.0

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from indexer.records import Bool, Float32, Float64, UInt8
-from training.synthesize.sprites import SHOULDER_WIDTH, silhouette
+from training.synthesize.shape import SHOULDER_WIDTH, silhouette
 
 UPRIGHT = 0.2
 """How far a body tilts with its head."""
