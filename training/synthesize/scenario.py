@@ -64,7 +64,7 @@ def _setups(rng: np.random.Generator, names: Sequence[str]) -> Iterator[tuple[Se
         turn = rng.random()
         if turn < 0.38:  # noqa: PLR2004 - the shares of what follows
             yield from _dialogue(rng, names)
-        elif turn < 0.69:  # noqa: PLR2004
+        elif turn < 0.71:  # noqa: PLR2004
             yield _some(rng, names, int(rng.integers(2, 5)), GROUP), rng.uniform(2.0, 4.2)
         elif turn < 0.93:  # noqa: PLR2004
             yield wide, rng.uniform(2.0, 4.2)

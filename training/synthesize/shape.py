@@ -40,7 +40,7 @@ def neck(u: Float64, v: Float64) -> Bool:
 
 
 def torso(u: Float64, v: Float64) -> Bool:
-    """Return which points are on it: shoulders that slope away from the neck and round off into straight arms."""
+    """Return which points are on it: shoulders that slope and round off into straight arms."""
     down = np.clip((v - _COLLAR) / 0.45, 0, 1)
     width = _NECK_WIDTH + (SHOULDER_WIDTH - _NECK_WIDTH) * np.sin(np.pi / 2 * down) ** 0.8
     return (2 * np.abs(u) < width) & (v > _COLLAR) & (v < _HIP)

@@ -20,8 +20,8 @@ from training.synthesize.script import Look
 from training.synthesize.shape import SHOULDER_WIDTH
 from training.synthesize.takes import Actor, Take
 
-_SMALL = 30.0
-"""Faces narrower than this, in units of the spec, are rather shown in half profile."""
+_PROFILES = ((20.0, 4.0), (34.0, 9.0), (np.inf, -2.0))
+"""Up to which width of a face, in units of the spec, by how much a turned still is preferred."""
 _LOOKS_ASIDE = 0.08
 """Turn from which a still is mirrored where its bearer would look away from the others."""
 _LEAVING, _CROSSING = 0.22, 0.15
@@ -178,7 +178,8 @@ def _choose(
     Small faces are rather in half profile, large ones rather not.
     """
     turns = np.abs([look.turn for look in looks])
-    weights = np.exp((5.0 if width < _SMALL else -2.0) * np.minimum(turns, 0.5))
+    preference = next(strength for most, strength in _PROFILES if width < most)
+    weights = np.exp(preference * np.minimum(turns, 0.5))
     look = looks[int(rng.choice(len(looks), p=weights / weights.sum()))]
     return look, facing * look.turn < 0 and abs(look.turn) > _LOOKS_ASIDE
 
