@@ -29,13 +29,18 @@ class Photo:
     pixels: UInt8
 
 
+def archive_of(source: Path) -> Path:
+    """Return the archive of a source: itself, or the one that belongs in the folder."""
+    return source if source.suffix == ".tar" else source / ARCHIVE
+
+
 def photos(folder: Path) -> Iterator[Photo]:
     """Yield the photos under `folder`, from ``lfw.tar`` or from ``Name/Name_0001.jpg``.
 
     Raises:
         ImageError: there is neither.
     """
-    archive = folder / ARCHIVE
+    archive = archive_of(folder)
     if archive.is_file():
         yield from _from_archive(archive)
         return
@@ -53,7 +58,7 @@ def people(folder: Path) -> dict[str, list[str]]:
     Raises:
         ImageError: the archive cannot be read.
     """
-    archive, found = folder / ARCHIVE, dict[str, list[str]]()
+    archive, found = archive_of(folder), dict[str, list[str]]()
     try:
         with tarfile.open(archive) as tar:
             for path in sorted(Path(name) for name in tar.getnames() if name.endswith(".jpg")):
@@ -69,7 +74,7 @@ def some_photos(folder: Path, wanted: Container[str]) -> Iterator[Photo]:
     Raises:
         ImageError: the archive cannot be read.
     """
-    yield from _from_archive(folder / ARCHIVE, wanted)
+    yield from _from_archive(archive_of(folder), wanted)
 
 
 def _from_archive(archive: Path, wanted: Container[str] | None = None) -> Iterator[Photo]:

@@ -42,7 +42,7 @@ from training.synthesize import (
     write_truth,
 )
 from training.synthesize.script import Look, write_script
-from training.synthesize.sprites import silhouette
+from training.synthesize.shape import silhouette
 
 NAMES = ("Ada", "Ben", "Cleo", "Dora")
 LOOKS = {name: [Look(f"{name}/{k}.png", 0.7 + 0.05 * k) for k in range(3)] for name in NAMES}
@@ -246,8 +246,9 @@ def test_what_is_no_truth_is_refused(tmp_path: Path, text: str | None) -> None:
 
 
 def test_a_true_face_checks_its_shapes() -> None:
+    wrong = np.zeros((2, 3), np.float32)
     with pytest.raises(ValueError, match="shapes"):
-        TrueFace("Ada", "Ada/0.png", 0, 0, *(np.zeros((2, 3), np.float32) for _ in range(3)))
+        TrueFace("Ada", "Ada/0.png", 0, 0, wrong, wrong, wrong)
 
 
 def test_a_still_is_shown_with_a_margin_and_the_box_is_that_of_the_still() -> None:

@@ -1,13 +1,27 @@
-"""Made episodes: a real H.264 video with exact truth, from any folder of faces.
+"""Made episodes: real H.264 videos with exact truth, from photos of people.
 
-folder per person ──▶ heads ──▶ script ──▶ sprites over places ──▶ ep.mp4, ep.truth.json
+One episode, plain::
 
-stills    Path → the head in a picture
-script    settings, stills → the truth: who is where in every frame
-truth     the records of it, and its JSON file
-sprites   a head → a person, cut out and dressed; pasted into a frame
-places    painted rooms, a camera that pans in them, light and grain
-episode   all of it, in order
+    folder per person ──▶ heads ──▶ script ──▶ sprites over places ──▶ ep.mp4, ep.truth.json
+
+A season, as hard as television::
+
+    photos ──▶ company ──▶ story: scenes, shots, takes ──▶ film ──▶ ep01.mp4, its truth, …
+
+photos       LFW's archive, or a folder of stills per person
+heads        a picture → the head in it
+sprites      a head → a person, cut out and dressed; pasted into a frame (shape: what people hide)
+places       painted rooms, a camera that pans in them, light and grain
+truth        what is on screen; truth_file: as JSON and for MOT tools
+encode       frames → MP4
+
+script       settings, stills → the truth of a plain episode; episode: all of it, in order
+
+company      photos → cast, strangers, gallery
+scene        who stands where; scenario: which shots a scene has
+staging      a shot → who is where in its every frame; obstacles: what comes between
+takes        the records of that; reel: takes joined, and their truth
+story        a whole season's; film: its frames; season: all of it, in order
 """
 
 from training.synthesize.episode import (
@@ -25,8 +39,12 @@ from training.synthesize.truth import (
     TrueFace,
     TrueShot,
     Truth,
+)
+from training.synthesize.truth_file import (
+    mot_path,
     read_truth,
     truth_path,
+    write_mot,
     write_truth,
 )
 
@@ -43,9 +61,11 @@ __all__ = [
     "draw_frames",
     "locate_face",
     "make_episode",
+    "mot_path",
     "read_people",
     "read_truth",
     "synthesize",
     "truth_path",
+    "write_mot",
     "write_truth",
 ]

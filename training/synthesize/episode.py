@@ -6,21 +6,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
-from av.codec.context import Flags
 
 from indexer import stills
-from indexer.errors import ImageError, VideoError
+from indexer.errors import ImageError
 from indexer.records import UInt8
 from indexer.stills import Person
+from training.synthesize.encode import Format, encode
 from training.synthesize.heads import Detect, Head, read_head
 from training.synthesize.places import add_grain, camera, grain, light, paint_place
 from training.synthesize.script import Look, write_script
 from training.synthesize.spec import EpisodeSpec
 from training.synthesize.sprites import Sprite, cut_out, paste
-from training.synthesize.truth import Skipped, TrueFace, TrueShot, Truth, truth_path, write_truth
+from training.synthesize.truth import Skipped, TrueFace, TrueShot, Truth
+from training.synthesize.truth_file import truth_path, write_truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,8 @@ def make_episode(
     truth = replace(write_script(spec, looks, strangers), skipped=people.skipped)
     unfinished = video.with_suffix(".unfinished.mp4")
     try:
-        _encode(unfinished, spec, draw_frames(spec, truth, people))
+        how = Format(spec.width, spec.height, spec.fps, spec.crf)
+        encode(unfinished, how, draw_frames(spec, truth, people))
         write_truth(truth_path(video), truth)
         unfinished.replace(video)
     finally:
@@ -121,15 +122,15 @@ def draw_frames(spec: EpisodeSpec, truth: Truth, people: People) -> Iterator[UIn
         if shot.place not in places:
             places[shot.place] = paint_place(spec, shot.place)
         faces = [face for face in truth.faces if face.shot == shot.shot]
-        actors = [(face, _dress(spec, face, heads[face.still], shot.place)) for face in faces]
+        actors = [(face, _dress(spec, face, heads[face.still])) for face in faces]
         yield from _draw_shot(spec, shot, _View(places[shot.place], noise), actors)
 
 
-def _dress(spec: EpisodeSpec, face: TrueFace, head: Head, place: int) -> Sprite:
+def _dress(spec: EpisodeSpec, face: TrueFace, head: Head) -> Sprite:
     """Return the person, in the clothes that belong to this name in this place."""
     heights = face.boxes[:, 3] - face.boxes[:, 1]
     below = (spec.height - (face.boxes[:, 1] + face.boxes[:, 3]) / 2) / heights
-    rng = np.random.default_rng([spec.seed, 1, place, *face.name.encode()])
+    rng = np.random.default_rng([spec.seed, 1, face.clothes, *face.name.encode()])
     return cut_out(head, float(heights.max()), float(below.max()) + 0.3, rng)
 
 
@@ -146,30 +147,3 @@ def _draw_shot(
             step = box[row] - box[max(row - 1, 0)]
             paste(frame, sprite, box[row], float(face.angles[row]), (step[:2] + step[2:]) / 2)
         yield add_grain(cv2.LUT(frame, levels).astype(np.uint8), view.noise, rng)
-
-
-def _encode(video: Path, spec: EpisodeSpec, frames: Iterable[UInt8]) -> None:
-    """Write an MP4 whose bytes depend on the frames and the settings only.
-
-    Raises:
-        VideoError: the file cannot be written.
-    """
-    options = {
-        "crf": str(spec.crf),
-        "preset": "veryfast",
-        "bf": "3",
-        "threads": "1",
-        "x264-params": "cpu-independent=1",  # else where frames lie in memory plays a part
-    }
-    try:
-        with av.open(video, "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-            stream = container.add_stream("libx264", rate=spec.fps, options=options)
-            stream.width, stream.height, stream.pix_fmt = spec.width, spec.height, "yuv420p"
-            stream.codec_context.flags |= Flags.bitexact
-            for pixels in frames:
-                planes = cv2.cvtColor(pixels, cv2.COLOR_RGB2YUV_I420).astype(np.uint8, copy=False)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
-            container.mux(stream.encode())
-    except OSError as error:
-        problem = error.strerror or "cannot be written"
-        raise VideoError(video, problem, "check the folder and the disk") from error

@@ -12,7 +12,7 @@ import numpy as np
 from indexer import stills
 from indexer.errors import ImageError
 from indexer.geometry import area
-from indexer.records import Detections, Float64, UInt8
+from indexer.records import Detections, Float32, Float64, UInt8
 
 CROP = (0.95, 1.08)
 """Half the cut around a face that a still keeps, in face widths and heights."""
@@ -35,6 +35,21 @@ class Head:
     """(H, W, 3), the face box in the middle."""
     face: Float64
     """(2,), width and height of the face box in pixels."""
+    turn: float = 0.0
+    """How far it looks to the right of the picture, or, below 0, to the left; see `turned`."""
+
+
+def turned(landmarks: Float32) -> float:
+    """Return how far a face is turned: the nose's way along the line between the eyes.
+
+    0 is seen from the front, 0.5 from where the nose stands before an eye: about 45 degrees.
+
+    Args:
+        landmarks: (5, 2), eyes first, then the nose.
+    """
+    across = landmarks[1] - landmarks[0]
+    away = landmarks[2] - (landmarks[0] + landmarks[1]) / 2
+    return float(away @ across / max(float(across @ across), 1e-6))
 
 
 def locate_face(pixels: UInt8, detect: Detect) -> Float64:
@@ -45,17 +60,24 @@ def locate_face(pixels: UInt8, detect: Detect) -> Float64:
     Raises:
         ValueError: there is no face, or a second one of comparable size.
     """
+    return _find(pixels, detect)[0]
+
+
+def _find(pixels: UInt8, detect: Detect) -> tuple[Float64, Float32]:
+    """Return the box of the one face in a still, and its landmarks, (5, 2), in the detector's."""
     margin = max(pixels.shape[:2]) // 3
     grey = tuple(float(level) for level in pixels.mean(axis=(0, 1)))
     sides = (margin, margin, margin, margin)
     padded = cv2.copyMakeBorder(pixels, *sides, cv2.BORDER_CONSTANT, value=grey)
-    boxes = detect(padded.astype(np.uint8, copy=False)).boxes
+    found = detect(padded.astype(np.uint8, copy=False))
+    boxes = found.boxes
     if len(boxes) == 0:
         raise ValueError("no face was found")
     areas = area(boxes)
     if np.sum(areas >= _RIVAL * areas.max()) > 1:
         raise ValueError("several faces were found")
-    return boxes[np.argmax(areas)].astype(np.float64) - margin
+    first = int(np.argmax(areas))
+    return boxes[first].astype(np.float64) - margin, found.landmarks[first]
 
 
 def read_head(path: Path, name: str, detect: Detect) -> Head:
@@ -75,7 +97,7 @@ def head_of(pixels: UInt8, label: str, detect: Detect) -> Head:
     """
     pixels = shrunk(pixels, min(1.0, 1024 / max(pixels.shape[:2])))
     try:
-        box = locate_face(pixels, detect)
+        box, landmarks = _find(pixels, detect)
     except ValueError as error:
         raise ImageError(label, str(error), "use a picture of one person") from error
     scale = min(1.0, _LARGEST / (box[3] - box[1]))
@@ -86,7 +108,7 @@ def head_of(pixels: UInt8, label: str, detect: Detect) -> Head:
     matrix = np.column_stack([np.eye(2), shift])
     size = (2 * int(half[0]), 2 * int(half[1]))
     cut = cv2.warpAffine(pixels, matrix, size, borderMode=cv2.BORDER_REFLECT_101)
-    return Head(label, cut.astype(np.uint8, copy=False), face)
+    return Head(label, cut.astype(np.uint8, copy=False), face, turned(landmarks))
 
 
 def shrunk(pixels: UInt8, scale: float) -> UInt8:

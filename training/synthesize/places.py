@@ -15,10 +15,15 @@ _GOLDEN = 0.618
 _GRAIN_MARGIN = 64
 
 
+def room_size(spec: EpisodeSpec) -> tuple[int, int]:
+    """Return the width and height of a room in pixels."""
+    return round(_ROOM * spec.width), round(_ROOM * spec.height)
+
+
 def paint_place(spec: EpisodeSpec, place: int) -> UInt8:
     """Return a room, (H, W, 3), larger than the frame: walls, floor, furniture out of focus."""
     rng = np.random.default_rng([spec.seed, 3, place])
-    wide, high = round(_ROOM * spec.width), round(_ROOM * spec.height)
+    wide, high = room_size(spec)
     hue = (np.random.default_rng([spec.seed, 4]).random() + _GOLDEN * place) % 1
     bright = rng.uniform(0.55, 0.85) if place % 2 else rng.uniform(0.25, 0.45)
     room = np.empty((high, wide, 3), np.float32)

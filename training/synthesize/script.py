@@ -7,13 +7,14 @@ come closer, tilt and turn along sums of sines; those at the side may leave, and
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from indexer.records import Float32, Float64, Int64
+from training.synthesize.motion import ramp, sway
+from training.synthesize.shape import HEAD_WIDTH, SHOULDER_WIDTH, silhouette
 from training.synthesize.spec import EpisodeSpec
-from training.synthesize.sprites import HEAD_WIDTH, SHOULDER_WIDTH, silhouette
 from training.synthesize.truth import TrueFace, TrueShot, Truth
 
 _RAMP_S = 0.7
@@ -29,6 +30,8 @@ class Look:
     still: str
     aspect: float
     """Width of the face box over its height."""
+    turn: float = 0.0
+    """As of a `Head`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def write_script(
         cast=tuple(cast),
         strangers=tuple(others),
         shots=tuple(shots),
-        faces=tuple(faces),
+        faces=tuple(replace(face, track=track) for track, face in enumerate(faces)),
         skipped=(),
     )
 
@@ -172,6 +175,7 @@ def _scene(
             boxes=_rounded(_boxes(parts[name])),
             angles=_rounded(parts[name].angles),
             visible=_rounded(_visible(spec, parts[name], [parts[n] for n in order[rank + 1 :]])),
+            clothes=shot.place,
         )
         for rank, name in enumerate(order)
     ]
@@ -183,19 +187,19 @@ def _play(
     """Return one person's path through a shot; the head stays in its lane or leaves the frame."""
     room = spec.width / lane.of
     size = size * min(1.0, 0.8 * room / (HEAD_WIDTH * size[0]))
-    sizes = size * (1 + 0.08 * _sway(rng, times))[:, None]
-    sizes[:, 0] *= 0.95 + 0.05 * _sway(rng, times)  # a head turning a little gets narrower
+    sizes = size * (1 + 0.08 * sway(rng, times))[:, None]
+    sizes[:, 0] *= 0.95 + 0.05 * sway(rng, times)  # a head turning a little gets narrower
     slack = max(0.0, (room - HEAD_WIDTH * sizes[:, 0].max()) / 2)
-    x = (lane.index + 0.5) * room + slack * (0.4 * rng.uniform(-1, 1) + 0.6 * _sway(rng, times))
-    y = spec.height * (rng.uniform(0.36, 0.46) + 0.03 * _sway(rng, times))
+    x = (lane.index + 0.5) * room + slack * (0.4 * rng.uniform(-1, 1) + 0.6 * sway(rng, times))
+    y = spec.height * (rng.uniform(0.36, 0.46) + 0.03 * sway(rng, times))
     y = np.maximum(y, 0.75 * sizes[:, 1])
     if lane.passing:
-        x += (room - 2 * room * lane.index) * _ramp(times, times[-1] * 0.3, times[-1] * 0.7)
+        x += (room - 2 * room * lane.index) * ramp(times, times[-1] * 0.3, times[-1] * 0.7)
     elif _may_leave(lane, times) and rng.random() < spec.leaving:
         left = lane.index == 0 and (lane.of > 1 or rng.random() < 0.5)  # noqa: PLR2004 - a coin
         reach = SHOULDER_WIDTH / 2 * sizes[:, 0]
         x += _absence(rng, times) * ((-reach if left else spec.width + reach) - x)
-    angles = rng.uniform(-4, 4) + 4 * _sway(rng, times)
+    angles = rng.uniform(-4, 4) + 4 * sway(rng, times)
     return _Part(np.stack([x, y], axis=1), sizes, angles)
 
 
@@ -204,25 +208,10 @@ def _may_leave(lane: _Lane, times: Float64) -> bool:
     return lane.index in (0, lane.of - 1) and times[-1] >= _LEAVING_S
 
 
-def _sway(rng: np.random.Generator, times: Float64) -> Float64:
-    """Return a smooth path in [-1, 1], (T,): two sines with periods of seconds."""
-    slow, fast = (
-        np.sin(2 * np.pi * (times / rng.uniform(*periods) + rng.random()))
-        for periods in ((4.0, 8.0), (1.8, 4.0))
-    )
-    return 0.7 * slow + 0.3 * fast
-
-
-def _ramp(times: Float64, start: float, end: float) -> Float64:
-    """Return 0 before `start`, 1 after `end` and a smooth step between, (T,)."""
-    share = np.clip((times - start) / max(end - start, 1e-9), 0, 1)
-    return share * share * (3 - 2 * share)
-
-
 def _absence(rng: np.random.Generator, times: Float64) -> Float64:
     """Return how far out of the frame somebody is who enters, leaves or does both, in [0, 1]."""
     early, late = (times[-1] * rng.uniform(*part) for part in ((0.1, 0.3), (0.6, 0.75)))
-    first, second = (_ramp(times, start, start + _RAMP_S) for start in (early, late))
+    first, second = (ramp(times, start, start + _RAMP_S) for start in (early, late))
     return [1 - first, second, first - second][rng.integers(3)]
 
 

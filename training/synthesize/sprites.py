@@ -1,32 +1,28 @@
-"""Heads in, people out: cut out the head, put a torso under it, paste both into a frame.
-
-A person's shape is said in face units: `u` counts face widths to the right and `v` face heights
-down from the middle of the face box, so one shape fits every still and every size on screen.
-"""
+"""Heads in, people out: cut out the head, put a body under it, paste both into a frame."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from indexer.records import Bool, Float32, Float64, UInt8
 from training.synthesize.heads import CROP, Head, shrunk
+from training.synthesize.shape import (
+    HEAD_HALF,
+    HEAD_UP,
+    SHOULDER_WIDTH,
+    STRIDE,
+    legs,
+    neck,
+    torso,
+)
 
-HEAD_WIDTH = 1.6
-"""Width of a head with its hair, in face widths."""
-SHOULDER_WIDTH = 3.0
-_NECK_WIDTH = 0.68
-_CHIN, _COLLAR = 0.3, 0.74
-"""Where the neck comes out of the head and goes into the torso, in face heights."""
-_HEAD_HALF = (HEAD_WIDTH / 2, 0.86)
-_HEAD_UP = 0.08
-"""The head's middle is this much above the face's, in face heights."""
 _MASK_FACE = 56
 """Face height in pixels at which the head is told from what is behind it."""
-
-
+_SHARP = 0.2
+"""A defocus below that is none."""
 _INNER = 0.85
 """From this share of the head's ellipse outwards, what is behind is more likely than hair."""
 
@@ -45,38 +41,38 @@ class Sprite:
     """(2,), width and height of the face box."""
 
 
-def silhouette(u: Float64, v: Float64) -> Bool:
-    """Return which points are on a person: head, neck or torso; any shape, in face units."""
-    head = (u / _HEAD_HALF[0]) ** 2 + ((v + _HEAD_UP) / _HEAD_HALF[1]) ** 2 <= 1
-    return head | _neck(u, v) | _torso(u, v)
-
-
-def _neck(u: Float64, v: Float64) -> Bool:
-    """A column, and the skin that an open collar shows."""
-    width = _NECK_WIDTH * (1 - 1.6 * np.clip(v - _COLLAR - 0.06, 0, None))
-    return (2 * np.abs(u) < width) & (v > _CHIN)
-
-
-def _torso(u: Float64, v: Float64) -> Bool:
-    """Shoulders that slope away from the neck and round off into straight arms."""
-    down = np.clip((v - _COLLAR) / 0.6, 0, 1)
-    width = _NECK_WIDTH + (SHOULDER_WIDTH - _NECK_WIDTH) * np.sin(np.pi / 2 * down) ** 0.8
-    return (2 * np.abs(u) < width) & (v > _COLLAR)
-
-
 def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> Sprite:
     """Return the person whose head it is, dressed by chance.
 
     Args:
         head: whose.
         tall: the tallest face box that will be pasted, in pixels.
-        below: how far down the torso reaches, in face heights from the face's middle.
+        below: how far down the body reaches, in face heights from the face's middle.
         rng: decides on the clothes.
     """
+    whole, face = _body(head, tall, below, rng), _face(head, tall)
+    high, wide = face.alpha.shape
+    left = (whole.alpha.shape[1] - wide) // 2
+    inner = (slice(0, high), slice(left, left + wide))
+    colours, alpha = whole.colours.copy(), whole.alpha.copy()
+    rest = cv2.cvtColor(255 - face.alpha, cv2.COLOR_GRAY2RGB)
+    colours[inner] = cv2.add(face.colours, cv2.multiply(colours[inner], rest, scale=1 / 255))
+    alpha[inner] = cv2.add(face.alpha, cv2.multiply(alpha[inner], rest[..., 0], scale=1 / 255))
+    return replace(whole, colours=colours, alpha=alpha)
+
+
+def cut_apart(
+    head: Head, tall: float, below: float, rng: np.random.Generator
+) -> tuple[Sprite, Sprite]:
+    """Return the body, and the head that may be tilted on it; the arguments of `cut_out`."""
+    return _body(head, tall, below, rng), _face(head, tall)
+
+
+def _body(head: Head, tall: float, below: float, rng: np.random.Generator) -> Sprite:
     scale = min(1.0, tall / head.face[1])
-    pixels = shrunk(head.pixels, scale)
-    face = head.face * scale
+    pixels, face = shrunk(head.pixels, scale), head.face * scale
     width = 2 * int(np.ceil(SHOULDER_WIDTH / 2 * face[0] + 3))
+    width = max(width, pixels.shape[1] + pixels.shape[1] % 2)
     anchor = np.array([width / 2, pixels.shape[0] / 2])
     height = int(anchor[1] + max(below, CROP[1]) * face[1]) + 1
     xs, ys = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
@@ -84,18 +80,57 @@ def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> 
     colours = np.zeros((height, width, 3), np.float32)
     alpha = np.zeros((height, width, 1), np.float32)
     shade = 0.7 + 0.5 * np.clip(v - 0.55, 0, 0.5)  # the chin's, on the neck
-    skin = (_skin_tone(pixels) * shade[..., None]).astype(np.float32)
+    skin = (skin_tone(pixels) * shade[..., None]).astype(np.float32)
     soft = 0.3 + 0.015 * float(face[1])
-    left = (width - pixels.shape[1]) // 2
-    inner = (slice(0, pixels.shape[0]), slice(left, left + pixels.shape[1]))
-    mask = cv2.resize(_head_mask(head), pixels.shape[1::-1]).astype(np.float32)[..., None]
-    _over(colours, alpha, _clothes(u, v, rng), _soften(_torso(u, v), soft))
-    _over(colours, alpha, skin, _soften(_neck(u, v), soft))
-    _over(colours[inner], alpha[inner], pixels.astype(np.float32), mask)
+    _over(colours, alpha, clothes(u, v, rng), _soften(torso(u, v), soft))
+    _over(colours, alpha, _trousers(u, rng), _soften(legs(u, v), soft))
+    _over(colours, alpha, skin, _soften(neck(u, v), soft))
     return Sprite(_levels(colours), _levels(255 * alpha[..., 0]), anchor, face)
 
 
-def paste(frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float64) -> None:
+def _face(head: Head, tall: float) -> Sprite:
+    scale = min(1.0, tall / head.face[1])
+    pixels = shrunk(head.pixels, scale)
+    mask = cv2.resize(_head_mask(head), pixels.shape[1::-1]).astype(np.float32)[..., None]
+    anchor = np.array(pixels.shape[1::-1]) / 2
+    return Sprite(_levels(pixels * mask), _levels(255 * mask[..., 0]), anchor, head.face * scale)
+
+
+def shaded(sprite: Sprite, light: float, side: float) -> Sprite:
+    """Return a sprite in other light: brighter or darker, and to one side.
+
+    Args:
+        sprite: who or what.
+        light: what the colours are multiplied with.
+        side: how much brighter the right edge of the face is than its middle, as a share.
+    """
+    wide = sprite.alpha.shape[1]
+    u = (np.arange(wide) + 0.5 - sprite.anchor[0]) / sprite.face[0]
+    gain = light * (1 + side * np.clip(2 * u, -1.2, 1.2))
+    colours = sprite.colours * gain[:, None].astype(np.float32)
+    return replace(sprite, colours=np.minimum(_levels(colours), sprite.alpha[..., None]))
+
+
+def flipped(sprite: Sprite) -> Sprite:
+    """Return a sprite left for right."""
+    anchor = np.array([sprite.alpha.shape[1] - sprite.anchor[0], sprite.anchor[1]])
+    colours, alpha = (np.ascontiguousarray(p[:, ::-1]) for p in (sprite.colours, sprite.alpha))
+    return replace(sprite, colours=colours, alpha=alpha, anchor=anchor)
+
+
+def relit(head: Head, level: float, share: float) -> Head:
+    """Return a head whose face is nearer to a level, by a share of the way, as an exponent."""
+    (high, wide), (x, y) = head.pixels.shape[:2], head.face / 4
+    inner = head.pixels[
+        int(high / 2 - y) : int(high / 2 + y), int(wide / 2 - x) : int(wide / 2 + x)
+    ]
+    gain = float(np.clip((level / max(float(inner.mean()), 1.0)) ** share, 0.5, 1.6))
+    return replace(head, pixels=cv2.convertScaleAbs(head.pixels, alpha=gain).astype(np.uint8))
+
+
+def paste(
+    frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float64, defocus: float = 0.0
+) -> None:
     """Draw a person into a frame, in place.
 
     Args:
@@ -104,6 +139,7 @@ def paste(frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float
         box: (4,), where the face goes.
         angle: degrees clockwise.
         speed: (2,), pixels per frame, for the blur of motion.
+        defocus: standard deviation in pixels.
     """
     scale = (box[2:] - box[:2]) / sprite.face
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
@@ -122,6 +158,8 @@ def paste(frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float
     colours, alpha = (cv2.warpAffine(p, matrix, size) for p in (sprite.colours, sprite.alpha))
     if blur != (1, 1):
         colours, alpha = cv2.blur(colours, blur), cv2.blur(alpha, blur)
+    if defocus >= _SHARP:
+        colours, alpha = (cv2.GaussianBlur(p, (0, 0), defocus) for p in (colours, alpha))
     part = frame[low[1] : top[1], low[0] : top[0]]
     behind = cv2.multiply(part, cv2.cvtColor(255 - alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
     part[:] = cv2.add(behind, colours)
@@ -141,14 +179,14 @@ def _levels(values: Float32) -> UInt8:
     return np.clip(np.round(values), 0, 255).astype(np.uint8)
 
 
-def _skin_tone(pixels: UInt8) -> Float32:
+def skin_tone(pixels: UInt8) -> Float32:
     """Return the median colour of the cheeks and the nose, (3,)."""
     high, wide = pixels.shape[:2]
     middle = pixels[int(0.5 * high) : int(0.62 * high), int(0.36 * wide) : int(0.64 * wide)]
     return np.median(middle.reshape(-1, 3), axis=0).astype(np.float32)
 
 
-def _clothes(u: Float64, v: Float64, rng: np.random.Generator) -> Float32:
+def clothes(u: Float64, v: Float64, rng: np.random.Generator) -> Float32:
     """Return a garment's colours, (H, W, 3): plain or striped, darker towards the sides."""
     hsv = np.array([[[rng.uniform(0, 360), rng.uniform(0.1, 0.65), rng.uniform(0.2, 0.85)]]])
     base = 255 * cv2.cvtColor(hsv.astype(np.float32), cv2.COLOR_HSV2RGB)
@@ -157,6 +195,13 @@ def _clothes(u: Float64, v: Float64, rng: np.random.Generator) -> Float32:
     bold = rng.choice([0.0, 0.0, 0.12, 0.25])
     shade = (1 - 0.4 * (u / SHOULDER_WIDTH * 2) ** 2) * (1 + bold * stripes)
     return (base * shade[..., None]).astype(np.float32)
+
+
+def _trousers(u: Float64, rng: np.random.Generator) -> Float32:
+    """Return their colours, (H, W, 3): dark, darker where a leg turns away."""
+    colour = rng.uniform(20, 80) * rng.uniform(0.8, 1.2, 3)
+    shade = 1 - 0.9 * np.clip(np.abs(np.abs(u) - STRIDE), 0, 0.5)
+    return (colour * shade[..., None]).astype(np.float32)
 
 
 def _head_mask(head: Head) -> Float32:
@@ -169,7 +214,7 @@ def _head_mask(head: Head) -> Float32:
     high, wide = small.shape[:2]
     xs, ys = np.meshgrid(np.arange(wide) + 0.5, np.arange(high) + 0.5)
     u, v = (xs - wide / 2) / (head.face[0] * scale), (ys - high / 2) / (head.face[1] * scale)
-    outer = np.hypot(u / _HEAD_HALF[0], (v + _HEAD_UP) / _HEAD_HALF[1])
+    outer = np.hypot(u / HEAD_HALF[0], (v + HEAD_UP) / HEAD_HALF[1])
     inner = np.hypot(u / 0.56, v / 0.6)
     marks = np.full((high, wide), cv2.GC_PR_FGD, np.uint8)
     marks[outer > _INNER] = cv2.GC_PR_BGD

@@ -19,12 +19,11 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from indexer import stills
 from indexer.errors import ConfigError, ImageError
 from indexer.progress import Progress, silent
 from indexer.records import Float64, UInt8
-from training import lfw
-from training.synthesize.heads import Detect, Head, head_of, read_head
+from training.synthesize.heads import Detect, Head
+from training.synthesize.photos import names, read_heads
 from training.synthesize.places import add_grain, camera, grain, light, paint_place
 from training.synthesize.script import Look
 from training.synthesize.spec import EpisodeSpec
@@ -96,7 +95,7 @@ def read_cast(source: Path, spec: StillsSpec, detect: Detect, progress: Progress
         ImageError: there are too few people with a usable photo for every split.
     """
     rng = np.random.default_rng([spec.seed, 1])
-    photos = _photos(source)
+    photos = names(source)
     ranked = sorted(photos, key=lambda name: (-len(photos[name]), name))
     known = ranked[: spec.classes]
     others = rng.permutation(np.array(ranked[spec.classes :], object))[: spec.strangers].tolist()
@@ -105,7 +104,7 @@ def read_cast(source: Path, spec: StillsSpec, detect: Detect, progress: Progress
         name: {photos[name][i] for i in rng.permutation(len(photos[name]))[:count]}
         for name, count in most.items()
     }
-    heads, skipped = _heads(source, wanted, detect, progress)
+    heads, skipped = read_heads(source, wanted, detect, progress)
     able = [name for name in known if len(heads[name]) >= len(SPLITS)]
     if len(able) < spec.classes:
         problem = f"has {len(able)} of {spec.classes} people with {len(SPLITS)} usable photos"
@@ -117,38 +116,6 @@ def read_cast(source: Path, spec: StillsSpec, detect: Detect, progress: Progress
     )
 
 
-def _photos(source: Path) -> dict[str, list[str]]:
-    """Return the names of everybody's photos."""
-    if (source / lfw.ARCHIVE).is_file():
-        return lfw.people(source)
-    return {person.name: [path.name for path in person.paths] for person in stills.people(source)}
-
-
-def _heads(
-    source: Path, wanted: Mapping[str, set[str]], detect: Detect, progress: Progress
-) -> tuple[dict[str, list[Head]], list[Skipped]]:
-    heads: dict[str, list[Head]] = {name: [] for name in wanted}
-    skipped = []
-    count = sum(map(len, wanted.values()))
-    archive = (source / lfw.ARCHIVE).is_file()
-    names = {photo for group in wanted.values() for photo in group}
-    every = (
-        ((photo.person, photo.name, photo.pixels) for photo in lfw.some_photos(source, names))
-        if archive
-        else ((name, photo, None) for name, group in wanted.items() for photo in sorted(group))
-    )
-    for name, photo, pixels in progress(every, total=count, what="photos"):
-        try:
-            heads[name].append(
-                read_head(source / name / photo, name, detect)
-                if pixels is None
-                else head_of(pixels, f"{name}/{photo}", detect)
-            )
-        except ImageError as error:
-            skipped.append(Skipped(f"{name}/{photo}", error.problem))
-    return heads, skipped
-
-
 def _write(
     folder: Path,
     spec: StillsSpec,
@@ -156,7 +123,7 @@ def _write(
     pictures: Sequence[StillPicture],
     progress: Progress,
 ) -> None:
-    names = sorted(cast.known)
+    classes = sorted(cast.known)
     for split in SPLITS:
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True)
@@ -174,11 +141,11 @@ def _write(
         stem = f"{picture.split}/{picture.number:04d}"
         finished = Image.fromarray(add_grain(pixels, noise, rng))
         finished.save(folder / f"images/{stem}.jpg", quality=int(rng.integers(*_QUALITY)))
-        (folder / f"labels/{stem}.txt").write_text(_label(picture, names, spec), encoding="utf-8")
-    (folder / "data.yaml").write_text(_data(names), encoding="utf-8")
+        (folder / f"labels/{stem}.txt").write_text(_label(picture, classes, spec), encoding="utf-8")
+    (folder / "data.yaml").write_text(_data(classes), encoding="utf-8")
     truth = {
         "schema": SCHEMA,
-        "names": names,
+        "names": classes,
         "strangers": sorted(cast.strangers),
         "pictures": [asdict(picture) for picture in pictures],
         "skipped": [asdict(one) for one in cast.skipped],

@@ -13,7 +13,7 @@ import numpy as np
 
 from indexer.records import Float64, Int64
 from training.synthesize.script import Look
-from training.synthesize.sprites import HEAD_WIDTH
+from training.synthesize.shape import HEAD_WIDTH
 
 SPLITS: Mapping[str, float] = {"train": 0.5, "val": 0.15, "calibration": 0.15, "test": 0.2}
 """Shares of the pictures, of everybody's photos, and of the strangers."""
