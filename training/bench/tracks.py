@@ -25,7 +25,8 @@ from training.library import LibraryTracks, read_tracks
 from training.methods import tracks as heads
 from training.methods.tracks import TrackSettings
 from training.pairs import TrackFaces
-from training.synthesize.truth import Truth, read_truth, truth_path
+from training.synthesize.truth import Truth
+from training.synthesize.truth_file import read_truth, truth_path
 
 _SAME_FACE_IOU = 0.3
 NOBODY = -1
