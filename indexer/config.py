@@ -109,6 +109,8 @@ class EmbedSettings:
     """A weights file; empty for the encoder that comes with the project, or "vggface2"."""
     mirrored: bool = False
     """Encode each face and its mirror image: a little surer, in twice the time."""
+    head: str = ""
+    """A head's file, learnt from the tracks of a show; empty for none."""
     best_faces: Annotated[int, Field(ge=3, le=8)] = 5
     """Faces of a track that are encoded: the best, apart in time."""
     apart_s: NotNegative = 0.35

@@ -40,7 +40,8 @@ def load_models(settings: Settings) -> Models:
     device = _device(settings.embed.device)
     # A GPU looks at many frames together: two that take turns keep it busy.
     workers = settings.detect.workers or (parallel.cores() if device == "cpu" else 2)
-    encoder = encoders.load(settings.embed.weights, device, mirrored=settings.embed.mirrored)
+    wanted = settings.embed
+    encoder = encoders.load(wanted.weights, device, mirrored=wanted.mirrored, head=wanted.head)
     return Models(mtcnn.load(device, settings.detect.precision), encoder, workers)
 
 

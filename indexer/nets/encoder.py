@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexer.errors import WeightsError
+from indexer.nets import head as heads
 from indexer.nets import weights
 from indexer.nets.runtime import Device, Input, Net, Network, ready
 from indexer.nets.weights import EncoderFacts
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def _as_is(vectors: Float32) -> Float32:
+    return vectors
+
+
 @dataclass(frozen=True, slots=True)
 class Encoder:
     """A network ready to run, and the facts of its weights."""
@@ -27,6 +33,8 @@ class Encoder:
     net: Net
     """Aligned crops (N, S, S, 3) → vectors (N, D), not yet unit."""
     facts: EncoderFacts
+    adapt: Callable[[Float32], Float32] = _as_is
+    """Unit rows (N, D) → unit rows (N, E): a head, if one is put on."""
 
 
 def build(network: str, dimension: int) -> nn.Module:
@@ -52,22 +60,27 @@ def build(network: str, dimension: int) -> nn.Module:
     )
 
 
-def load(name: str, device: Device, *, mirrored: bool = False) -> Encoder:
+def load(name: str, device: Device, *, mirrored: bool = False, head: str = "") -> Encoder:
     """Return the encoder that the setting ``embed.weights`` names, for the device.
 
     Args:
         name: of the weights.
         device: where it runs.
         mirrored: whether it looks at the mirror image of each face too.
+        head: a head's file, "" for none; it is put on after the mirroring.
 
     Raises:
-        WeightsError: the file is missing, damaged, or does not fit its network.
+        WeightsError: a file is missing, damaged, or does not fit its network or encoder.
     """
     path = weights.resolve(name)
     facts = dataclasses.replace(weights.check(path), mirrored=mirrored)
+    put_on = heads.load(Path(head), facts) if head else None  # before the network, which is slow
     network = Network(f"{facts.network} {facts.dimension} {facts.digest}", partial(module, path))
     wants = Input(facts.input_size, facts.mean, facts.std)
-    return Encoder(ready(network, wants, device), facts)
+    encoder = Encoder(ready(network, wants, device), facts)
+    if put_on is None:
+        return encoder
+    return dataclasses.replace(encoder, facts=heads.headed(facts, put_on), adapt=put_on)
 
 
 def module(path: Path) -> nn.Module:
@@ -94,7 +107,7 @@ def encode(encoder: Encoder, chips: UInt8) -> Float32:
     if encoder.facts.mirrored:
         [others] = encoder.net(np.ascontiguousarray(chips[:, :, ::-1]))
         vectors = _unit(vectors) + _unit(others)
-    return _unit(vectors)
+    return encoder.adapt(_unit(vectors))
 
 
 def _unit(vectors: Float32) -> Float32:

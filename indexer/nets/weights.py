@@ -69,6 +69,8 @@ class EncoderFacts:
     """sha256 over names, types, shapes and bytes of the tensors, in order of name."""
     mirrored: bool = False
     """Whether the vector of the mirror image is added; a setting, not a fact of the file."""
+    head: str = ""
+    """Digest of the head that is put on it, if one is; a setting likewise."""
 
     @property
     def encoder_id(self) -> str:
@@ -76,6 +78,8 @@ class EncoderFacts:
         facts = {k: v for k, v in dataclasses.asdict(self).items() if k != "calibration"}
         if not self.mirrored:
             del facts["mirrored"]
+        if not self.head:
+            del facts["head"]
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -1,0 +1,146 @@
+"""A small head on an encoder's vectors, learnt from a show: unit rows in, unit rows out.
+
+One safetensors file holds it: ``weight`` (E, D), ``bias`` (E,), and in the metadata under ``head``
+one JSON object with the fields of `HeadFacts`.
+
+    y = f(weight · x + bias) / ‖f(weight · x + bias)‖        f: nothing, or relu
+
+``python -m training fit-tracks`` makes one. A cosine of its vectors means something else than one
+of the encoder's, so it comes with a calibration of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors import numpy as files
+
+from indexer.errors import WeightsError
+from indexer.nets.weights import EncoderFacts, digest
+from indexer.records import Calibration, Float32
+
+SCHEMA: Literal["track-head/1"] = "track-head/1"
+_REMEDY = "make one with training fit-tracks"
+
+
+@dataclass(frozen=True)
+class HeadFacts:
+    """What must be known of a head to use it."""
+
+    schema: Literal["track-head/1"]
+    encoder_id: str
+    """Of the vectors that it was trained on."""
+    dimension: int
+    """E, of what comes out."""
+    activation: Literal["none", "relu"]
+    calibration: Calibration
+    """What a cosine of its vectors means."""
+    digest: str
+    """sha256 over the tensors, as that of an encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A head ready to use."""
+
+    weight: Float32
+    """(E, D)."""
+    bias: Float32
+    """(E,)."""
+    facts: HeadFacts
+
+    def __post_init__(self) -> None:
+        count = self.facts.dimension
+        if self.weight.ndim != 2 or (len(self.weight), *self.bias.shape) != (count, count):  # noqa: PLR2004
+            raise ValueError(
+                f"weight, bias: expected shapes ({count}, any), ({count},), "
+                f"got {self.weight.shape}, {self.bias.shape}"
+            )
+
+    def __call__(self, vectors: Float32) -> Float32:
+        """Return unit rows (N, E) for unit rows (N, D); N may be 0."""
+        # Row by row: a product of matrices rounds otherwise for each number of rows.
+        rows = [self.weight @ vector for vector in vectors]
+        found = np.array(rows, np.float32).reshape(-1, len(self.bias)) + self.bias
+        if self.facts.activation == "relu":
+            found = np.maximum(found, 0)
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        return (found / np.maximum(lengths, 1e-12)).astype(np.float32)
+
+
+def headed(facts: EncoderFacts, head: Head) -> EncoderFacts:
+    """Return the facts of an encoder that a head is put on: those of what comes out."""
+    return dataclasses.replace(
+        facts,
+        dimension=head.facts.dimension,
+        calibration=head.facts.calibration,
+        head=head.facts.digest,
+    )
+
+
+def save(path: Path, head: Head) -> Head:
+    """Write a head, whole or not at all, and return it with its digest filled in.
+
+    Raises:
+        WeightsError: it cannot be written.
+    """
+    tensors = {
+        "weight": np.ascontiguousarray(head.weight, np.float32),
+        "bias": np.ascontiguousarray(head.bias, np.float32),
+    }
+    facts = dataclasses.replace(head.facts, digest=digest(files.save(tensors)))
+    metadata = {"head": json.dumps(dataclasses.asdict(facts), sort_keys=True)}
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(files.save(tensors, metadata=metadata))
+        beside.replace(path)
+    except OSError as error:
+        raise WeightsError(path, f"cannot be written: {error}", "check the folder") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return dataclasses.replace(head, facts=facts)
+
+
+def load(path: Path, encoder: EncoderFacts) -> Head:
+    """Return the head in a file.
+
+    Args:
+        path: what `save` wrote.
+        encoder: whose vectors it will be given.
+
+    Raises:
+        WeightsError: the file is missing, damaged or no head, or of another encoder.
+    """
+    if not path.is_file():
+        raise WeightsError(path, "no such file", _REMEDY)
+    try:
+        content = path.read_bytes()
+        tensors = files.load(content)
+        facts = TypeAdapter(HeadFacts).validate_json(_metadata(content))
+        head = Head(tensors["weight"], tensors["bias"], facts)
+    except (OSError, SafetensorError, ValidationError, KeyError, ValueError) as error:
+        problem = f"is no head for tracks: {str(error).splitlines()[0]}"
+        raise WeightsError(path, problem, _REMEDY) from error
+    if digest(content) != facts.digest:
+        raise WeightsError(path, "is damaged: its digest does not match", "copy it anew")
+    if facts.encoder_id != encoder.encoder_id:
+        raise WeightsError(
+            path,
+            f"is for another encoder ({facts.encoder_id[:12]}, not {encoder.encoder_id[:12]})",
+            "set embed.weights and embed.mirrored as when it was trained, or train anew",
+        )
+    return head
+
+
+def _metadata(content: bytes) -> str:
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return str(header.get("__metadata__", {}).get("head", ""))
