@@ -125,7 +125,7 @@ def fit(
         FloatingPointError: the loss is no longer a number.
     """
     # Convolutions with the channels last take two thirds of the time.
-    method.module.to(device, memory_format=torch.channels_last)
+    method.module.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         [{"params": list(some), "scale": scale} for some, scale in method.groups()],
         lr=schedule.learning_rate,

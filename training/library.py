@@ -212,6 +212,23 @@ def _cut(
     library: Library, episode: str, wanted: Mapping[int, Sequence[_Wanted]]
 ) -> Iterator[tuple[str, UInt8]]:
     """Yield the pictures of the faces, each with the name of its file."""
+    for frame, image in pictures(library, episode, list(wanted)):
+        for face in wanted[frame]:
+            yield face.name, _around(image, face.box)
+
+
+def pictures(library: Library, episode: str, wanted: Sequence[int]) -> Iterator[tuple[int, UInt8]]:
+    """Yield frames of an indexed video with their numbers, (H, W, 3) RGB, as they come.
+
+    Args:
+        library: the indexer's.
+        episode: id.
+        wanted: numbers of frames.
+
+    Raises:
+        StoreError: a table is missing or damaged.
+        VideoError: the video is gone, or another than was indexed.
+    """
     if not wanted:
         return
     video = read.read_manifest(library, episode)["video"]
@@ -220,14 +237,13 @@ def _cut(
     table = read.read_table(library, library.episode(episode) / schema.FRAMES, ["frame", "pts"])
     frames, times = (tables.integers_of(table[name]).tolist() for name in ("frame", "pts"))
     # By time: with decode.frames=reference a frame's number is not its place in the video.
-    waiting = {
-        pts: wanted[frame] for frame, pts in zip(frames, times, strict=True) if frame in wanted
-    }
+    some = set(wanted)
+    waiting = {pts: frame for frame, pts in zip(frames, times, strict=True) if frame in some}
     with open_video(path, DecodeSettings()) as opened:
         for frame in opened:
-            faces = waiting.pop(frame.pts, ())
-            for face in faces:
-                yield face.name, _around(frame.pixels(), face.box)
+            number = waiting.pop(frame.pts, None)
+            if number is not None:
+                yield number, frame.pixels()
             if not waiting:
                 return
     raise VideoError(path, "lacks frames that were indexed", "index it again")

@@ -18,11 +18,14 @@ from indexer.models import Models
 from indexer.parallel import Workers
 from indexer.progress import Progress, silent
 from indexer.records import Float32, Float64, Int64
+from training import clothes
+from training.clothes import TieSettings
 from training.evaluate import hac
 from training.evaluate.clustering import Clustering, clustering
 from training.fit import Schedule, fit
 from training.library import LibraryTracks, read_tracks
 from training.methods import tracks as heads
+from training.methods import whitening
 from training.methods.tracks import TrackSettings
 from training.pairs import TrackFaces
 from training.synthesize.truth import Truth
@@ -31,6 +34,7 @@ from training.synthesize.truth_file import read_truth, truth_path
 _SAME_FACE_IOU = 0.3
 NOBODY = -1
 SCHEDULE = Schedule(epochs=15, learning_rate=1e-3, keep="last")
+CLOTHES = "clothes, whitened"
 METHODS: Mapping[str, TrackSettings] = {
     "Pseudo-RF": TrackSettings(mining="pseudo-rf"),
     "SSiam": TrackSettings(mining="ssiam"),
@@ -51,6 +55,10 @@ class Labelled:
     """(N,), `NOBODY` for what is no face of the truth."""
     frames: Float64
     """(N,), how many frames each lasts."""
+    ties: Int64
+    """(P, 2), tracks that wear the same."""
+    tying_s: float
+    """Seconds that it took to see what they wear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,11 @@ def labelled(
         tracks = read_tracks(opened, [done.episode])
         spans = (tracks.spans[:, 1] - tracks.spans[:, 0] + 1).astype(np.float64)
         who = people_of(tracks, read_truth(truth_path(video)))
-        found.append(Labelled(video.stem, tracks, who, spans))
+        begun = time.perf_counter()
+        worn = clothes.looks(opened, done.episode, tracks)
+        ties = clothes.tied(worn, TieSettings())
+        seconds = time.perf_counter() - begun
+        found.append(Labelled(video.stem, tracks, who, spans, ties, seconds))
     return found
 
 
@@ -123,6 +135,18 @@ def learn(
     return means, time.perf_counter() - begun
 
 
+def whitened(one: Labelled, faces: TrackFaces) -> tuple[Float32, float]:
+    """Return the mean features of tracks, evened out over those tied by clothes; the seconds.
+
+    Without a tie, the features are as they were.
+    """
+    begun = time.perf_counter()
+    vectors = faces.vectors
+    if len(one.ties):
+        vectors = whitening.applied(whitening.whitening(faces.means(), one.ties), vectors)
+    return faces.means(vectors), one.tying_s + time.perf_counter() - begun
+
+
 def outcome(one: Labelled, features: Float32, seconds: float) -> Outcome:
     """Return what clustering makes of features (N, D), judged on the tracks of somebody."""
     real = one.people != NOBODY
@@ -141,10 +165,15 @@ def compare(
     episodes: Sequence[Labelled], seeds: int, workers: Workers
 ) -> Mapping[str, Mapping[str, list[Outcome]]]:
     """Return the outcomes by method and episode, one for each seed; the base has one."""
-    found: dict[str, dict[str, list[Outcome]]] = {"base": {}, **{name: {} for name in METHODS}}
+    found: dict[str, dict[str, list[Outcome]]] = {
+        "base": {},
+        CLOTHES: {},
+        **{name: {} for name in METHODS},
+    }
     for one in episodes:
         faces = TrackFaces(one.tracks.vectors, one.tracks.track, one.tracks.together())
         found["base"][one.name] = [outcome(one, faces.means(), 0.0)]
+        found[CLOTHES][one.name] = [outcome(one, *whitened(one, faces))]
         for name, settings in METHODS.items():
             found[name][one.name] = [
                 outcome(one, *learn(faces, settings, seed, workers)) for seed in range(seeds)

@@ -1,0 +1,114 @@
+"""Clothes tie tracks; ties even out vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.clothes import BINS, Looks, TieSettings, clothes, tied
+from training.methods.whitening import applied, whitening
+
+
+def _picture(colour: tuple[int, int, int]) -> np.ndarray:
+    """A cloth with folds: its lightness varies."""
+    image = np.full((120, 100, 3), 90, np.uint8)
+    folds = np.linspace(0.7, 1.2, 100)[:, None] * np.array(colour)
+    image[50:] = np.clip(folds, 0, 255).astype(np.uint8)
+    return image
+
+
+_BOX = np.array([40, 20, 60, 45], np.float32)
+
+
+def test_the_same_clothes_are_alike_and_others_are_not() -> None:
+    red, again, green = (
+        clothes(_picture(c), _BOX) for c in ((180, 30, 30), (176, 32, 28), (20, 140, 40))
+    )
+    assert np.linalg.norm(red) == pytest.approx(1, abs=1e-5)
+    assert red @ again > 0.8
+    assert red @ green < 0.1
+
+
+def test_a_face_at_the_lower_edge_shows_no_clothes() -> None:
+    edge = np.array([40, 90, 60, 119], np.float32)
+    assert not clothes(_picture((180, 30, 30)), edge).any()
+
+
+def test_what_lies_above_or_beside_the_torso_does_not_count() -> None:
+    image = _picture((180, 30, 30))
+    other = image.copy()
+    other[:48] = 255
+    other[:, :15] = 255
+    assert np.array_equal(clothes(image, _BOX), clothes(other, _BOX))
+
+
+def _looks(kinds: list[int], shots: list[int]) -> Looks:
+    rows = np.eye(int(np.prod(BINS)), dtype=np.float32)[kinds]
+    chosen = np.array(shots, np.int64)
+    together = (chosen[:, None] == chosen) & ~np.eye(len(shots), dtype=bool)
+    return Looks(rows, chosen, together)
+
+
+def test_two_people_in_two_shots_are_tied_by_what_they_wear() -> None:
+    found = tied(_looks([0, 1, 1, 0], [0, 0, 1, 1]), TieSettings())
+    assert found.tolist() == [[0, 3], [1, 2]]
+
+
+def test_a_tie_does_not_reach_into_another_scene() -> None:
+    assert len(tied(_looks([0, 0], [0, 13]), TieSettings(reach=12))) == 0
+    assert len(tied(_looks([0, 0], [0, 12]), TieSettings(reach=12))) == 1
+
+
+def test_nobody_is_tied_to_nobody() -> None:
+    assert tied(_looks([], []), TieSettings()).shape == (0, 2)
+    bare = Looks(np.zeros((2, 8), np.float32), np.array([0, 1]), np.zeros((2, 2), bool))
+    assert tied(bare, TieSettings()).shape == (0, 2)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5)), max_size=14))
+def test_ties_never_join_a_frame_and_each_track_has_one_in_a_shot(
+    who: list[tuple[int, int]],
+) -> None:
+    found = _looks([kind for kind, _ in who], [shot for _, shot in who])
+    pairs = tied(found, TieSettings())
+    assert not any(found.together[one, other] for one, other in pairs)
+    both = [(a, found.shots[b]) for pair in pairs for a, b in (pair, pair[::-1])]
+    assert len(both) == len(set(both))
+
+
+def test_a_direction_in_which_people_vary_counts_less() -> None:
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(20, 2)).repeat(2, axis=0) * [1, 0.2]
+    means = (people + rng.normal(size=(40, 2)) * [1, 0.02]).astype(np.float32)
+    ties = np.arange(40).reshape(20, 2)
+    matrix = whitening(means, ties, 0.01)
+    across, along = np.linalg.norm(matrix @ np.eye(2, dtype=np.float32), axis=0)
+    assert along > 5 * across
+
+
+@given(st.integers(0, 1000))
+def test_whitened_ties_have_an_even_scatter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    means = (rng.normal(size=(60, 4)) @ rng.normal(size=(4, 4))).astype(np.float32)
+    ties = np.arange(60).reshape(30, 2)
+    moved = means @ whitening(means, ties, 1e-9).T
+    apart = moved[ties[:, 0]] - moved[ties[:, 1]]
+    scatter = apart.T @ apart
+    even = np.eye(4) * np.trace(scatter) / 4
+    assert scatter == pytest.approx(even, abs=0.02 * float(np.trace(scatter)))
+
+
+def test_with_nothing_but_the_identity_vectors_stay() -> None:
+    rows = np.eye(3, dtype=np.float32)
+    matrix = whitening(rows, np.array([[0, 1]]), 1.0)
+    assert applied(matrix, rows) == pytest.approx(rows, abs=1e-6)
+    assert applied(matrix, rows[:0]).shape == (0, 3)
+
+
+def test_ties_between_equals_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected tied tracks"):
+        whitening(np.ones((2, 3), np.float32), np.array([[0, 1]]))
+    with pytest.raises(ValueError, match="expected tied tracks"):
+        whitening(np.eye(3, dtype=np.float32), np.zeros((0, 2), np.int64))
