@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.clothes import BINS, Looks, TieSettings, clothes, tied
-from training.methods.whitening import applied, whitening
+from training.methods.whitening import whitening
 
 
 def _picture(colour: tuple[int, int, int]) -> np.ndarray:
@@ -83,8 +83,8 @@ def test_a_direction_in_which_people_vary_counts_less() -> None:
     people = rng.normal(size=(20, 2)).repeat(2, axis=0) * [1, 0.2]
     means = (people + rng.normal(size=(40, 2)) * [1, 0.02]).astype(np.float32)
     ties = np.arange(40).reshape(20, 2)
-    matrix = whitening(means, ties, 0.01)
-    across, along = np.linalg.norm(matrix @ np.eye(2, dtype=np.float32), axis=0)
+    weight = whitening(means, ties, 0.01).weight
+    across, along = np.linalg.norm(weight @ np.eye(2, dtype=np.float32), axis=0)
     assert along > 5 * across
 
 
@@ -93,18 +93,18 @@ def test_whitened_ties_have_an_even_scatter(seed: int) -> None:
     rng = np.random.default_rng(seed)
     means = (rng.normal(size=(60, 4)) @ rng.normal(size=(4, 4))).astype(np.float32)
     ties = np.arange(60).reshape(30, 2)
-    moved = means @ whitening(means, ties, 1e-9).T
+    moved = means @ whitening(means, ties, 1e-9).weight.T
     apart = moved[ties[:, 0]] - moved[ties[:, 1]]
     scatter = apart.T @ apart
     even = np.eye(4) * np.trace(scatter) / 4
     assert scatter == pytest.approx(even, abs=0.02 * float(np.trace(scatter)))
 
 
-def test_with_nothing_but_the_identity_vectors_stay() -> None:
-    rows = np.eye(3, dtype=np.float32)
-    matrix = whitening(rows, np.array([[0, 1]]), 1.0)
-    assert applied(matrix, rows) == pytest.approx(rows, abs=1e-6)
-    assert applied(matrix, rows[:0]).shape == (0, 3)
+def test_with_nothing_but_the_identity_only_the_mean_is_taken_away() -> None:
+    rows = np.array([[1, 0], [0, 1]], np.float32)
+    found = whitening(rows, np.array([[0, 1]]), 1.0)(rows)
+    assert found == pytest.approx(np.array([[1, -1], [-1, 1]]) / np.sqrt(2), abs=1e-6)
+    assert whitening(rows, np.array([[0, 1]]))(rows[:0]).shape == (0, 2)
 
 
 def test_ties_between_equals_are_refused() -> None:

@@ -25,8 +25,8 @@ from training.evaluate.clustering import Clustering, clustering
 from training.fit import Schedule, fit
 from training.library import LibraryTracks, read_tracks
 from training.methods import tracks as heads
-from training.methods import whitening
 from training.methods.tracks import TrackSettings
+from training.methods.whitening import whitening
 from training.pairs import TrackFaces
 from training.synthesize.truth import Truth
 from training.synthesize.truth_file import read_truth, truth_path
@@ -143,7 +143,7 @@ def whitened(one: Labelled, faces: TrackFaces) -> tuple[Float32, float]:
     begun = time.perf_counter()
     vectors = faces.vectors
     if len(one.ties):
-        vectors = whitening.applied(whitening.whitening(faces.means(), one.ties), vectors)
+        vectors = whitening(faces.means(), one.ties)(vectors)
     return faces.means(vectors), one.tying_s + time.perf_counter() - begun
 
 

@@ -48,6 +48,10 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     cut.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     cut.add_argument("--most", type=int, default=3, metavar="N", help="faces of a track")
     cut.set_defaults(run=_faces)
+    learn = commands.add_parser("fit-tracks", help="learn a head from the tracks of a library")
+    learn.add_argument("library", type=Path, metavar="LIBRARY")
+    learn.add_argument("--out", type=Path, required=True, metavar="HEAD")
+    learn.set_defaults(run=_fit_tracks)
 
 
 def _annotate(options: argparse.Namespace) -> None:
@@ -122,3 +126,16 @@ def _faces(options: argparse.Namespace) -> None:
         f"{cut.people} people, {cut.faces} faces; left out: {cut.left_out} tracks of nobody known"
     )
     print(f"written: {options.out}")
+
+
+def _fit_tracks(options: argparse.Namespace) -> None:
+    from training.clothes import TieSettings  # noqa: PLC0415  (they import scipy and sklearn)
+    from training.fit_tracks import fit_tracks  # noqa: PLC0415
+
+    learnt = fit_tracks(open_library(options.library), options.out, TieSettings(), bar)
+    pairs = learnt.gathered
+    print(f"{len(pairs.same)} pairs wear the same, {len(pairs.different)} share a frame")
+    print(
+        f"area under ROC of pairs left out: {learnt.before:.4f}, with the head {learnt.after:.4f}"
+    )
+    print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.head={options.out}'")

@@ -1,25 +1,43 @@
-"""A matrix that evens out how one person's vectors differ, in closed form.
+"""A map that evens out how one person's vectors differ, in closed form.
 
 Within-class covariance normalisation: Hatch, Kajarekar and Stolcke, "Within-class covariance
 normalization for SVM-based speaker recognition", Interspeech 2006, eq. 7 to 9; the classes here are
-tracks said to be of one person.
+tracks said to be of one person. Before it, the mean of all tracks is taken away: what all faces of
+a show have in common says nothing about who they are.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from indexer.records import Float32, Int64
 
 
-def whitening(means: Float32, ties: Int64, shrink: float = 0.15) -> Float32:
-    """Return W, (D, D): the vectors of tied tracks differ by as much in every direction of W x.
+@dataclass(frozen=True, slots=True)
+class Whitening:
+    """y = (weight x + bias) / ‖weight x + bias‖."""
+
+    weight: Float32
+    """(D, D)."""
+    bias: Float32
+    """(D,)."""
+
+    def __call__(self, vectors: Float32) -> Float32:
+        """Return unit rows (N, D) for rows (N, D)."""
+        found = vectors @ self.weight.T + self.bias
+        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+
+
+def whitening(means: Float32, ties: Int64, shrink: float = 0.3) -> Whitening:
+    """Return the map after which tied tracks differ by as much in every direction.
 
     Args:
         means: (N, D), mean vectors of tracks.
         ties: (P, 2), tracks of one person.
         shrink: share of the identity in the covariance, in (0, 1]; few pairs do not span D
-            directions.
+            directions, and with less a map fits its own tracks alone.
 
     Raises:
         ValueError: there are no ties, or all tied tracks are the same.
@@ -30,10 +48,6 @@ def whitening(means: Float32, ties: Int64, shrink: float = 0.15) -> Float32:
         raise ValueError("expected tied tracks that differ, got none")
     even = np.eye(means.shape[1])
     covariance = (1 - shrink) * spread * len(even) / np.trace(spread) + shrink * even
-    return np.linalg.cholesky(np.linalg.inv(covariance)).T.astype(np.float32)
-
-
-def applied(matrix: Float32, vectors: Float32) -> Float32:
-    """Return the unit rows of W x, (N, D), for rows x."""
-    found = vectors @ matrix.T
-    return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+    weight = np.linalg.cholesky(np.linalg.inv(covariance)).T
+    bias = -weight @ means.mean(axis=0, dtype=np.float64)
+    return Whitening(weight.astype(np.float32), bias.astype(np.float32))

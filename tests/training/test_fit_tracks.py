@@ -1,0 +1,66 @@
+"""A head learnt from pairs that nobody labelled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.nets import head as heads
+from training.__main__ import main
+from training.fit_tracks import ENOUGH, Gathered, learn
+
+
+def _show(people: int, seed: int) -> Gathered:
+    """People seen twice each, near and far, which moves all of them the same way."""
+    rng = np.random.default_rng(seed)
+    who = rng.normal(size=(people, 8)) * 0.3
+    common = np.array([2.0, 0, 0, 0, 0, 0, 0, 0])
+    far = np.array([0, 1.5, 0, 0, 0, 0, 0, 0]) * rng.normal(size=(2 * people, 1))
+    rows = np.repeat(who, 2, axis=0) + common + far + rng.normal(size=(2 * people, 8)) * 0.05
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    same = np.arange(2 * people).reshape(people, 2)
+    different = np.stack([np.arange(0, 2 * people - 2), np.arange(2, 2 * people)], axis=1)
+    return Gathered(rows.astype(np.float32), same, different)
+
+
+def test_pairs_left_out_are_told_apart_better() -> None:
+    learnt = learn(_show(60, 0), "encoder")
+    assert learnt.after > learnt.before + 0.1
+    line = learnt.head.facts.calibration.wide[0]
+    assert line.slope > 0
+    assert learnt.head.facts.calibration.genuine > learnt.head.facts.calibration.impostor
+
+
+def test_the_head_serves_another_part_of_the_show() -> None:
+    head, other = learn(_show(60, 0), "encoder").head, _show(60, 1)
+    rows = head(other.means)
+    same, different = (
+        np.sum(rows[pairs[:, 0]] * rows[pairs[:, 1]], axis=1)
+        for pairs in (other.same, other.different)
+    )
+    assert np.median(same) > np.quantile(different, 0.9)
+
+
+def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
+    learnt = learn(_show(40, 2), "encoder")
+    saved = heads.save(tmp_path / "head.safetensors", learnt.head)
+    assert saved.facts.digest
+    assert np.array_equal(saved.weight, learnt.head.weight)
+    assert learn(_show(40, 2), "encoder").head.weight.tobytes() == saved.weight.tobytes()
+
+
+def test_too_few_pairs_are_refused() -> None:
+    show = _show(60, 0)
+    few = Gathered(show.means, show.same[: ENOUGH - 1], show.different)
+    with pytest.raises(ValueError, match="19 pairs of tracks by clothes"):
+        learn(few, "encoder")
+
+
+def test_no_library_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "head.safetensors"
+    code = main(["fit-tracks", str(tmp_path / "nothing"), "--out", str(out)])
+    assert code == 2
+    assert str(tmp_path / "nothing") in capsys.readouterr().err
+    assert not out.exists()
