@@ -7,6 +7,8 @@ VENV    := .venv
 RUN     := $(VENV)/bin/python
 PIP     := $(RUN) -m pip --disable-pip-version-check
 ARGS    ?=
+# By itself: it asks for opencv-python, whose files are those of the headless wheel.
+TRACKEVAL = $(PIP) install --quiet --constraint constraints.txt --no-deps trackeval
 
 need = $(if $($(1)),,$(error $(1): is not given ($(2))))
 
@@ -28,10 +30,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(TRACKEVAL)
 	@touch $(VENV)/.installed $(VENV)/.installed-training $@
 
 $(VENV)/.installed-training: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[training]'
+	$(TRACKEVAL)
 	@touch $(VENV)/.installed $@
 
 setup: $(VENV)/.installed ## install what the indexer needs into .venv

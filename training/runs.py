@@ -7,7 +7,7 @@ outputs/training/NAME/
   metrics.json        before and after, on people who were not trained on
   weights.safetensors the encoder, as the indexer loads it
   checkpoint.pt       to go on from, if the run is not finished
-  *.png               curves, similarities, roc
+  *.png               curves, similarities, roc, maps of the vectors
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from training import batches, encoders, recipe
 from training.batches import Split, several
 from training.encoders import Trainable
 from training.evaluate import plots
-from training.evaluate.encoders import Assessment, Sample, assess, nearest
+from training.evaluate.encoders import Assessment, Sample, assess, knn, nearest
 from training.evaluate.gallery import distorted_top1, error, queries
+from training.evaluate.projection import write_maps
 from training.evaluate.verification import best_threshold, tpr_at
 from training.faces import FaceSet, read_faces
 from training.fit import Fitted, Method, fit
@@ -50,6 +51,8 @@ from training.views import Viewer, plain
 WEIGHTS = "weights.safetensors"
 _PROBED = 160
 """Faces of the validation people that are looked at after each epoch."""
+_OF_ONE = 10
+"""Of one of them, for a vote of neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +96,15 @@ def run(
         checkpoint = folder / "checkpoint.pt"
         fitted = fit(method, how.fit, checkpoint, device, workers, progress)
         encoders.export(encoder, folder / WEIGHTS)
+        ready = {
+            name: encoders.runner(path, workers, "cuda" if device.type == "cuda" else "cpu")
+            for name, path in (("before", begun), ("after", folder / WEIGHTS))
+        }
+        size = encoder.facts.input_size
         before, after = (
-            assess(
-                encoders.runner(path, workers, "cuda" if device.type == "cuda" else "cpu"),
-                parts.validation,
-                parts.test,
-                encoder.facts.input_size,
-                Sample(),
-            )
-            for path in (begun, folder / WEIGHTS)
+            assess(one, parts.validation, parts.test, size, Sample()) for one in ready.values()
         )
+        write_maps(ready, parts.test, size, folder)
     done = Run(fitted, before, after, folder)
     _write(done)
     return done
@@ -136,7 +138,7 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
     facts = encoder.facts
     viewer = Viewer(facts.input_size, np.array(facts.template, np.float32))
     if how.method == "simclr":
-        probe = _verified(several(validation, most=4), facts.input_size)
+        probe = _neighbours(validation, facts.input_size)
         module = simclr.projected(encoder, how.simclr)
         return SimClr(encoder, module, faces, how.simclr, viewer, how.views, how.fit.seed, probe)
     if how.method == "siamese":
@@ -182,6 +184,19 @@ def _verified(faces: FaceSet, size: int) -> Callable[[Trainable], Mapping[str, f
             "tpr_at_1_percent": tpr_at(cosines, same, 0.01),
             "nearest": nearest(vectors, some.people),
         }
+
+    return probe
+
+
+def _neighbours(faces: FaceSet, size: int) -> Callable[[Trainable], Mapping[str, float]]:
+    """Return a probe by pairs of validation faces, and by what their nearest ones say."""
+    pairs = _verified(several(faces, most=4), size)
+    chosen = several(faces, most=_OF_ONE)
+    some = chosen.of(np.arange(len(chosen))[:_PROBED])
+    crops = plain(np.asarray(some.chips), size)
+
+    def probe(encoder: Trainable) -> Mapping[str, float]:
+        return {**pairs(encoder), "knn": knn(encoders.encode(encoder, crops), some.people)}
 
     return probe
 

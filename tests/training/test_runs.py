@@ -85,7 +85,10 @@ def test_every_method_gives_an_encoder_that_the_indexer_loads(
     assert not set(of["test"]) & set(of["validation"])
     assert all(len(row) == 2 for row in runs.compared({"after": done.after}))
     pictures = {path.name for path in done.folder.glob("*.png")}
-    assert pictures == {"curves.png", "similarities.png", "roc.png"}
+    assert pictures == {
+        *("curves.png", "similarities.png", "roc.png", "map-umap.png", "map-tsne.png")
+    }
+    assert ("knn" in rows[0]) is (method == "simclr")
 
 
 def test_the_points_of_faces_are_learnt(people: Path, models: Models, tmp_path: Path) -> None:

@@ -49,6 +49,16 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     of_tracks.add_argument("--seeds", type=int, default=5, metavar="N")
     of_tracks.add_argument("--out", type=Path, default=Path("outputs/tracks"), metavar="FOLDER")
     of_tracks.set_defaults(run=_bench_tracks)
+    tracking = commands.add_parser("evaluate-tracks", help="HOTA, IDF1 and MOTA against a truth")
+    tracking.add_argument("truth", type=Path, metavar="TRUTH", help="ep.gt.txt of synthesize")
+    tracking.add_argument("predicted", type=Path, metavar="PREDICTED", help="such, or a library")
+    tracking.add_argument("--episode", default="", help="of the library, if it has several")
+    tracking.add_argument("--least-px", type=float, default=0.0, help="ignore narrower faces")
+    tracking.add_argument(
+        "--least-visible", type=float, default=0.0, help="ignore more hidden ones"
+    )
+    tracking.add_argument("--mot", type=Path, metavar="TXT", help="and write what was predicted")
+    tracking.set_defaults(run=_evaluate_tracks)
     calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
     calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
     calibrate.add_argument("--photos", type=int, default=900)
@@ -108,6 +118,30 @@ def _bench_tracks(options: argparse.Namespace) -> None:
     with disk.replacing(options.out / "tracks.txt") as file:
         file.write(f"{text}\n".encode())
     print(text)
+
+
+def _evaluate_tracks(options: argparse.Namespace) -> None:
+    try:
+        from training.evaluate import mot, tracking  # noqa: PLC0415  (needs the training packages)
+    except ModuleNotFoundError as error:
+        problem, remedy = "is not installed", "pip install --no-deps trackeval"
+        raise ConfigError(error.name or "trackeval", problem, remedy) from error
+    truth = mot.read_true_tracks(options.truth)
+    if options.predicted.is_dir():
+        predicted = mot.library_tracks(options.predicted, options.episode)
+    else:
+        predicted = mot.read_tracks(options.predicted)
+    if options.mot:
+        mot.write_tracks(options.mot, predicted)
+    ignored = truth.ignored(options.least_px, options.least_visible)
+    rows = dataclasses.asdict(
+        tracking.compare_tracks(*tracking.leave_out(truth.tracks, predicted, ignored))
+    )
+    shown = [
+        (name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else str(value))
+        for name, value in {**rows, "faces ignored": int(ignored.sum())}.items()
+    ]
+    print(tabulate(shown, disable_numparse=True))
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_curve
 
-from indexer.records import Bool, Float32
+from indexer.records import Bool, Float32, Int64
 from indexer.store import disk
 from training.evaluate.recognition import BINS, Reliability
 
@@ -20,6 +20,10 @@ _DPI = 110
 _SIZE = (5.6, 3.8)
 """Inches."""
 _LEAST_FPR = 1e-4
+_LEGEND = 1.6
+"""Inches."""
+_LETTERS = 22
+"""Of a label, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,35 @@ def reliability(found: Reliability, path: Path) -> None:
     axes.set_title(f"expected calibration error {found.ece:.3f}", fontsize=9)
     axes.legend(fontsize=8, loc="upper left")
     _write(figure, path)
+
+
+def maps(places: Mapping[str, Float32], colour: Int64, labels: Sequence[str], path: Path) -> None:
+    """Draw vectors on the plane, a panel for each encoder.
+
+    Args:
+        places: (N, 2) for each encoder.
+        colour: (N,), the label of each point, -1 for those that are grey.
+        labels: at most ten.
+        path: of the PNG.
+    """
+    width = _SIZE[0] * 0.75 * len(places) + _LEGEND
+    figure = Figure((width, _SIZE[1]), layout="constrained")
+    panels = figure.subplots(1, len(places), squeeze=False)[0]
+    for axes, (name, points) in zip(panels, places.items(), strict=True):
+        for one in range(-1, len(labels)):
+            kind = {"color": "0.75", "s": 6} if one < 0 else {"color": f"C{one}", "s": 12}
+            label = "others" if one < 0 else _short(labels[one])
+            axes.scatter(*points[colour == one].T, label=label, linewidths=0, **kind)
+        axes.set_title(name, fontsize=9)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    entries = panels[0].get_legend_handles_labels()
+    figure.legend(*entries, fontsize=7, loc="outside right center", frameon=False)
+    _write(figure, path)
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= _LETTERS else f"{label[: _LETTERS - 1]}…"
 
 
 def _figure(rows: int) -> tuple[Figure, Sequence[Axes]]:
