@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from sklearn.metrics import confusion_matrix, log_loss
 
-from indexer.records import Bool, Float32, Float64
+from indexer.records import Bool, Float32, Float64, Int64
 from training import head as heads
+from training.evaluate.intervals import Interval, interval
 from training.evaluate.multilabel import StillMetrics, choose_thresholds, still_metrics
+from training.evaluate.recognition import Reliability, reliability
 from training.head import Head, HeadFacts, Together, in_pictures
 from training.still_faces import StillFaces
 
@@ -35,6 +37,13 @@ class StillScores:
     """Nobody is ever there."""
     prior: StillMetrics
     """Everybody is there as likely as in the training pictures, whatever is seen."""
+    mean_ap: Interval
+    """Of ``after``, with other pictures."""
+    macro_f1: Interval
+    reliability: Reliability
+    """Of the probabilities of ``after``."""
+    confusion: Int64
+    """(K + 1, K + 1), faces by who they are and whom they were taken for; nobody is the last."""
 
 
 def uncalibrated(weight: Float32, bias: Float32, classes: tuple[str, ...], encoder_id: str) -> Head:
@@ -103,13 +112,38 @@ def score(before: Head, after: Head, found: StillFaces, vectors: Float32) -> Sti
     labels, plain = seen_in(before, found, vectors, "test")
     half = np.full(labels.shape[1], _HALF)
     _, sure = seen_in(after, found, vectors, "test")
+    thresholds = np.array(after.facts.thresholds)
     often = found.of_split("train")[1].mean(axis=0)
+
+    def drawn(some: Int64) -> tuple[float, float]:
+        numbers = still_metrics(labels[some], sure[some], thresholds)
+        return numbers.mean_ap, numbers.macro_f1
+
+    mean_ap, macro_f1 = interval(len(labels), drawn)
     return StillScores(
         before=still_metrics(labels, plain, half),
-        after=still_metrics(labels, sure, np.array(after.facts.thresholds)),
+        after=still_metrics(labels, sure, thresholds),
         all_negative=still_metrics(labels, np.zeros(labels.shape), half),
         prior=still_metrics(labels, np.broadcast_to(often, labels.shape), half),
+        mean_ap=mean_ap,
+        macro_f1=macro_f1,
+        reliability=reliability(sure.ravel(), labels.ravel()),
+        confusion=_confusion(after, found, vectors),
     )
+
+
+def _confusion(head: Head, found: StillFaces, vectors: Float32) -> Int64:
+    """Count the test faces by who they are and the likeliest character above its threshold."""
+    rows = found.rows("test")
+    probability = heads.probabilities(head, vectors[rows])
+    nobody = probability.shape[1]
+    sure = probability >= np.array(head.facts.thresholds)
+    likeliest = np.argmax(np.where(sure, probability, -1.0), axis=1)
+    said = np.where(sure.any(axis=1), likeliest, nobody)
+    targets = found.targets[rows]
+    so = np.where(targets.any(axis=1), targets.argmax(axis=1), nobody)
+    counts = confusion_matrix(so, said, labels=np.arange(nobody + 1))
+    return np.asarray(counts, dtype=np.int64)
 
 
 def measure_logits(

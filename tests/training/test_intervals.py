@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.records import Float32
-from training.evaluate.intervals import Interval, ScoredPairs, tpr_interval
+from training.evaluate.intervals import Interval, ScoredPairs, interval, tpr_interval
 from training.evaluate.verification import tpr_at
 
 
@@ -50,3 +50,16 @@ def test_one_kind_of_pair_is_refused() -> None:
     people = np.arange(3)
     with pytest.raises(ValueError, match="genuine and impostor"):
         tpr_interval(ScoredPairs(np.ones(3, np.float32), people, people), 0.1)
+
+
+def test_the_interval_of_a_mean_is_that_of_the_textbook() -> None:
+    values = np.random.default_rng(0).normal(3, 2, 400)
+    [found] = interval(len(values), lambda some: [float(values[some].mean())], draws=2000)
+    half = 1.96 * values.std() / 20
+    assert found.low == pytest.approx(values.mean() - half, abs=0.03)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.03)
+
+
+def test_one_thing_leaves_nothing_to_chance() -> None:
+    found = interval(1, lambda some: [float(len(some)), 0.5], draws=3)
+    assert found == [Interval(1.0, 1.0), Interval(0.5, 0.5)]

@@ -30,8 +30,10 @@ def test_every_plot_is_a_picture_with_something_in_it(tmp_path: Path) -> None:
     plots.similarities(of, tmp_path / "similarities.png")
     plots.roc(of, tmp_path / "roc.png")
     plots.reliability(reliability(rng.random(400), same), tmp_path / "reliability.png")
+    counts = np.diag([5, 0, 9]) + 1
+    plots.confusion(counts, ["Ann", "Bob", "nobody"], tmp_path / "confusion.png")
     assert all(0.01 < ink(path) < 0.9 for path in tmp_path.iterdir())
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_a_run_without_an_epoch_has_curves_too(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     done = typed("synthesize-stills", root / "faces", "--out", root / "stills", *TINY)
     assert done.status == 0, done.err
     head = root / "head.safetensors"
-    fitted = typed("fit-stills", root / "stills", "--out", head)
+    fitted = typed("fit-stills", root / "stills", "--out", head, "--plots", root / "plots")
     assert fitted.status == 0, fitted.err
     return Made(root / "faces", root / "stills", head, fitted)
 
@@ -159,6 +159,9 @@ def test_fit_stills_prints_its_tables_and_leaves_one_file(made: Made) -> None:
     assert [path.name for path in made.head.parent.glob("*head*")] == ["head.safetensors"]
     head = heads.load(made.head, read_facts(DEFAULT_ENCODER).encoder_id)
     assert head.facts.classes == CLASSES
+    assert "macro-F1 0" in made.fitted.out or "macro-F1 1" in made.fitted.out
+    for name in ("confusion.png", "reliability.png"):
+        assert (made.head.parent / "plots" / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_predict_names_who_is_there_and_reports_what_cannot_be_read(

@@ -211,7 +211,7 @@ def test_a_library_is_measured_by_its_name(tmp_path: Path) -> None:
     lines = [line.rsplit(None, 1) for line in found.out.splitlines() if "-" not in line]
     rows = {name.strip(): value for name, value in lines}
     assert rows["faces"] == "11"
-    assert float(rows["hota"]) == float(rows["mota"]) == 1
+    assert float(rows["HOTA"]) == float(rows["MOTA"]) == 1
     assert len(text.read_text().splitlines()) == 11
     put(library, episode("Finale.mp4", [3], []), CAST)
     with pytest.raises(StoreError, match="holds 2 episodes"):

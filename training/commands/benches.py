@@ -120,6 +120,9 @@ def _bench_tracks(options: argparse.Namespace) -> None:
     print(text)
 
 
+_SHOWN = {"hota": "HOTA", "det_a": "DetA", "ass_a": "AssA", "idf1": "IDF1", "mota": "MOTA"}
+
+
 def _evaluate_tracks(options: argparse.Namespace) -> None:
     try:
         from training.evaluate import mot, tracking  # noqa: PLC0415  (needs the training packages)
@@ -138,7 +141,10 @@ def _evaluate_tracks(options: argparse.Namespace) -> None:
         tracking.compare_tracks(*tracking.leave_out(truth.tracks, predicted, ignored))
     )
     shown = [
-        (name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else str(value))
+        (
+            _SHOWN.get(name, name.replace("_", " ")),
+            f"{value:.4f}" if isinstance(value, float) else str(value),
+        )
         for name, value in {**rows, "faces ignored": int(ignored.sum())}.items()
     ]
     print(tabulate(shown, disable_numparse=True))

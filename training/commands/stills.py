@@ -15,6 +15,7 @@ from indexer import config, models
 from indexer.__main__ import DONE, REFUSED, bar, complain
 from indexer.errors import ConfigError, ImageError
 from indexer.nets.weights import read_facts, resolve
+from indexer.store import disk
 from training import annotate, predict
 from training import head as heads
 from training.annotations import require_splits
@@ -34,6 +35,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     learn.add_argument("--epochs", type=int, metavar="N")
     learn.add_argument("--seed", type=int, default=0, metavar="N")
     learn.add_argument("--weights", default="", help="as embed.weights")
+    learn.add_argument("--plots", type=Path, metavar="FOLDER", help="confusion and reliability")
     learn.set_defaults(run=_fit_stills)
     say = commands.add_parser("predict", help="say who is in still pictures")
     say.add_argument("images", type=Path, metavar="IMAGES", help="a folder, or one picture")
@@ -74,6 +76,8 @@ def _fit_stills(options: argparse.Namespace) -> None:
         f"faces together: {made.head.facts.together}"
     )
     print(f"written: {options.out}")
+    if options.plots:
+        _plot(made, options.plots)
     if options.unfrozen:
         print(f"and its encoder, for --weights: {fit_stills.encoder_path(options.out)}")
 
@@ -99,6 +103,23 @@ def _show(made: FittedHead) -> None:
     ]
     headers = ["test pictures", "mAP", "macro-F1", "micro-F1", "Hamming", "ECE"]
     print(tabulate(rows, headers=headers, floatfmt=".4f"))
+    ap, f1 = made.scores.mean_ap, made.scores.macro_f1
+    print(
+        f"with other pictures, in 95 of 100 cases: mAP {ap.low:.3f} to {ap.high:.3f}, "
+        f"macro-F1 {f1.low:.3f} to {f1.high:.3f}"
+    )
+
+
+def _plot(made: FittedHead, folder: Path) -> None:
+    """Draw what the test pictures say."""
+    from training.evaluate import plots  # noqa: PLC0415  (matplotlib: a second)
+
+    with disk.explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [*made.head.facts.classes, "nobody"]
+        plots.confusion(made.scores.confusion, names, folder / "confusion.png")
+        plots.reliability(made.scores.reliability, folder / "reliability.png")
+    print(f"and {folder}/confusion.png, reliability.png")
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ Pankanti, "Error analysis of pattern recognition systems - the subsets bootstrap
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,3 +75,23 @@ def _tpr(weights: Float64, same: Bool, fpr: float) -> float | None:
         return None
     first_too_many = int(np.searchsorted(np.cumsum(impostors), fpr * impostors.sum(), "right"))
     return float(genuine[:first_too_many].sum() / genuine.sum())
+
+
+def interval(
+    count: int,
+    statistic: Callable[[Int64], Sequence[float]],
+    draws: int = 200,
+    seed: int = 0,
+) -> list[Interval]:
+    """Return the intervals of numbers over things that are independent, such as pictures.
+
+    Args:
+        count: of the things, at least one.
+        statistic: the numbers for some of the things, by index with repeats, (count,).
+        draws: how often as many things are drawn.
+        seed: of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    found = np.array([statistic(rng.integers(0, count, count)) for _ in range(draws)])
+    low, high = np.quantile(found, [0.025, 0.975], axis=0)
+    return [Interval(*pair) for pair in zip(low.tolist(), high.tolist(), strict=True)]

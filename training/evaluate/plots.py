@@ -22,6 +22,8 @@ _SIZE = (5.6, 3.8)
 _LEAST_FPR = 1e-4
 _LEGEND = 1.6
 """Inches."""
+_DARK = 0.5
+"""Share from which a cell is too dark for black ink."""
 _LETTERS = 22
 """Of a label, at most."""
 
@@ -93,6 +95,32 @@ def reliability(found: Reliability, path: Path) -> None:
     axes.set_ylabel("share that is right")
     axes.set_title(f"expected calibration error {found.ece:.3f}", fontsize=9)
     axes.legend(fontsize=8, loc="upper left")
+    _write(figure, path)
+
+
+def confusion(counts: Int64, labels: Sequence[str], path: Path) -> None:
+    """Draw who was taken for whom, as shares of each row.
+
+    Args:
+        counts: (K, K), by who it is and who was said.
+        labels: (K,).
+        path: of the PNG.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(_SIZE[1], 1.6 + 0.24 * len(labels))
+    figure = Figure((side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    names = [_short(label) for label in labels]
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(names)), names, fontsize=7)
+    axes.set_xlabel("said")
+    axes.set_ylabel("is")
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        ink = "white" if shares[row, column] > _DARK else "black"
+        count = str(counts[row, column])
+        axes.text(column, row, count, ha="center", va="center", fontsize=6, color=ink)
+    figure.colorbar(drawn, ax=axes, label="share of the row", shrink=0.7)
     _write(figure, path)
 
 
