@@ -289,6 +289,8 @@ def compared(of: Mapping[str, Assessment]) -> list[list[str]]:
         for name, value in first.items()
         if isinstance(value, float)
     ]
+    between = [f"{t['tpr_interval']['low']:.4f} {t['tpr_interval']['high']:.4f}" for t in tables]
+    rows.append(["tpr_at_1_percent, 95 % of draws", *between])
     for at in ("at_best", "at_half"):
         rows += [[f"{name}, {at}", *(f"{t[at][name]:.4f}" for t in tables)] for name in first[at]]
     for name in first["top1"]:

@@ -11,6 +11,7 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from indexer.records import Bool, Float32, Int64
 from training.batches import pairs, several
 from training.evaluate.gallery import Encode, distorted_top1, queries
+from training.evaluate.intervals import Interval, ScoredPairs, tpr_interval
 from training.evaluate.verification import best_threshold, tpr_at
 from training.faces import FaceSet
 from training.views import plain
@@ -39,6 +40,8 @@ class Assessment:
     auc: float
     tpr_at_1_percent: float
     tpr_at_01_percent: float
+    tpr_interval: Interval
+    """Of that at 1 %, with other people."""
     at_best: Accepting
     """At the distance that was best for the validation people."""
     at_half: Accepting
@@ -80,16 +83,19 @@ def assess(
         sample: how much is measured.
     """
     chosen = several(test, most=sample.photos)
-    (known, known_same), (similarities, same) = (
+    known, scored = (
         _scored(encode, faces, size, sample)
         for faces in (several(validation, most=sample.photos), chosen)
     )
+    similarities, same = scored.similarities, scored.same
+    best = distance(best_threshold(known.similarities, known.same))
     wanted = queries(chosen, sample.seed, sample.people)
     return Assessment(
         auc=float(roc_auc_score(same, similarities)),
         tpr_at_1_percent=tpr_at(similarities, same, 0.01),
         tpr_at_01_percent=tpr_at(similarities, same, 0.001),
-        at_best=accepting(similarities, same, distance(best_threshold(known, known_same))),
+        tpr_interval=tpr_interval(scored, 0.01),
+        at_best=accepting(similarities, same, best),
         at_half=accepting(similarities, same, SEED_DISTANCE),
         nearest=nearest(encode(plain(chosen.chips, size)), chosen.people),
         top1=distorted_top1(encode, chosen, wanted, size, sample.seed, sample.severities),
@@ -98,10 +104,12 @@ def assess(
     )
 
 
-def _scored(encode: Encode, faces: FaceSet, size: int, sample: Sample) -> tuple[Float32, Bool]:
+def _scored(encode: Encode, faces: FaceSet, size: int, sample: Sample) -> ScoredPairs:
     vectors = encode(plain(faces.chips, size))
-    first, second, same = pairs(faces.people, sample.pairs, sample.seed)
-    return np.sum(vectors[first] * vectors[second], axis=1), same
+    first, second, _ = pairs(faces.people, sample.pairs, sample.seed)
+    alike = np.sum(vectors[first] * vectors[second], axis=1)
+    _, people = np.unique(faces.people, return_inverse=True)
+    return ScoredPairs(alike, people[first], people[second])
 
 
 def distance(cosine: float) -> float:
