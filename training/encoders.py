@@ -71,6 +71,26 @@ def start(name: str, network: str, size: int, seed: int) -> Trainable:
         raise ConfigError("start.network", str(error), "see training/recipes") from error
 
 
+def keep(module: nn.Module, begun: Path, share: float) -> None:
+    """Mix an encoder's weights with those that it began with, in place.
+
+    Args:
+        module: trained.
+        begun: the weights file of before.
+        share: of the weights of before, in [0, 1].
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    if share == 0:
+        return
+    before = nets.module(begun).state_dict()
+    with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():  # not counters
+                value.lerp_(before[name].to(value), share)
+
+
 def tensor(crops: UInt8, facts: EncoderFacts, device: torch.device) -> torch.Tensor:
     """Return crops (N, S, S, 3) as an encoder wants them, (N, 3, S, S)."""
     levels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float()

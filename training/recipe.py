@@ -56,6 +56,9 @@ class Start:
     """Side of its crops, in pixels."""
     frozen: Annotated[int, Field(ge=0)] = 0
     """Blocks from the input on that are not trained."""
+    kept: Share = 0.0
+    """Of the first weights, in those that come out: the mean of both forgets less of what it knew
+    (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, eq. 1)."""
 
 
 @dataclass(config=_STRICT)

@@ -95,6 +95,7 @@ def run(
         method = _method(how, encoder, trained_on(parts, how), parts.validation)
         checkpoint = folder / "checkpoint.pt"
         fitted = fit(method, how.fit, checkpoint, device, workers, progress)
+        encoders.keep(encoder.module, begun, how.start.kept)
         encoders.export(encoder, folder / WEIGHTS)
         ready = {
             name: encoders.runner(path, workers, "cuda" if device.type == "cuda" else "cpu")

@@ -91,6 +91,23 @@ def test_every_method_gives_an_encoder_that_the_indexer_loads(
     assert ("knn" in rows[0]) is (method == "simclr")
 
 
+def test_kept_weights_are_mixed_with_the_trained_ones(
+    people: Path, models: Models, tmp_path: Path
+) -> None:
+    def weights(kept: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        how = small("siamese", start=replace(TINY, kept=kept))
+        done = runs.run(how, people, tmp_path / f"{kept}", models)
+        return load_file(done.folder / "before.safetensors"), load_file(done.folder / runs.WEIGHTS)
+
+    begun, trained = weights(0)
+    _, mixed = weights(0.25)
+    _, same = weights(1)
+    for name, value in begun.items():
+        if value.dtype == np.float32:
+            assert mixed[name] == pytest.approx(0.25 * value + 0.75 * trained[name], abs=1e-5)
+            assert same[name] == pytest.approx(value, abs=1e-6)
+
+
 def test_the_points_of_faces_are_learnt(people: Path, models: Models, tmp_path: Path) -> None:
     how = small(
         "landmarks",
