@@ -9,7 +9,7 @@
 Where things are, from the command line down; a module knows only what is below it
 (``lint-imports`` in ``make check`` sees to that), and stages do not know each other:
 
-    __main__            the command line: parse, call, print
+    __main__ commands   the command line: parse, call, print
     pipeline  enroll    a video, or stills, through all stages into a library
     identify  models    who tracks are: names first, then people; the networks, ready to run
     decode shots sample detect link embed cluster recognize stills      the stages

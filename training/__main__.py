@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from indexer.__main__ import complain
+from indexer.commands.console import complain
 from indexer.errors import IndexerError
 from training.commands import benches, data, fitting, stills, synthesis
 

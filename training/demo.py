@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from indexer import __main__ as command_line
+from indexer.commands.console import DONE
 from indexer.config import Settings
 from indexer.detect import detect
 from indexer.models import load_models
@@ -41,10 +42,10 @@ def demo(folder: Path, say: Callable[[str], None]) -> int:
         command = [*map(str, words), "--library", str(library)]
         say(f"\n$ python -m indexer {shlex.join(command)}")
         status = command_line.main(command)
-        if status != command_line.DONE:
+        if status != DONE:
             return status
     say(f"\nthe episode is {video}, the library {library}, every frame's faces {timeline}")
-    return command_line.DONE
+    return DONE
 
 
 def detector() -> Detect:

@@ -14,7 +14,7 @@ from typing import Any
 from tabulate import tabulate
 
 from indexer import config, models
-from indexer.__main__ import bar
+from indexer.commands.console import bar
 from indexer.errors import ConfigError
 from indexer.nets import weights
 from indexer.parallel import Workers

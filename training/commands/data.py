@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from indexer.__main__ import DONE, bar
+from indexer.commands.console import DONE, bar
 from indexer.errors import ConfigError
 from indexer.store import disk
 from indexer.store.library import open_library

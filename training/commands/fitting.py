@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from indexer import models
-from indexer.__main__ import bar
+from indexer.commands.console import bar
 from indexer.config import Settings
 from training.convert import convert_dlib
 

@@ -12,7 +12,7 @@ import numpy as np
 from tabulate import tabulate
 
 from indexer import config, models
-from indexer.__main__ import DONE, REFUSED, bar, complain
+from indexer.commands.console import DONE, REFUSED, bar, complain
 from indexer.errors import ConfigError, ImageError
 from indexer.nets.weights import read_facts, resolve
 from indexer.store import disk

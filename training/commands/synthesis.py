@@ -10,7 +10,7 @@ from typing import Any
 from tabulate import tabulate
 
 from indexer import config
-from indexer.__main__ import bar
+from indexer.commands.console import bar
 from indexer.errors import ConfigError
 from indexer.models import load_models
 from indexer.store.disk import explained

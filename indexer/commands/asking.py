@@ -1,0 +1,151 @@
+"""Commands that ask a library."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indexer.commands.console import (
+    DONE,
+    NOTHING,
+    REFUSED,
+    Parsers,
+    clock,
+    count,
+    print_json,
+    print_rows,
+    seconds,
+    settings_of,
+)
+from indexer.errors import ImageError, StoreError
+from indexer.records import Float32, Hit
+
+if TYPE_CHECKING:
+    pass
+
+
+def add(parsers: Parsers) -> None:
+    """Add them to the parser."""
+    summary = "find scenes of a character, or tracks like an image"
+    query = parsers.add("query", _query, summary, settings=True)
+    who = query.add_mutually_exclusive_group(required=True)
+    who.add_argument("--character", metavar="NAME")
+    who.add_argument("--image", type=Path, metavar="FILE")
+    query.add_argument("--with", dest="with_", action="append", default=[], metavar="NAME")
+    query.add_argument("--without", action="append", default=[], metavar="NAME")
+    query.add_argument("--min-seconds", type=seconds, default=0.0, metavar="S")
+    query.add_argument("--episode", default="", metavar="EPISODE")
+    query.add_argument(
+        "--count",
+        type=count,
+        metavar="N",
+        help="only the best (default: 10 tracks like an image, all scenes)",
+    )
+    export = parsers.add("export", _export, "write who is on screen in every frame")
+    export.add_argument("episode", metavar="EPISODE", help="its id, or the video's name")
+    export.add_argument("--format", choices=["json", "csv", "webvtt"], default="json")
+    export.add_argument("--output", type=Path, metavar="FILE", help="instead of stdout")
+    parsers.add("people", _people, "list everybody by screen time")
+    parsers.add("info", _info, "say what the library holds").add_argument(
+        "--character", metavar="NAME", help="and what one character's threshold rests on"
+    )
+    parsers.add("verify", _verify, "check that the library is whole")
+
+
+def _query(options: argparse.Namespace) -> int:
+    from indexer.store import library, query  # noqa: PLC0415
+
+    opened = library.open_library(options.library)
+    if options.image:
+        if options.with_ or options.without or options.min_seconds or options.episode:
+            problem = "goes without --with, --without, --min-seconds and --episode"
+            raise StoreError("--image", problem, "leave them out, or use --character")
+        hits = query.similar(opened, _face_of(options, opened.encoder_id), options.count or 10)
+    else:
+        wanted = query.SceneQuery(
+            options.character,
+            tuple(options.with_),
+            tuple(options.without),
+            options.min_seconds,
+            options.episode,
+        )
+        hits = query.scenes(opened, wanted)[: options.count]
+    print_rows([_row(hit, options) for hit in hits], options, "nothing found")
+    return DONE if hits else NOTHING
+
+
+def _face_of(options: argparse.Namespace, encoder_id: str) -> Float32:
+    """Return the embedding of the largest face in an image, (D,)."""
+    from indexer import models, stills  # noqa: PLC0415
+    from indexer.nets import encoder  # noqa: PLC0415
+
+    settings = settings_of(options)
+    ready = models.load_models(settings)
+    if ready.encoder.facts.encoder_id != encoder_id:
+        raise StoreError(
+            options.library, "was made by another encoder", "set embed.weights to the one it was"
+        )
+    faces = models.still_faces(ready, stills.read(options.image), settings)
+    if len(faces.detections) == 0:
+        raise ImageError(options.image, "shows no face", "choose another image")
+    return encoder.encode(ready.encoder, faces.chips[:1])[0]
+
+
+def _row(hit: Hit, options: argparse.Namespace) -> dict[str, Any]:
+    row = dataclasses.asdict(hit)
+    if not options.json:
+        row.update(start_s=clock(hit.start_s), end_s=clock(hit.end_s))
+        return {name.removesuffix("_s"): value for name, value in row.items()}
+    return row
+
+
+def _export(options: argparse.Namespace) -> int:
+    from indexer.store import export, library, read  # noqa: PLC0415
+
+    opened = library.open_library(options.library)
+    episode = read.find_episode(opened, options.episode)
+    export.export_to(opened, episode, options.format, options.output or sys.stdout)
+    return DONE
+
+
+def _people(options: argparse.Namespace) -> int:
+    from indexer.store import library, query  # noqa: PLC0415
+
+    rows = [dataclasses.asdict(one) for one in query.people(library.open_library(options.library))]
+    print_rows(rows, options, "nobody")
+    return DONE if rows else NOTHING
+
+
+def _info(options: argparse.Namespace) -> int:
+    from indexer.store import library, read  # noqa: PLC0415
+
+    opened = library.open_library(options.library)
+    if options.character:
+        facts = dataclasses.asdict(read.find_character(opened, options.character))
+        facts["prototypes"] = len(facts["prototypes"])
+        print_rows([facts], options, "")
+        return DONE
+    rows = []
+    for episode in read.episodes(opened):
+        manifest = read.read_manifest(opened, episode)
+        video = manifest["video"]
+        row = {"episode": episode, "duration_s": video["duration_s"], **manifest["counts"]}
+        rows.append({**row, "coverage": manifest.get("coverage", 1.0)})
+    if not options.json:
+        print(f"{opened.root}: encoder {opened.encoder_id[:12]}, {len(rows)} episodes")
+    print_rows(rows, options, "no episode")
+    return DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from indexer.store import library, verify  # noqa: PLC0415
+
+    problems = verify.verify(library.open_library(options.library))
+    if options.json:
+        print_json(problems)
+    else:
+        print("\n".join(problems) or f"{options.library}: whole")
+    return REFUSED if problems else DONE

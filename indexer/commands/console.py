@@ -1,0 +1,122 @@
+"""What all commands share: exit statuses, rows and bars, settings, lengths of time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tabulate import tabulate
+from tqdm import tqdm
+
+from indexer.errors import IndexerError
+
+if TYPE_CHECKING:
+    from indexer.config import Settings
+
+T = TypeVar("T")
+Command = Callable[[argparse.Namespace], int]
+DONE, NOTHING, REFUSED = 0, 1, 2
+
+
+class Parsers:
+    """The parsers of the commands, and what those share."""
+
+    def __init__(self, commands: Any, shared: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse has no public name for it
+        self._commands = commands
+        self._shared = shared
+        self._settings = argparse.ArgumentParser(add_help=False)
+        self._settings.add_argument("--config", type=Path, metavar="FILE", help="settings, in TOML")
+        self._settings.add_argument(
+            "--set", action="append", default=[], metavar="STAGE.KEY=VALUE", help="one setting"
+        )
+
+    def add(
+        self, name: str, run: Command, summary: str, *, settings: bool = False
+    ) -> argparse.ArgumentParser:
+        """Return the parser of a new command.
+
+        Args:
+            name: of the command.
+            run: does it and returns the exit status.
+            summary: a line of help.
+            settings: whether it takes --config and --set.
+        """
+        more = [self._settings] if settings else []
+        one: argparse.ArgumentParser = self._commands.add_parser(
+            name, parents=[self._shared, *more], help=summary, description=summary
+        )
+        one.set_defaults(run=run)
+        return one
+
+
+def seconds(text: str) -> float:
+    """Return a length of time in seconds, as --min-seconds takes it."""
+    found = float(text)
+    if not 0 <= found < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no length of time in seconds")
+    return found
+
+
+def duration(text: str) -> float:
+    """Return the seconds of 90s, 10m or 1h30m."""
+    import pandas as pd  # noqa: PLC0415 - half a second
+
+    try:
+        seconds = pd.Timedelta(text if text[-1:].isalpha() else f"{text}s").total_seconds()
+    except ValueError as error:
+        problem = f"{text} is no length of time: give 90s, 10m or 1h30m"
+        raise argparse.ArgumentTypeError(problem) from error
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"{text} is no time at all")
+    return float(seconds)
+
+
+def count(text: str) -> int:
+    """Return a whole number from 1 on."""
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return count
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Return the settings that --config and --set ask for."""
+    from indexer import config  # noqa: PLC0415  (a query by name has none)
+
+    return config.load(options.config, options.set)
+
+
+def bar(items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:
+    """Return the items behind a bar on stderr, which shows itself to a terminal only."""
+    return tqdm(items, desc=what, total=total or None, disable=None, leave=False)
+
+
+def complain(error: IndexerError) -> int:
+    """Say what is wrong, in one line, and return the exit status for it."""
+    print(error, file=sys.stderr)
+    return REFUSED
+
+
+def clock(seconds: float) -> str:
+    """Return a time as a person reads it, ``0:01:02.345``."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:06.3f}"
+
+
+def print_rows(rows: Sequence[dict[str, Any]], options: argparse.Namespace, nothing: str) -> None:
+    """Print a table, for machines if the options say so, or `nothing` if there is no row."""
+    if options.json:
+        print_json(rows)
+    else:
+        print(tabulate(rows, headers="keys", floatfmt=".3f", missingval="") if rows else nothing)
+
+
+def print_json(value: object) -> None:
+    """Print a value for machines."""
+    print(json.dumps(value, indent=1))

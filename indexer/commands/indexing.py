@@ -1,0 +1,118 @@
+"""Commands that put videos and names into a library."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexer.commands.console import (
+    DONE,
+    Parsers,
+    bar,
+    clock,
+    complain,
+    duration,
+    print_json,
+    print_rows,
+    settings_of,
+)
+from indexer.errors import IndexerError
+
+if TYPE_CHECKING:
+    from indexer.pipeline import Indexed
+
+
+def add(parsers: Parsers) -> None:
+    """Add them to the parser."""
+    index = parsers.add("index", _index, "put videos into the library", settings=True)
+    index.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
+    index.add_argument(
+        "--budget",
+        type=duration,
+        metavar="TIME",
+        help="about how long it may take, as in 90s, 10m or 1h30m; a later run goes on",
+    )
+    enroll = parsers.add(
+        "enroll", _enroll, "name people by a folder of stills for each", settings=True
+    )
+    enroll.add_argument("faces", type=Path, metavar="FACES")
+
+
+def _index(options: argparse.Namespace) -> int:
+    from indexer import models, pipeline  # noqa: PLC0415  (only commands that need torch load it)
+
+    settings = settings_of(options)
+    ready = models.load_models(settings)
+    results, status = [], DONE
+    until = time.monotonic() + (options.budget or 0)
+    for place, path in enumerate(options.videos):
+        share = (until - time.monotonic()) / (len(options.videos) - place)
+        budget_s = max(share, 0.0) if options.budget else None
+        try:
+            library = pipeline.open_or_create(options.library, ready, settings)
+            done = pipeline.index(path, library, ready, settings, bar, budget_s)
+        except IndexerError as error:
+            status = complain(error)
+            continue
+        results.append({"video": str(path), **dataclasses.asdict(done)})
+        if not options.json:
+            print(_summary(done))
+    if options.json:
+        print_json(results)
+    return status
+
+
+def _summary(done: Indexed) -> str:
+    head = f"{done.episode}: {clock(done.duration_s)}, {done.shots} shots, {done.tracks} tracks, "
+    head += f"{done.people} people, {done.named} of them named"
+    if done.unchanged:
+        return f"{head}\n  unchanged: the library holds it already, nothing was done"
+    stages = ", ".join(f"{name} {spent:.1f}" for name, spent in done.seconds.items())
+    lines = [
+        head,
+        f"  {done.wall_s:.1f} s, {done.wall_s / max(done.duration_s, 1e-9):.2f} x real time; "
+        f"in all threads: {stages}",
+    ]
+    if not done.published:
+        lines.append(
+            f"  {done.coverage:.1%} of it looked at as closely as it should be; the older index "
+            "stays until the rest is: run it again to go on"
+        )
+    elif done.coverage < 1:
+        lines.append(
+            f"  {done.coverage:.1%} of it looked at as closely as it should be: "
+            "run it again to go on"
+        )
+    report = done.report
+    if report.corrupt_frames or report.lost_packets:
+        lines.append(
+            f"  damaged: {report.corrupt_frames} frames decoded with errors, "
+            f"{report.lost_packets} packets lost"
+        )
+    if report.truncated:
+        promised = f" of {report.expected_frames} promised" if report.expected_frames else ""
+        lines.append(f"  cut off: {report.frames} frames could be read{promised}")
+    return "\n".join(lines)
+
+
+def _enroll(options: argparse.Namespace) -> int:
+    from indexer import enroll, models, pipeline  # noqa: PLC0415
+
+    settings = settings_of(options)
+    ready = models.load_models(settings)
+    library = pipeline.open_or_create(options.library, ready, settings)
+    done = enroll.enroll(options.faces, library, ready, settings, bar)
+    for problem in done.skipped:
+        print(f"skipped {problem}", file=sys.stderr)
+    rows = [
+        {"id": c.id, "name": c.label, "stills": len(c.prototypes), "threshold": c.threshold}
+        for c in done.characters
+    ]
+    print_rows(rows, options, "nobody")
+    if not options.json:
+        print(f"{done.episodes} episodes judged anew")
+    return DONE
