@@ -51,7 +51,7 @@ class ShotSettings:
 
     adaptive_threshold: Positive = 3.0
     """How many times the average of its neighbours a frame's change must be."""
-    min_change: Positive = 15.0
+    min_change: Positive = 10.0
     """The least mean change of hue, saturation and value, in levels of 255."""
     window: Count = 2
     """Frames on each side that are averaged."""
@@ -110,7 +110,7 @@ class EmbedSettings:
     mirrored: bool = False
     """Encode each face and its mirror image: a little surer, in twice the time."""
     head: str = ""
-    """A head's file, learnt from the tracks of a show; empty for none."""
+    """A head's file, learnt from a show's tracks; empty for the default encoder's, or "none"."""
     best_faces: Annotated[int, Field(ge=3, le=8)] = 5
     """Faces of a track that are encoded: the best, apart in time."""
     apart_s: NotNegative = 0.35

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from indexer import crops, geometry
+from indexer import clothes, crops, geometry
 from indexer.nets import encoder as nets
 from indexer.nets.encoder import Encoder
 from indexer.nets.weights import EncoderFacts
-from indexer.records import Detections, Float32, Track, Tracklet, UInt8
+from indexer.records import Bool, Detections, Float32, Track, Tracklet, UInt8
 
 _READABLE_PX = 48.0
 """Width at which a face has given an encoder nearly all it will."""
@@ -34,21 +34,31 @@ def quality(detections: Detections, chips: UInt8) -> Float32:
     """Return how well an encoder can read each face, (N,) in [0, 1].
 
     The product of the detector's score, size (the width against 48 pixels, beyond which an
-    encoder gains little), sharpness (of the aligned crop) and frontality (how near the nose is
-    to the middle of the eyes and of the mouth).
+    encoder gains little), sharpness (of the aligned crop), frontality (how near the nose is
+    to the middle of the eyes and of the mouth) and the square of the crop's share that is in the
+    picture.
     """
     width = detections.boxes[:, 2] - detections.boxes[:, 0]
     size = np.clip(width / _READABLE_PX, 0, 1)
-    return (detections.scores * size * _sharpness(chips) * frontality(detections.landmarks)).astype(
-        np.float32
-    )
+    faces = [chip[15:-15, 15:-15] for chip in chips]
+    inside = [_inside(face) for face in faces]
+    share = np.array([mask.mean() for mask in inside], dtype=np.float32)
+    sharp = np.array(list(map(_sharpness, faces, inside)), dtype=np.float32)
+    front = frontality(detections.landmarks)
+    return (detections.scores * size * sharp * front * share**2).astype(np.float32)
 
 
-def _sharpness(chips: UInt8) -> Float32:
-    third = np.full(3, 1 / 3, dtype=np.float32)
-    grey = (chip[15:-15, 15:-15].astype(np.float32) @ third for chip in chips)  # (S', S')
-    energy = [float(np.mean(np.square(cv2.Laplacian(face, cv2.CV_32F)))) for face in grey]
-    return np.sqrt(np.clip(np.array(energy, dtype=np.float32) / _SHARP, 0.04, 1))
+def _inside(face: UInt8) -> Bool:
+    """Return which pixels of a crop are in the picture, not of the black around, (S, S)."""
+    seen = cv2.medianBlur(face.max(axis=2), 5) > 0
+    return cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+
+
+def _sharpness(face: UInt8, inside: Bool) -> float:
+    """Return how sharp a crop is where it is in the picture, in [0.2, 1]."""
+    grey = face.astype(np.float32) @ np.full(3, 1 / 3, dtype=np.float32)  # (S, S)
+    energy = np.square(cv2.Laplacian(grey, cv2.CV_32F))[inside]
+    return float(np.sqrt(np.clip(energy.sum() / max(energy.size, 1) / _SHARP, 0.04, 1)))
 
 
 def frontality(landmarks: Float32) -> Float32:
@@ -107,4 +117,5 @@ def embed(encoder: Encoder, tracklet: Tracklet, uid: int, end_s: float) -> Track
         exemplar_frames=tracklet.chip_frames,
         embeddings=embeddings,
         embedding=mean(embeddings, tracklet.quality),
+        clothes=clothes.mean(tracklet.clothes),
     )

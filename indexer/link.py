@@ -24,7 +24,11 @@ _LEAP_S = 0.5
 _SAME_SIZE = 1.4
 """Largest ratio of its widths before and after."""
 _ALIKE = 0.65
-"""Least correlation of its patches."""
+"""Least correlation of its patches,"""
+_STEADY = 0.5
+"""and where it overlaps itself by more than this,"""
+_OTHER_FACE = 0.3
+"""no less than this."""
 
 
 @dataclass(slots=True)
@@ -33,6 +37,7 @@ class _Crop:
     time_s: float
     quality: float
     chip: UInt8
+    clothes: UInt8
 
 
 @dataclass(slots=True)
@@ -59,14 +64,16 @@ class _Open:
         self.landmarks.append(found.landmarks[i])
         self.scores.append(float(found.scores[i]))
         self.patch = faces.patches[i]
-        self._offer(_Crop(faces.frame, faces.time_s, float(faces.quality[i]), faces.chips[i]))
+        quality = float(faces.quality[i])
+        self._offer(_Crop(faces.frame, faces.time_s, quality, faces.chips[i], faces.clothes[i]))
 
     def _offer(self, crop: _Crop) -> None:
         """Keep the crop if it is among the best, no two of which are closer than `apart_s`."""
         near = [kept for kept in self.crops if crop.time_s - kept.time_s < self.apart_s]
         if any(kept.quality >= crop.quality for kept in near):
             return
-        crop.chip = crop.chip.copy()  # not a view that keeps the frame's other faces alive
+        # Not views that keep the frame's other faces alive.
+        crop.chip, crop.clothes = crop.chip.copy(), crop.clothes.copy()
         rest = [kept for kept in self.crops if all(kept is not other for other in near)]
         self.crops = sorted([*rest, crop], key=lambda kept: -kept.quality)[: self.keep]
 
@@ -130,8 +137,10 @@ def _assign(
     last = np.stack([track.boxes[-1] for track in tracks])
     expected = np.stack([track.expected(now.time_s) for track in tracks])
     overlap = np.maximum(geometry.iou(expected, found.boxes), geometry.iou(last, found.boxes))
-    old, new = geometry.pair(overlap, overlap >= min_iou)
     alike = geometry.correlation(np.stack([track.patch for track in tracks]), now.patches)
+    # After a cut that nobody noticed, somebody else may be in the same place.
+    same = alike >= np.where(overlap >= _STEADY, _OTHER_FACE, _ALIKE)
+    old, new = geometry.pair(overlap, (overlap >= min_iou) & same)
     near = _could_leap(last, found.boxes) | _could_leap(expected, found.boxes)
     recent = np.array([track.times[-1] >= leap_from_s - 1e-6 for track in tracks])
     free = np.ones(alike.shape, dtype=bool)
@@ -173,4 +182,5 @@ def _filled(track: _Open, times: Sequence[float]) -> Tracklet:
         chips=np.stack([crop.chip for crop in track.crops]),
         chip_frames=np.array([crop.frame for crop in track.crops], dtype=np.int64),
         quality=np.array([crop.quality for crop in track.crops], dtype=np.float32),
+        clothes=np.stack([crop.clothes for crop in track.crops]),
     )

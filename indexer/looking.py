@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 
-from indexer import detect, embed, parallel, sample
+from indexer import clothes, detect, embed, parallel, sample
 from indexer.config import Settings
 from indexer.models import Models
 from indexer.progress import Stopwatch
@@ -96,7 +96,8 @@ class Looker:
     def _aligned(self, frame: Frame, image: UInt8, found: Detections) -> Faces:
         chips = embed.align(image, found.landmarks, self.models.encoder.facts)
         quality, patches = embed.quality(found, chips), detect.patches(image, found.boxes)
-        return Faces(frame.index, frame.time_s, frame.shot, found, chips, quality, patches)
+        worn = clothes.colours(image, found.boxes)
+        return Faces(frame.index, frame.time_s, frame.shot, found, chips, quality, patches, worn)
 
 
 def _after_another(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer import detect, embed, parallel
+from indexer import clothes, detect, embed, parallel
 from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.nets import encoder as encoders
@@ -68,7 +68,8 @@ def still_faces(models: Models, image: UInt8, settings: Settings) -> Faces:
             found = Detections(again.boxes - border, again.scores, again.landmarks - border)
     chips = embed.align(image, found.landmarks, models.encoder.facts)
     patches = detect.patches(image, found.boxes)
-    return Faces(0, 0.0, 0, found, chips, embed.quality(found, chips), patches)
+    worn = clothes.colours(image, found.boxes)
+    return Faces(0, 0.0, 0, found, chips, embed.quality(found, chips), patches, worn)
 
 
 def _fills(found: Detections, image: UInt8) -> bool:

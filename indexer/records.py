@@ -153,9 +153,12 @@ class Faces:
     """(N,), how well an encoder can read the face, in [0, 1]."""
     patches: UInt8
     """(N, P, P), small and grey, to find the face again in a frame nearby."""
+    clothes: UInt8
+    """(N, C), the colours worn below the face, as `clothes.colours` has them; 0 if unseen."""
 
     def __post_init__(self) -> None:
         count = len(self.detections)
+        _check("clothes", self.clothes, (count, None))
         _check("patches", self.patches, (count, None, None))
         _check("chips", self.chips, (count, None, None, 3))
         _check("quality", self.quality, (count,))
@@ -168,6 +171,7 @@ class Faces:
             chips=self.chips[which],
             quality=self.quality[which],
             patches=self.patches[which],
+            clothes=self.clothes[which],
         )
 
 
@@ -214,9 +218,12 @@ class Tracklet:
     """(K,), the frames that the crops were cut from."""
     quality: Float32
     """(K,), in [0, 1], descending."""
+    clothes: UInt8
+    """(K, C), the colours worn below each crop's face, 0 where unseen."""
 
     def __post_init__(self) -> None:
         count = len(self.chips)
+        _check("clothes", self.clothes, (count, None))
         if count == 0:
             raise ValueError("chips: expected at least one, got none")
         _check("chips", self.chips, (count, None, None, 3))
@@ -251,6 +258,8 @@ class Track:
     """(K, D), unit rows, one for each exemplar."""
     embedding: Float32
     """(D,), their quality-weighted mean, of length one."""
+    clothes: Float32
+    """(C,), the colours worn below the face, of length one; 0 if they were never seen."""
 
     def __post_init__(self) -> None:
         count, width = len(self.embeddings), len(self.embedding)
@@ -259,6 +268,7 @@ class Track:
         _check("embeddings", self.embeddings, (None, width))
         _check("quality", self.quality, (count,))
         _check("exemplar_frames", self.exemplar_frames, (count,))
+        _check("clothes", self.clothes, (None,))
 
 
 @dataclass(frozen=True, slots=True)

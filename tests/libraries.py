@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from indexer.clothes import COLOURS
 from indexer.records import Character, Float32, Frame, Identity, Shot, Trace, Track, UInt8
 from indexer.store import appearances, nearest, read, schema, tables, vectors
 from indexer.store.library import Library, locked, open_or_create
@@ -247,6 +248,7 @@ def _track(uid: int, trace: Trace, clock: Sequence[float], generator: np.random.
         exemplar_frames=np.full(len(exemplars), trace.frames[0]),
         embeddings=exemplars,
         embedding=exemplars[0],
+        clothes=np.full(COLOURS, COLOURS**-0.5, np.float32),
     )
 
 

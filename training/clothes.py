@@ -9,22 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import cv2
 import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked
-from scipy.ndimage import gaussian_filter
 
 from indexer.config import Share
-from indexer.records import Bool, Float32, Int64, UInt8
-from indexer.store.library import Library
-from training.library import LibraryTracks, pictures
-
-BINS = (8, 16, 16)
-"""Of lightness and of the two colours of CIELAB."""
-_LEAST_PX = 4
-_BREADTH, _BELOW, _DOWN_TO = 0.9, 0.35, 1.6
-"""Of the torso: half its breadth in widths of the face, its top and bottom in heights below it."""
+from indexer.records import Bool, Float32, Int64
+from training.library import LibraryTracks
 
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
@@ -49,49 +40,9 @@ class Looks:
     """(N, N), which tracks share a frame and so are of two people."""
 
 
-def clothes(image: UInt8, box: Float32) -> Float32:
-    """Return the colours below a face as a unit vector, (C,); zero if the picture ends there.
-
-    The square roots of a smoothed CIELAB histogram, so that the product of two is their
-    Bhattacharyya coefficient.
-
-    Args:
-        image: RGB (H, W, 3).
-        box: (4,), of the face.
-    """
-    x0, y0, x1, y1 = (float(edge) for edge in box)
-    middle, reach = (x0 + x1) / 2, _BREADTH * (x1 - x0)
-    left, right = max(int(middle - reach), 0), min(int(middle + reach), image.shape[1])
-    top, bottom = (min(int(y1 + k * (y1 - y0)), image.shape[0]) for k in (_BELOW, _DOWN_TO))
-    if right - left < _LEAST_PX or bottom - max(top, 0) < _LEAST_PX:
-        return np.zeros(int(np.prod(BINS)), np.float32)
-    lab = cv2.cvtColor(image[max(top, 0) : bottom, left:right], cv2.COLOR_RGB2LAB)
-    # Hardly any cloth is as colourful as the outer half of the scale.
-    lab[..., 1:] = np.clip(lab[..., 1:], 64, 191)
-    levels = [0, 256, 64, 192, 64, 192]
-    counts = cv2.calcHist([lab], [0, 1, 2], None, list(BINS), levels)
-    smooth = gaussian_filter(counts, 0.7).ravel()
-    return np.sqrt(smooth / smooth.sum()).astype(np.float32)
-
-
-def looks(library: Library, episode: str, tracks: LibraryTracks) -> Looks:
-    """Return what the people of an episode's tracks wear, from the video it was made of.
-
-    Args:
-        library: the indexer's.
-        episode: id.
-        tracks: of that episode alone.
-
-    Raises:
-        StoreError: a table is missing or damaged.
-        VideoError: the video is gone, or another than was indexed.
-    """
-    sums = np.zeros((len(tracks.uids), int(np.prod(BINS))), np.float32)
-    for frame, image in pictures(library, episode, np.unique(tracks.frames).tolist()):
-        for face in np.flatnonzero(tracks.frames == frame):
-            sums[tracks.track[face]] += clothes(image, tracks.boxes[face])
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return Looks(sums / np.maximum(lengths, 1e-12), tracks.shots, tracks.together())
+def looks(tracks: LibraryTracks) -> Looks:
+    """Return what the people of an episode's tracks wear."""
+    return Looks(tracks.clothes, tracks.shots, tracks.together())
 
 
 def tied(found: Looks, settings: TieSettings) -> Int64:

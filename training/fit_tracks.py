@@ -67,7 +67,7 @@ def gather(library: Library, settings: TieSettings, progress: Progress = silent)
     start = 0
     for episode in progress(episodes, total=len(episodes), what="episodes"):
         tracks = read_tracks(library, [episode])
-        worn = clothes.looks(library, episode, tracks)
+        worn = clothes.looks(tracks)
         same.append(clothes.tied(worn, settings) + start)
         different.append(np.argwhere(np.triu(worn.together)) + start)
         means.append(tracks.features)

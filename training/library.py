@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from indexer.clothes import COLOURS
 from indexer.config import DecodeSettings
 from indexer.decode import open_video
 from indexer.errors import ConfigError, StoreError, VideoError
@@ -57,6 +58,8 @@ class LibraryTracks:
     """(M,), the frame of each face."""
     boxes: Float32
     """(M, 4)."""
+    clothes: Float32
+    """(N, C), the colours that the tracks' people wear, unit rows; 0 where unseen."""
 
     def __post_init__(self) -> None:
         count, faces, width = len(self.uids), len(self.track), self.vectors.shape[1]
@@ -127,6 +130,7 @@ def read_tracks(library: Library, some: Sequence[str]) -> LibraryTracks:
         track=np.repeat(np.arange(len(every)), [len(track.embeddings) for track in every]),
         frames=np.concatenate(frames),
         boxes=np.concatenate(boxes),
+        clothes=np.array([track.clothes for track in every], np.float32).reshape(-1, COLOURS),
     )
 
 

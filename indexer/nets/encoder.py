@@ -14,12 +14,16 @@ import numpy as np
 from indexer.errors import WeightsError
 from indexer.nets import head as heads
 from indexer.nets import weights
+from indexer.nets.head import Head
 from indexer.nets.runtime import Device, Input, Net, Network, ready
 from indexer.nets.weights import EncoderFacts
 from indexer.records import Float32, UInt8
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+NO_HEAD = "none"
 
 
 def _as_is(vectors: Float32) -> Float32:
@@ -67,20 +71,38 @@ def load(name: str, device: Device, *, mirrored: bool = False, head: str = "") -
         name: of the weights.
         device: where it runs.
         mirrored: whether it looks at the mirror image of each face too.
-        head: a head's file, "" for none; it is put on after the mirroring.
+        head: a head's file, "none", or "" for the one that comes with the default encoder. It is
+            put on after the mirroring, and over the default head if it was learnt over that.
 
     Raises:
         WeightsError: a file is missing, damaged, or does not fit its network or encoder.
     """
     path = weights.resolve(name)
     facts = dataclasses.replace(weights.check(path), mirrored=mirrored)
-    put_on = heads.load(Path(head), facts) if head else None  # before the network, which is slow
+    put_on = _heads(name, facts, head)  # before the network, which is slow
     network = Network(f"{facts.network} {facts.dimension} {facts.digest}", partial(module, path))
     wants = Input(facts.input_size, facts.mean, facts.std)
     encoder = Encoder(ready(network, wants, device), facts)
-    if put_on is None:
-        return encoder
-    return dataclasses.replace(encoder, facts=heads.headed(facts, put_on), adapt=put_on)
+    for one in put_on:
+        facts = heads.headed(encoder.facts, one)
+        encoder = dataclasses.replace(encoder, facts=facts, adapt=_after(encoder.adapt, one))
+    return encoder
+
+
+def _heads(name: str, facts: EncoderFacts, head: str) -> list[Head]:
+    """Return the heads that go on an encoder, the first one first."""
+    own = [] if name or head == NO_HEAD else [heads.load(heads.DEFAULT_HEAD, facts)]
+    if head in ("", NO_HEAD):
+        return own
+    over = [heads.headed(facts, one) for one in own]
+    wanted = heads.load(Path(head), facts, *over)
+    return [wanted] if wanted.facts.encoder_id == heads.bare_id(facts) else [*own, wanted]
+
+
+def _after(
+    first: Callable[[Float32], Float32], then: Callable[[Float32], Float32]
+) -> Callable[[Float32], Float32]:
+    return lambda vectors: then(first(vectors))
 
 
 def module(path: Path) -> nn.Module:

@@ -27,6 +27,8 @@ from indexer.errors import WeightsError
 from indexer.nets.weights import EncoderFacts, digest
 from indexer.records import Calibration, Float32
 
+DEFAULT_HEAD = Path(__file__).with_name("resnet29-head.safetensors")
+"""Learnt by ``python -m training whiten``, of no show in particular."""
 SCHEMA: Literal["track-head/1"] = "track-head/1"
 _REMEDY = "make one with training fit-tracks"
 
@@ -110,12 +112,17 @@ def save(path: Path, head: Head) -> Head:
     return dataclasses.replace(head, facts=facts)
 
 
-def load(path: Path, encoder: EncoderFacts) -> Head:
+def bare_id(encoder: EncoderFacts) -> str:
+    """Return the id of an encoder that does not look at mirror images: a head fits both."""
+    return dataclasses.replace(encoder, mirrored=False).encoder_id
+
+
+def load(path: Path, *encoders: EncoderFacts) -> Head:
     """Return the head in a file.
 
     Args:
         path: what `save` wrote.
-        encoder: whose vectors it will be given.
+        encoders: whose vectors it may be given.
 
     Raises:
         WeightsError: the file is missing, damaged or no head, or of another encoder.
@@ -132,11 +139,12 @@ def load(path: Path, encoder: EncoderFacts) -> Head:
         raise WeightsError(path, problem, _REMEDY) from error
     if digest(content) != facts.digest:
         raise WeightsError(path, "is damaged: its digest does not match", "copy it anew")
-    if facts.encoder_id != encoder.encoder_id:
+    known = [bare_id(one) for one in encoders]
+    if facts.encoder_id not in known:
         raise WeightsError(
             path,
-            f"is for another encoder ({facts.encoder_id[:12]}, not {encoder.encoder_id[:12]})",
-            "set embed.weights and embed.mirrored as when it was trained, or train anew",
+            f"is for another encoder ({facts.encoder_id[:12]}, not {known[-1][:12]})",
+            "set embed.weights as when it was trained, or train anew",
         )
     return head
 

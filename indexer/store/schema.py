@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from indexer.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Goes up when an older version of this project could no longer read what is written."""
 
 LIBRARY = "library.json"
@@ -41,6 +41,8 @@ VIDEO_KEYS = (
 )
 """What a manifest says of its video, and the timeline repeats."""
 
+_COLOURS = 512
+"""What `indexer.clothes` tells apart, in what is worn."""
 _MAX_TRACKS = 1 << 20
 _DIGITS = 8
 _MAX_SLUG = 60  # characters of up to four bytes: a file name may have 255 bytes
@@ -104,6 +106,7 @@ def table_schema(name: str, dimension: int) -> pa.Schema:
             "string": pa.string(),
             "box": pa.list_(pa.float32(), 4),
             "landmarks": pa.list_(pa.float32(), 10),
+            "colours": pa.list_(pa.float32(), _COLOURS),
             "float32s": pa.list_(pa.float32()),
             "int64s": pa.list_(pa.int64()),
             "vector": vector,
@@ -173,6 +176,7 @@ _COLUMNS = {
         exemplar_frames | int64s | the frame of each exemplar
         embeddings | vectors | unit rows, one for each exemplar
         embedding | vector | their quality-weighted mean, of length one
+        clothes | colours | worn below the face, of length one; 0 if never seen
     """,
     FACES: """
         track | int64 | uid of the face's track

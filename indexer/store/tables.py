@@ -20,7 +20,7 @@ from indexer.records import Character, Float32, Identity, Int64, Shot, Track
 from indexer.store import disk
 
 ROWS_PER_GROUP = 65_536
-_NESTED = ("quality", "exemplar_frames", "embeddings", "embedding", "prototypes")
+_NESTED = ("quality", "exemplar_frames", "embeddings", "embedding", "clothes", "prototypes")
 
 
 class TableWriter:

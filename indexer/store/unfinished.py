@@ -248,7 +248,13 @@ def _packed(faces: Faces) -> tuple[bytes, bytes]:
     found, crops = io.BytesIO(), io.BytesIO()
     one = faces.detections
     np.savez(found, boxes=one.boxes, scores=one.scores, landmarks=one.landmarks)
-    np.savez_compressed(crops, chips=faces.chips, quality=faces.quality, patches=faces.patches)
+    np.savez_compressed(
+        crops,
+        chips=faces.chips,
+        quality=faces.quality,
+        patches=faces.patches,
+        clothes=faces.clothes,
+    )
     return found.getvalue(), crops.getvalue()
 
 

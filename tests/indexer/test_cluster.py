@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer import cluster
+from indexer.clothes import COLOURS
 from indexer.config import ClusterSettings
 from indexer.records import Calibration, Character, Line, Track
 
@@ -33,6 +34,7 @@ def track(uid: int, angle: float, start: int, end: int, *, width: float = 80.0) 
         exemplar_frames=np.array([start]),
         embeddings=vector[None],
         embedding=vector,
+        clothes=np.zeros(COLOURS, np.float32),
     )
 
 

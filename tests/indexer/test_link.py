@@ -26,9 +26,9 @@ def faces(
     marks = corner[:, None] + np.array([[10, 15], [30, 15], [20, 22], [12, 30], [28, 30]])
     found = Detections(box, np.full(count, 0.99, np.float32), marks.astype(np.float32))
     chips = np.full((count, 8, 8, 3), frame % 256, np.uint8)
-    patches = np.zeros((count, 4, 4), np.uint8)
-    quality_of_all = np.full(count, quality, np.float32)
-    return Faces(frame, TIMES[frame], shot, found, chips, quality_of_all, patches)
+    patches = np.tile(np.arange(16, dtype=np.uint8).reshape(4, 4), (count, 1, 1))
+    quality_of_all, worn = np.full(count, quality, np.float32), np.zeros((count, 4), np.uint8)
+    return Faces(frame, TIMES[frame], shot, found, chips, quality_of_all, patches, worn)
 
 
 def linked(seen: Sequence[Faces], options: LinkSettings | None = None) -> list[Tracklet]:

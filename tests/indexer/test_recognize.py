@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer import recognize
+from indexer.clothes import COLOURS
 from indexer.config import RecognizeSettings
 from indexer.records import (
     UNKNOWN,
@@ -61,6 +62,7 @@ def track(uid: int, vector: Float32, width: float = 80.0) -> Track:
         exemplar_frames=np.array([0]),
         embeddings=vector[None],
         embedding=vector,
+        clothes=np.zeros(COLOURS, np.float32),
     )
 
 

@@ -104,7 +104,8 @@ class Scene:
         count = len(boxes)
         found = Detections(boxes, np.ones(count, np.float32), np.zeros((count, 5, 2), np.float32))
         chips = np.zeros((count, 8, 8, 3), np.uint8)
-        return Faces(frame, frame / 25, 0, found, chips, np.ones(count, np.float32), patches)
+        quality, worn = np.ones(count, np.float32), np.zeros((count, 4), np.uint8)
+        return Faces(frame, frame / 25, 0, found, chips, quality, patches, worn)
 
     def glance(self, frame: Frame, expected: Float32, patches: UInt8) -> Faces:
         assert len(expected) == len(patches) > 0

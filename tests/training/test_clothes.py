@@ -7,45 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.clothes import BINS, Looks, TieSettings, clothes, tied
+from training.clothes import Looks, TieSettings, tied
 from training.methods.whitening import whitening
 
 
-def _picture(colour: tuple[int, int, int]) -> np.ndarray:
-    """A cloth with folds: its lightness varies."""
-    image = np.full((120, 100, 3), 90, np.uint8)
-    folds = np.linspace(0.7, 1.2, 100)[:, None] * np.array(colour)
-    image[50:] = np.clip(folds, 0, 255).astype(np.uint8)
-    return image
-
-
-_BOX = np.array([40, 20, 60, 45], np.float32)
-
-
-def test_the_same_clothes_are_alike_and_others_are_not() -> None:
-    red, again, green = (
-        clothes(_picture(c), _BOX) for c in ((180, 30, 30), (176, 32, 28), (20, 140, 40))
-    )
-    assert np.linalg.norm(red) == pytest.approx(1, abs=1e-5)
-    assert red @ again > 0.8
-    assert red @ green < 0.1
-
-
-def test_a_face_at_the_lower_edge_shows_no_clothes() -> None:
-    edge = np.array([40, 90, 60, 119], np.float32)
-    assert not clothes(_picture((180, 30, 30)), edge).any()
-
-
-def test_what_lies_above_or_beside_the_torso_does_not_count() -> None:
-    image = _picture((180, 30, 30))
-    other = image.copy()
-    other[:48] = 255
-    other[:, :15] = 255
-    assert np.array_equal(clothes(image, _BOX), clothes(other, _BOX))
-
-
 def _looks(kinds: list[int], shots: list[int]) -> Looks:
-    rows = np.eye(int(np.prod(BINS)), dtype=np.float32)[kinds]
+    rows = np.eye(8, dtype=np.float32)[kinds]
     chosen = np.array(shots, np.int64)
     together = (chosen[:, None] == chosen) & ~np.eye(len(shots), dtype=bool)
     return Looks(rows, chosen, together)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.clothes import COLOURS
 from indexer.records import Character, Float32, Frame, Identity, Shot, Trace, Track, UInt8
 from indexer.store import schema
 from indexer.store.library import Library, locked, open_or_create
@@ -132,6 +133,7 @@ def _track(
         exemplar_frames=frames[:1],
         embeddings=face[None],
         embedding=face,
+        clothes=np.zeros(COLOURS, np.float32),
     )
     return track, trace
 

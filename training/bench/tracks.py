@@ -103,7 +103,7 @@ def labelled(
         spans = (tracks.spans[:, 1] - tracks.spans[:, 0] + 1).astype(np.float64)
         who = people_of(tracks, read_truth(truth_path(video)))
         begun = time.perf_counter()
-        worn = clothes.looks(opened, done.episode, tracks)
+        worn = clothes.looks(tracks)
         ties = clothes.tied(worn, TieSettings())
         seconds = time.perf_counter() - begun
         found.append(Labelled(video.stem, tracks, who, spans, ties, seconds))
