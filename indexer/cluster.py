@@ -15,15 +15,13 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 from scipy.special import expit
 
+from indexer import affinity
+from indexer.affinity import Affinity
 from indexer.config import ClusterSettings
-from indexer.records import UNKNOWN, Bool, Calibration, Character, Float32, Identity, Int64, Track
+from indexer.records import UNKNOWN, Bool, Character, Float32, Identity, Int64, Track, Yardstick
 
 _CERTAIN = 8.0
 """Log-odds beyond which a pair says no more: no single pair decides for a group."""
-_READABLE_PX = 32.0
-"""Narrower faces resemble each other whoever they are."""
-_PSEUDO_COUNT = 8.0
-"""How many pairs of a show weigh as much as the prior."""
 _LABEL = "Person"
 _NEVER = 1e9
 """Distance of two people in one frame: averaged over 10^8 pairs it still keeps them apart."""
@@ -37,52 +35,18 @@ def cooccurring(tracks: Sequence[Track]) -> Bool:
     return shared & ~np.eye(len(tracks), dtype=bool)
 
 
-def log_odds(tracks: Sequence[Track], calibration: Calibration) -> Float32:
-    """Return the log-odds that each pair of tracks shows one person, (N, N)."""
-    vectors = np.stack([track.embedding for track in tracks])
-    widths = np.array([track.width_px for track in tracks], dtype=np.float32)
-    return calibration.log_odds(vectors @ vectors.T, widths[:, None], widths[None, :])
-
-
-def adapted(calibration: Calibration, tracks: Sequence[Track], together: Bool) -> Calibration:
-    """Return the calibration moved to the show: its people may be more alike than people are.
-
-    Two faces in one frame are impostors for certain. Where their mean cosine lies above that of
-    the calibration's impostors, midpoints rise by half of it, drawn to zero by a pseudo-count.
-    Only pairs of faces wide enough to be told apart count; people who are less alike than usual
-    do not make the rest more so.
-
-    Args:
-        calibration: of the encoder.
-        tracks: of one episode.
-        together: (N, N), which of them share a frame.
-    """
-    first, second = np.nonzero(np.triu(together))
-    if len(first) == 0:
-        return calibration
-    vectors = np.stack([track.embedding for track in tracks])
-    widths = np.array([track.width_px for track in tracks])
-    readable = np.minimum(widths[first], widths[second]) >= _READABLE_PX
-    cosines = np.sum(vectors[first[readable]] * vectors[second[readable]], axis=1)
-    above = float(np.sum(cosines - calibration.impostor)) / (len(cosines) + _PSEUDO_COUNT)
-    return calibration.moved(max(above, 0.0) / 2)
-
-
-def group(
-    tracks: Sequence[Track], apart: Bool, calibration: Calibration, settings: ClusterSettings
-) -> Int64:
+def group(odds: Float32, apart: Bool, settings: ClusterSettings) -> Int64:
     """Return the person of each track, (N,), counted from 0 in order of first appearance.
 
     Args:
-        tracks: the tracks.
+        odds: (N, N), log-odds that two tracks show one person.
         apart: (N, N) symmetric, True where two tracks cannot be one person.
-        calibration: of the encoder that made the embeddings.
         settings: the least mean log-odds at which two groups are one person.
     """
-    if len(tracks) < 2:  # noqa: PLR2004
-        return np.zeros(len(tracks), dtype=np.int64)
-    odds = np.clip(log_odds(tracks, calibration), -_CERTAIN, _CERTAIN).astype(np.float64)
-    distance = np.where(apart, _NEVER, _CERTAIN - odds)
+    if len(odds) < 2:  # noqa: PLR2004
+        return np.zeros(len(odds), dtype=np.int64)
+    known = np.clip((odds + odds.T) / 2, -_CERTAIN, _CERTAIN).astype(np.float64)
+    distance = np.where(apart, _NEVER, _CERTAIN - known)
     np.fill_diagonal(distance, 0.0)
     tree = linkage(squareform(distance, checks=False), method="average")
     labels = fcluster(tree, _CERTAIN - settings.min_log_odds, criterion="distance")
@@ -113,9 +77,9 @@ class Known:
 def people(
     tracks: Sequence[Track],
     groups: Int64,
-    apart: Bool,
     known: Known,
-    calibration: Calibration,
+    related: Affinity,
+    stick: Yardstick,
     settings: ClusterSettings,
 ) -> People:
     """Return a person for each group: one met before if alike enough, or a new one.
@@ -125,26 +89,26 @@ def people(
     Args:
         tracks: of one episode.
         groups: (N,), as `group` returns them.
-        apart: (N, N), as `group` took it.
         known: the unnamed people of the library.
-        calibration: of the encoder that made the embeddings.
+        related: how the tracks are related.
+        stick: the encoder's.
         settings: the least log-odds of being the same person.
     """
     if not tracks:
         return People([], [])
-    seen = _Groups.of(tracks, groups)
-    met = _met(seen, groups, known, calibration, settings)
+    seen = _Groups.of(tracks, groups, related)
+    met = _met(seen, groups, known, (related.common, stick), settings)
     by_time = [int(g) for g in np.argsort(-seen.seconds, kind="stable") if int(g) not in met]
     ids = {g: known.people[k].id for g, k in met.items()}
     ids.update({g: known.next_id + i for i, g in enumerate(by_time)})
-    line = calibration.wide[-1]
+    line = stick.calibration.wide[-1]
     last = max((_number(person.label) for person in known.people), default=0)
     new = [
         Character(
             id=ids[g],
             label=f"{_LABEL} {last + 1 + i}",
             named=False,
-            prototypes=seen.centres[g][None],
+            prototypes=seen.raw[g][None],
             threshold=line.midpoint,
             slope=line.slope,
             midpoint=line.midpoint,
@@ -153,7 +117,7 @@ def people(
         )
         for i, g in enumerate(by_time)
     ]
-    cosines, odds = _membership(tracks, groups, apart, seen, calibration)
+    cosines, odds = _membership(groups, related, seen, stick)
     identities = [
         Identity(track.uid, ids[int(g)], float(probability), float(cosine), 0.0, UNKNOWN)
         for track, g, cosine, probability in zip(tracks, groups, cosines, expit(odds), strict=True)
@@ -176,43 +140,55 @@ class _Groups:
     """What groups of tracks have in common."""
 
     sums: Float32
-    """(G, D), weighted sums of the embeddings."""
+    """(G, D), sums of the tracks' vectors by how clearly they were seen."""
     centres: Float32
     """(G, D), unit rows."""
-    weights: Float32
-    """(N,), how much each track counts: for how long, and how well, it was seen."""
+    raw: Float32
+    """(G, D), unit rows: the same of what the encoder said, with what is common to all."""
+    clear: Float32
+    """(N,), how clearly each track was seen, as a width in pixels that more does not help."""
     widths: Float32
-    """(G,), the widest face in pixels."""
+    """(G,), how clearly each group was seen."""
     seconds: Float32
     """(G,), screen time."""
 
     @staticmethod
-    def of(tracks: Sequence[Track], groups: Int64) -> _Groups:
+    def of(tracks: Sequence[Track], groups: Int64, related: Affinity) -> _Groups:
         count = int(groups.max()) + 1
-        weights = np.array([t.quality.mean() * t.detections for t in tracks], dtype=np.float32)
+        clear = np.minimum(related.widths, affinity.CLEAR_PX)
         vectors = np.stack([track.embedding for track in tracks])
-        sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
-        np.add.at(sums, groups, weights[:, None] * vectors)
+        sums, raw = np.zeros((2, count, vectors.shape[1]), dtype=np.float32)
+        np.add.at(sums, groups, clear[:, None] * related.vectors)
+        np.add.at(raw, groups, clear[:, None] * vectors)
         widths, seconds = np.zeros((2, count), dtype=np.float32)
-        np.maximum.at(widths, groups, np.array([t.width_px for t in tracks], dtype=np.float32))
+        np.add.at(widths, groups, clear)
         shown = np.array([t.end_s - t.start_s for t in tracks], dtype=np.float32)
         np.add.at(seconds, groups, shown)
-        return _Groups(sums, _unit(sums), weights, widths, seconds)
+        return _Groups(sums, _unit(sums), _unit(raw), clear, widths, seconds)
 
 
 def _met(
     seen: _Groups,
     groups: Int64,
     known: Known,
-    calibration: Calibration,
+    measure: tuple[Float32, Yardstick],
     settings: ClusterSettings,
 ) -> dict[int, int]:
-    """Return which known person each group is, by index; no person is two groups."""
+    """Return which known person each group is, by index; no person is two groups.
+
+    Args:
+        seen: the groups.
+        groups: (N,), the group of each track.
+        known: the people of the library.
+        measure: what is common to all faces, and the encoder's yardstick.
+        settings: the least log-odds of being the same person.
+    """
     if not known.people:
         return {}
+    common, stick = measure
     prototypes = np.stack([person.prototypes[0] for person in known.people])
-    width = seen.widths[:, None]  # of the known ones it is not kept: taken to be alike
-    odds = calibration.log_odds(seen.centres @ prototypes.T, width, width)
+    people = affinity.without(prototypes, common)
+    odds = affinity.name_odds(seen.centres, seen.widths, people, common, stick)
     barred = np.zeros(odds.shape, dtype=bool)
     np.logical_or.at(barred, groups, known.barred)
     odds[barred] = -_CERTAIN
@@ -222,24 +198,25 @@ def _met(
 
 
 def _membership(
-    tracks: Sequence[Track], groups: Int64, apart: Bool, seen: _Groups, calibration: Calibration
+    groups: Int64, related: Affinity, seen: _Groups, stick: Yardstick
 ) -> tuple[Float32, Float32]:
     """Return cosine and log-odds of each track's belonging to the rest of its group, (N,) each.
 
     A track that is alone has the cosine 1 and the log-odds of belonging to no other group that
     it could belong to.
     """
-    vectors = np.stack([track.embedding for track in tracks])
-    own = np.array([track.width_px for track in tracks], dtype=np.float32)
-    rest = _unit(seen.sums[groups] - seen.weights[:, None] * vectors)
+    vectors, own = related.vectors, related.widths
+    rest = _unit(seen.sums[groups] - seen.clear[:, None] * vectors)
     cosines = np.sum(rest * vectors, axis=1)
-    odds = calibration.log_odds(cosines, own, seen.widths[groups])
+    others = np.maximum(seen.widths[groups] - seen.clear, 1e-3)
+    odds = affinity.pair_odds(cosines, own, others, stick)
     alone = np.flatnonzero(np.bincount(groups)[groups] == 1)
-    elsewhere = calibration.log_odds(
-        vectors[alone] @ seen.centres.T, own[alone, None], seen.widths[None, :]
+    elsewhere = affinity.pair_odds(
+        vectors[alone] @ seen.centres.T, own[alone, None], seen.widths[None, :], stick
     )
     barred = np.zeros(elsewhere.shape, dtype=bool)
-    np.logical_or.at(barred.T, groups, apart[alone].T)
+    together = related.odds <= affinity.NEVER
+    np.logical_or.at(barred.T, groups, together[alone].T)
     barred[np.arange(len(alone)), groups[alone]] = True
     elsewhere[barred] = -_CERTAIN
     cosines[alone], odds[alone] = 1.0, -elsewhere.max(axis=1, initial=-_CERTAIN)

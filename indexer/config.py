@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -131,8 +131,12 @@ class ClusterSettings:
 class RecognizeSettings:
     """When a name is given."""
 
-    min_probability: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """A name is given if its calibrated probability is at least this."""
+    max_wrong_names: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """Share of the named screen time of an episode that may be expected to be wrong."""
+    min_probability: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """No name is given whose probability is less, whatever was promised."""
+    evidence: Literal["face", "track", "apart", "clothes", "joint"] = "joint"
+    """What names rest on: a face, a track, who shares a frame, a scene's clothes, all together."""
     stranger_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of the tracks expected to show none of the gallery: the prior of "unknown"."""
 
@@ -193,6 +197,14 @@ def that_matter(settings: Settings) -> dict[str, dict[str, Any]]:
     del tables["store"], tables["decode"]["threads"]
     del tables["detect"]["workers"], tables["embed"]["device"]
     return tables
+
+
+def of_looking(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of settings that a video must be looked at again for, when they change.
+
+    Who tracks are is judged from what was written down of them.
+    """
+    return {name: table for name, table in tables.items() if name not in ("cluster", "recognize")}
 
 
 def _parse_override(text: str) -> dict[str, dict[str, Any]]:

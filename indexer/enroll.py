@@ -79,10 +79,10 @@ def enroll(
         for episode in progress(read.episodes(now), total=len(read.episodes(now)), what="episodes"):
             before = {i.track: i for i in read.read_identities(now, episode)}
             tracks = read.read_tracks(now, episode)
-            cast = identify(tracks, before, cast, models.encoder.facts.calibration, settings)
+            cast = identify(tracks, before, cast, models.encoder.yardstick, settings)
             identities[episode] = cast.identities
         if not identities:
-            cast = identify([], {}, cast, models.encoder.facts.calibration, settings)
+            cast = identify([], {}, cast, models.encoder.yardstick, settings)
         publish(
             now,
             episodes=[],

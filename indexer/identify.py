@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer import cluster, recognize
+from indexer import affinity, cluster, recognize
+from indexer.affinity import Affinity
 from indexer.config import Settings
-from indexer.records import UNKNOWN, Bool, Calibration, Character, Identity, Track
+from indexer.records import UNKNOWN, Bool, Character, Identity, Track, Yardstick
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ def identify(
     tracks: Sequence[Track],
     before: Mapping[int, Identity],
     cast: Cast,
-    calibration: Calibration,
+    stick: Yardstick,
     settings: Settings,
 ) -> Cast:
     """Return who each track is: a named character, or a person that nobody has named yet.
@@ -38,16 +39,21 @@ def identify(
         before: what was said of them earlier, by uid: a track that stays without a name stays
             the person it was.
         cast: everybody known so far; its identities play no role.
-        calibration: of the encoder that made the embeddings.
+        stick: of the encoder that made the embeddings.
         settings: of recognition and clustering.
     """
     together = cluster.cooccurring(tracks)
     unnamed = [character for character in cast.characters if not character.named]
     gallery = [character for character in cast.characters if character.named]
     # What is kept rests on the gallery alone, whatever was indexed in which order.
-    named = recognize.calibrate(gallery, [], together[:0, :0], calibration, settings.recognize)
-    here = recognize.calibrate(gallery, tracks, together, calibration, settings.recognize)
-    found = recognize.recognize(tracks, here, together, calibration, settings.recognize)
+    named = recognize.calibrate(gallery, None, together[:0, :0], stick, settings.recognize)
+    if not tracks:
+        return Cast(sorted([*named, *unnamed], key=lambda c: c.id), [], cast.next_id)
+    related = _related(tracks, gallery, together, stick, settings)
+    seen = recognize.gather(tracks, related, together, settings.recognize)
+    here = recognize.calibrate(gallery, seen, together, stick, settings.recognize)
+    apart = recognize.Apart(together, np.zeros((len(tracks), len(gallery)), dtype=bool))
+    found = recognize.recognize(tracks, seen, here, apart, stick, settings.recognize)
     ids = {person.id for person in unnamed}
     identities = [
         _unnamed(i, before[i.track])
@@ -56,11 +62,11 @@ def identify(
         for i in found
     ]
     rest = [n for n, i in enumerate(identities) if i.character == UNKNOWN]
-    strangers, apart = [tracks[n] for n in rest], together[np.ix_(rest, rest)]
-    adapted = cluster.adapted(calibration, tracks, together)
-    groups = cluster.group(strangers, apart, adapted, settings.cluster)
+    among = related.only(np.array(rest, dtype=np.int64))
+    groups = cluster.group(among.odds, together[np.ix_(rest, rest)], settings.cluster)
     known = cluster.Known(unnamed, _barred(unnamed, identities, together[rest]), cast.next_id)
-    people = cluster.people(strangers, groups, apart, known, adapted, settings.cluster)
+    strangers = [tracks[n] for n in rest]
+    people = cluster.people(strangers, groups, known, among, stick, settings.cluster)
     for n, person in zip(rest, people.identities, strict=True):
         identities[n] = _unnamed(found[n], person)
     return Cast(
@@ -70,6 +76,20 @@ def identify(
     )
 
 
+def _related(
+    tracks: Sequence[Track],
+    gallery: Sequence[Character],
+    together: Bool,
+    stick: Yardstick,
+    settings: Settings,
+) -> Affinity:
+    """Return how tracks are related, by what the settings let names rest on."""
+    dimension = len(tracks[0].embedding)
+    different = recognize.centres(gallery, np.zeros(dimension, np.float32))
+    dressed = settings.recognize.evidence in ("clothes", "joint")
+    return affinity.relate(tracks, together, different, stick, clothes=dressed)
+
+
 def _unnamed(judged: Identity, person: Identity) -> Identity:
     """Return the identity of a track without a name: a person, beside the name that came nearest.
 
@@ -77,7 +97,14 @@ def _unnamed(judged: Identity, person: Identity) -> Identity:
         judged: UNKNOWN among the gallery, with margin and runner-up.
         person: who it is among the people nobody named.
     """
-    return dataclasses.replace(person, margin=judged.margin, runner_up=judged.runner_up)
+    return dataclasses.replace(
+        person,
+        margin=judged.margin,
+        runner_up=judged.runner_up,
+        by_face=judged.by_face,
+        link=judged.link,
+        reason=judged.reason,
+    )
 
 
 def _barred(people: Sequence[Character], identities: Sequence[Identity], together: Bool) -> Bool:

@@ -117,7 +117,7 @@ def index(
         known = read.find_by_sha256(library, sha256)
         if known and _is_unchanged(library, known, settings):
             unfinished.forget(library, sha256)  # by a run that was killed once it had published
-            return _summary(library, known, None)
+            return _summary(_judged_anew(library, known, models, settings), known, None)
         # A renamed copy stays the episode that it is.
         episode = known or schema.episode_id(path, sha256)
         if budget_s is None and not unfinished.exists(library, sha256):
@@ -134,6 +134,27 @@ def index(
     if seen == 1:
         unfinished.forget(library, sha256)
     return _summary(library, episode, looker.watch)
+
+
+def _judged_anew(library: Library, episode: str, models: Models, settings: Settings) -> Library:
+    """Return the library with an episode judged by other settings than its last writer's."""
+    judging = {"cluster", "recognize"}
+    wanted = {k: v for k, v in config.that_matter(settings).items() if k in judging}
+    with libraries.locked(library, settings.store.lock_wait_s) as now:
+        on_disk = libraries.open_library(now.root).settings
+        if {k: v for k, v in on_disk.items() if k in judging} == wanted:
+            return library
+        before = {i.track: i for i in read.read_identities(now, episode)}
+        cast = Cast(read.read_characters(now), [], now.next_character_id)
+        tracks, stick = read.read_tracks(now, episode), models.encoder.yardstick
+        cast = identify(tracks, before, cast, stick, settings)
+        return publish(
+            now,
+            episodes=[],
+            characters=cast.characters,
+            identities={episode: cast.identities},
+            next_character_id=cast.next_id,
+        )
 
 
 def _whole(
@@ -182,10 +203,10 @@ def _publish(
     looker: Looker,
 ) -> Library:
     """Return the library with the episode in it, its people judged by who is known right now."""
-    calibration, settings = looker.models.encoder.facts.calibration, looker.settings
+    stick, settings = looker.models.encoder.yardstick, looker.settings
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         cast = Cast(read.read_characters(now), [], now.next_character_id)
-        cast = identify(tracks, {}, cast, calibration, settings)
+        cast = identify(tracks, {}, cast, stick, settings)
         return publish(
             now,
             episodes=[writer.finish(manifest)],
@@ -292,7 +313,8 @@ def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:
         read.check_tables(library, episode)
     except StoreError:
         return False  # what is damaged is made anew
-    alike = manifest["settings"] == config.that_matter(settings)
+    before = config.of_looking(manifest["settings"])
+    alike = before == config.of_looking(config.that_matter(settings))
     return bool(alike and manifest.get("coverage", 1) == 1)
 
 

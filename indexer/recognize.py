@@ -1,51 +1,123 @@
 """Tracks and characters in, identities out: a name with its probability, or unknown.
 
-The similarity of a track to a character is the cosine of the track's embedding to the mean of
-the character's stills. The encoder's calibration turns it into log-odds against a stranger;
-each character's midpoint is moved by what the gallery itself shows. All characters and "nobody
-of them" then share one probability, so that a second candidate lowers the first.
+What a track shows, helped by the tracks that probably show the same person (`affinity`), is
+compared with the centre of each character's stills. The encoder's calibration turns the cosine
+into log-odds against a stranger; each character's midpoint is moved by what the gallery itself
+shows. All characters and "nobody of them" then share one probability, so that a second candidate
+lowers the first. Names are given from the surest track on, as long as no more of the named screen
+time is expected to be wrong than was promised.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
+from indexer import affinity
+from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings
 from indexer.records import (
     UNKNOWN,
     Bool,
-    Calibration,
     Character,
     Float32,
+    Float64,
     Identity,
     Track,
+    Yardstick,
 )
 
 _PSEUDO_COUNT = 8.0
 """How many scores of its own a character needs to weigh as much as the prior."""
+_SURE = 1 - 1e-6
+_WORD = 6.0
+"""Log-odds beyond which what one track says of another counts no more."""
+_SMALL_PX = 20.0
+"""Narrower faces are called small where a reason is given."""
+_LIKELY = 0.5
 
 
-def similarities(tracks: Sequence[Track], characters: Sequence[Character]) -> Float32:
-    """Return the cosine of each track to each character, (N, C)."""
-    if not tracks or not characters:
-        return np.zeros((len(tracks), len(characters)), dtype=np.float32)
-    vectors = np.stack([track.embedding for track in tracks])
-    return (vectors @ np.stack([_centre(c.prototypes) for c in characters]).T).astype(np.float32)
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Who cannot be whom."""
+
+    together: Bool
+    """(N, N), which tracks share a frame: two people."""
+    barred: Bool
+    """(N, C), whom a track cannot be, as somebody said so."""
 
 
-def _centre(rows: Float32) -> Float32:
-    mean = rows.mean(axis=0)
-    return mean / max(float(np.linalg.norm(mean)), 1e-6)
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of the tracks of an episode before anybody is named."""
+
+    vectors: Float32
+    """(N, D), unit rows."""
+    widths: Float32
+    """(N,), how clearly each was seen, in pixels of a face seen as clearly."""
+    alone: Float32
+    """(N, D), unit rows: of the tracks' own faces."""
+    own_widths: Float32
+    """(N,)."""
+    words: Float64
+    """(N, N), the log likelihood ratio of what other tracks may say of each; -inf for nothing."""
+    helpers: Sequence[int]
+    """(N,), the uid of the track that helped each most, 0 if none did."""
+    common: Float32
+    """(D,), what all faces of the show have in common, taken away already."""
+
+
+def gather(
+    tracks: Sequence[Track], known: Affinity, together: Bool, settings: RecognizeSettings
+) -> Evidence:
+    """Return what the tracks show, as far as the settings let them help one another.
+
+    Args:
+        tracks: N of one episode, at least one.
+        known: how they are related.
+        together: (N, N), which of them share a frame.
+        settings: what a name rests on.
+    """
+    own, widths = known.vectors, known.widths
+    vectors, clear, weights = own, widths, np.eye(len(tracks), dtype=np.float32)
+    if settings.evidence == "face":
+        first = np.stack([track.embeddings[0] for track in tracks])
+        vectors = affinity.without(first, known.common)
+    elif settings.evidence in ("clothes", "joint"):
+        helped = affinity.pooled(known, _near(tracks) if settings.evidence == "clothes" else None)
+        vectors, clear, weights = helped.vectors, helped.widths, helped.weights
+    others = weights * np.minimum(widths, affinity.CLEAR_PX)
+    np.fill_diagonal(others, 0)
+    best = others.argmax(axis=1)
+    helpers = [tracks[j].uid if others[i, j] > 0 else UNKNOWN for i, j in enumerate(best.tolist())]
+    words = np.full(weights.shape, -np.inf)
+    if settings.evidence == "joint":
+        # What went into the pool has spoken already.
+        speaks = _near(tracks) & ~together & (weights < _LIKELY)
+        words[speaks] = known.odds[speaks]
+    return Evidence(vectors, clear, own, widths, words, helpers, known.common)
+
+
+def _near(tracks: Sequence[Track]) -> Bool:
+    shots = np.array([track.shot for track in tracks])
+    return np.asarray(np.abs(shots[:, None] - shots) <= affinity.REACH)
+
+
+def centres(characters: Sequence[Character], common: Float32) -> Float32:
+    """Return the mean of each character's stills without what is common to all, (C, D)."""
+    rows = [affinity.without(c.prototypes, common).mean(axis=0) for c in characters]
+    return affinity.without(np.array(rows, np.float32).reshape(-1, len(common)), 0 * common)
 
 
 def calibrate(
     characters: Sequence[Character],
-    tracks: Sequence[Track],
+    seen: Evidence | None,
     together: Bool,
-    calibration: Calibration,
+    stick: Yardstick,
     settings: RecognizeSettings,
 ) -> list[Character]:
     """Return the characters with midpoint, slope and threshold set from their evidence.
@@ -58,21 +130,25 @@ def calibrate(
 
     Args:
         characters: named ones, with their stills as prototypes.
-        tracks: of one episode.
+        seen: the tracks of one episode, if there is one.
         together: (N, N), which of them share a frame.
-        calibration: the encoder's, which is the prior.
+        stick: the encoder's; its calibration is the prior.
         settings: the least probability for a name.
     """
-    line = calibration.wide[-1]
-    between = similarities(tracks, characters)  # (N, C)
+    if not characters:
+        return []
+    calibration, line = stick.calibration, stick.calibration.wide[-1]
+    common = seen.common if seen else np.zeros(characters[0].prototypes.shape[1], np.float32)
+    middles = centres(characters, common)
+    stills = [affinity.without(character.prototypes, common) for character in characters]
+    between = seen.alone @ middles.T if seen else np.zeros((0, len(characters)), np.float32)
     first, second = np.nonzero(np.triu(together))
-    least = _least_log_odds(len(characters), settings)
+    least = _least_log_odds(len(characters), stick, settings)
     done = []
     for i, character in enumerate(characters):
-        centre = _centre(character.prototypes)
-        others = [other.prototypes @ centre for other in characters if other.id != character.id]
+        others = [rows @ middles[i] for j, rows in enumerate(stills) if j != i]
         less_alike = np.minimum(between[first, i], between[second, i])
-        genuine, impostors = _held_out(character.prototypes), np.concatenate([less_alike, *others])
+        genuine, impostors = _held_out(stills[i]), np.concatenate([less_alike, *others])
         lower = min(_displacement(genuine, calibration.genuine), 0.0)
         shift = (lower + _displacement(impostors, calibration.impostor)) / 2
         done.append(
@@ -101,10 +177,11 @@ def _displacement(scores: Float32, expected: float) -> float:
     return float(np.sum(scores - expected)) / (len(scores) + _PSEUDO_COUNT)
 
 
-def _least_log_odds(count: int, settings: RecognizeSettings) -> float:
+def _least_log_odds(count: int, stick: Yardstick, settings: RecognizeSettings) -> float:
     """Return the log-odds against a stranger that give a lone candidate the least probability."""
-    wanted = settings.min_probability / (1 - min(settings.min_probability, 1 - 1e-9))
-    return float(np.log(wanted) - _prior_log_odds(count, settings))
+    slope, offset = stick.belief
+    wanted = (logit(min(settings.min_probability, _SURE)) - offset) / slope
+    return float(wanted - _prior_log_odds(count, settings))
 
 
 def _prior_log_odds(count: int, settings: RecognizeSettings) -> float:
@@ -114,72 +191,186 @@ def _prior_log_odds(count: int, settings: RecognizeSettings) -> float:
 
 def recognize(
     tracks: Sequence[Track],
+    seen: Evidence,
     characters: Sequence[Character],
-    together: Bool,
-    calibration: Calibration,
+    apart: Apart,
+    stick: Yardstick,
     settings: RecognizeSettings,
 ) -> list[Identity]:
     """Return who each track is, in the order of the tracks: a character, or UNKNOWN.
 
-    The surest track is named first; one that shares a frame with it can no longer be the same
-    character and is judged among the rest.
+    The surest track is judged first. What it is found to be speaks for the same of whoever wears
+    the same nearby, and against it for those who share a frame with it.
 
     Args:
-        tracks: of one episode.
-        characters: named and calibrated ones.
-        together: (N, N), which tracks share a frame.
-        calibration: the encoder's.
-        settings: the prior of strangers and the least probability.
+        tracks: N of one episode.
+        seen: what is known of them.
+        characters: C named and calibrated ones.
+        apart: who cannot be whom.
+        stick: the encoder's.
+        settings: the prior of strangers, the promise, and the least probability.
     """
-    between = similarities(tracks, characters)
-    allowed = np.ones(between.shape, dtype=bool)
-    odds = np.full(between.shape, -np.inf)
-    widths = np.array([track.width_px for track in tracks], dtype=np.float32)
-    for i, character in enumerate(characters):
-        shift = character.midpoint - calibration.wide[-1].midpoint
-        # Stills are taken to be wide: people choose those that show something.
-        wide = np.full_like(widths, calibration.widths[-1])
-        odds[:, i] = calibration.log_odds(between[:, i], widths, wide, shift)
-    odds += _prior_log_odds(len(characters), settings)
-    identities = _judge(tracks, characters, between, odds)
-    for now in np.argsort([-identity.probability for identity in identities], kind="stable"):
-        # Judged anew: an earlier, surer track may have taken the name meanwhile.
-        row = np.where(allowed[now], odds[now], -np.inf)[None]
-        decided = _judge([tracks[now]], characters, between[now][None], row)[0]
-        if decided.probability < settings.min_probability:
-            nobody = 1 / (1 + float(np.exp(row).sum()))
-            decided = dataclasses.replace(
-                decided,
-                character=UNKNOWN,
-                probability=nobody,
-                margin=nobody - decided.probability,
-                runner_up=decided.character,
-            )
-        identities[now] = decided
-        taken = [i for i, c in enumerate(characters) if c.id == decided.character]
-        allowed[np.ix_(together[now], taken)] = False
-    return identities
+    prior = _prior_log_odds(len(characters), settings)
+    middles = centres(characters, seen.common)
+    shift = np.array([c.midpoint - stick.calibration.wide[-1].midpoint for c in characters])
+    slope = np.array([character.slope for character in characters])
 
+    def odds(vectors: Float32, widths: Float32) -> Float64:
+        found = affinity.name_odds(vectors, widths, middles, seen.common, stick) + prior
+        # Where a line says it all, its own evidence has moved it.
+        return found if stick.names else found - slope * shift
 
-def _judge(
-    tracks: Sequence[Track], characters: Sequence[Character], between: Float32, odds: Float32
-) -> list[Identity]:
-    """Return the most likely character of each track, however unlikely.
-
-    The probability of character c is odds_c / (1 + the sum of all odds), where the 1 stands for
-    nobody of them.
-    """
-    whole = np.concatenate([np.zeros((len(tracks), 1)), odds], axis=1)  # stranger first
-    weights = np.exp(whole - whole.max(axis=1, keepdims=True))
-    probability = weights[:, 1:] / weights.sum(axis=1, keepdims=True)  # (N, C)
-    judged = []
-    for i, track in enumerate(tracks):
-        order = np.argsort(-probability[i], kind="stable")[:2]
-        best, second = [(characters[j].id, float(probability[i, j])) for j in order] + [
-            (UNKNOWN, 0.0)
-        ] * (2 - len(order))
-        similarity = float(between[i, order[0]]) if len(order) else 0.0
-        judged.append(
-            Identity(track.uid, best[0], best[1], similarity, best[1] - second[1], second[0])
+    alone = _shares(odds(seen.alone, seen.own_widths))
+    if settings.evidence in ("face", "track"):
+        apart = Apart(np.zeros_like(apart.together), apart.barred)
+    shares = in_turn(odds(seen.vectors, seen.widths), seen.words, apart)
+    shares = believed(shares, stick)
+    seconds = np.array([track.end_s - track.start_s for track in tracks])
+    given = named(shares[:, 1:].max(axis=1, initial=0), seconds, settings)
+    cosines = seen.vectors @ middles.T
+    return [
+        _identity(
+            track,
+            characters,
+            Judged(shares[i], alone[i], bool(given[i]), cosines[i], seen.helpers[i]),
         )
-    return judged
+        for i, track in enumerate(tracks)
+    ]
+
+
+def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -> Bool:
+    """Return which tracks get their most likely name, (N,).
+
+    From the surest on, as long as of the named seconds the promised share is expected to be
+    wrong at most.
+
+    Args:
+        probability: (N,), of the most likely name.
+        seconds: (N,), on screen.
+        settings: the promise and the least probability.
+    """
+    order = np.argsort(-probability, kind="stable")
+    time = np.maximum(seconds[order], 1e-6)
+    wrong = np.cumsum(time * (1 - probability[order])) / np.cumsum(time)
+    enough = probability[order] >= settings.min_probability
+    given = np.zeros(len(order), bool)
+    given[order] = np.logical_and.accumulate(wrong <= settings.max_wrong_names) & enough
+    return given
+
+
+def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
+    """Return the probabilities of nobody and of each character, (N, 1 + C).
+
+    One pass of messages over the tracks, from the surest to the least sure: a track j that is c
+    with probability q says log(1 + q (L - 1)) for c, where L is the likelihood ratio of i and j
+    being one person; the loudest word of each kind counts. Of two in one frame, the surer one
+    leaves to the other log(1 - q).
+
+    Args:
+        odds: (N, C), log-odds against a stranger of each track by what it shows itself.
+        words: (N, N), log L of what other tracks may say of each; -inf for nothing.
+        apart: who cannot be whom.
+    """
+    odds = np.where(apart.barred, -np.inf, odds)
+    shares = _shares(odds)
+    done = np.zeros(len(odds), bool)
+    with np.errstate(divide="ignore"):
+        whole = np.concatenate([np.zeros((len(odds), 1)), odds], axis=1)  # nobody first
+        for now in np.argsort(-shares.max(axis=1), kind="stable"):
+            said = np.flatnonzero(done & np.isfinite(words[now]))
+            if len(said):
+                ratio = np.exp(np.clip(words[now, said], -_CERTAIN, _WORD)) - 1
+                whole[now] += np.log1p(shares[said] * ratio[:, None]).max(axis=0)
+            for other in np.flatnonzero(done & apart.together[now]):
+                whole[now, 1:] += np.log(np.clip(1 - shares[other, 1:], 1e-4, 1))
+            shares[now] = _normalised(whole[now][None])[0]
+            done[now] = True
+    return shares
+
+
+_CERTAIN = 8.0
+
+
+def believed(shares: Float64, stick: Yardstick) -> Float64:
+    """Return shares (N, 1 + C) as such ones were found to deserve, the most likely name first."""
+    if shares.shape[1] == 1:
+        return shares
+    rows = np.arange(len(shares))
+    best = shares[:, 1:].argmax(axis=1) + 1
+    sure = np.clip(shares[rows, best], 1e-12, _SURE)
+    slope, offset = stick.belief
+    trusted = expit(slope * logit(sure) + offset)
+    shares = shares * ((1 - trusted) / (1 - sure))[:, None]
+    shares[rows, best] = trusted
+    return shares
+
+
+def _shares(odds: Float64) -> Float64:
+    """Return what nobody and each character share of the probability, (N, 1 + C).
+
+    Character c has odds_c / (1 + the sum of all odds), where the 1 stands for nobody of them.
+    """
+    return _normalised(np.concatenate([np.zeros((len(odds), 1)), odds], axis=1))
+
+
+def _normalised(whole: Float64) -> Float64:
+    weights = np.exp(whole - whole.max(axis=1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found of one track."""
+
+    shares: Float64
+    """(1 + C,), probabilities of nobody and of each character;"""
+    alone: Float64
+    """and by its own faces alone."""
+    given: bool
+    """Whether it gets its most likely name."""
+    cosines: Float32
+    """(C,), to each character."""
+    helper: int
+    """Uid of the track that helped most, or UNKNOWN."""
+
+
+def _identity(track: Track, characters: Sequence[Character], judged: Judged) -> Identity:
+    shares = judged.shares
+    order = np.argsort(-shares[1:], kind="stable")[:2].tolist()
+    best, second = [(characters[j].id, float(shares[1 + j])) for j in order] + [(UNKNOWN, 0.0)] * (
+        2 - len(order)
+    )
+    similarity = float(judged.cosines[order[0]]) if order else 0.0
+    if judged.given:
+        return Identity(
+            track=track.uid,
+            character=best[0],
+            probability=best[1],
+            similarity=similarity,
+            margin=best[1] - max(second[1], float(shares[0])),
+            runner_up=second[0],
+            by_face=float(judged.alone[1 + order[0]]),
+            link=judged.helper,
+            reason="",
+        )
+    nobody = float(shares[0])
+    return Identity(
+        track=track.uid,
+        character=UNKNOWN,
+        probability=nobody,
+        similarity=similarity,
+        margin=nobody - best[1],
+        runner_up=best[0],
+        by_face=float(judged.alone[0]),
+        link=judged.helper,
+        reason=_reason(track, nobody, best[1], second[1]),
+    )
+
+
+def _reason(track: Track, nobody: float, best: float, second: float) -> str:
+    """Return why no name is given."""
+    if nobody >= max(best, _LIKELY):
+        return "like nobody enrolled"
+    if second > _LIKELY * best:
+        return "like two of the enrolled"
+    return "too small to be sure" if track.width_px < _SMALL_PX else "not sure enough"

@@ -343,6 +343,42 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What a cosine between faces of a video is worth as evidence.
+
+    With coefficients, log-odds are linear in what was measured to matter; without, they are
+    those of the calibration. Clarity is `px`, the width in pixels of one face seen as clearly.
+    """
+
+    calibration: Calibration
+    cohort: Float32
+    """(M, D), unit rows: M other people. Whoever is near many of them is easily mistaken."""
+    pairs: tuple[float, ...] = ()
+    """(6,), of 1, cosine, low, high, cosine * low, cosine * high: of two tracks, with low and high
+    the logarithms of the lower and the higher clarity; or ()."""
+    names: tuple[float, ...] = ()
+    """(8,), of 1, cosine, clear, cosine * clear, cosine squared, near, near of the other, near *
+    clear: of a track and a character, with clear the logarithm of the track's clarity and near
+    the mean cosine to the most similar of the cohort; or ()."""
+
+    belief: tuple[float, float] = (1.0, 0.0)
+    """Slope and offset: how the log-odds of a name are believed that all evidence led to."""
+
+    def __post_init__(self) -> None:
+        _check("cohort", self.cohort, (None, None))
+        if len(self.pairs) not in (0, 6) or len(self.names) not in (0, 8):
+            got = (len(self.pairs), len(self.names))
+            raise ValueError(f"pairs, names: expected 6 and 8 coefficients, or none, got {got}")
+        if self.names and len(self.cohort) == 0:
+            raise ValueError("cohort: expected somebody, as the coefficients of names need them")
+
+    @staticmethod
+    def of(calibration: Calibration, dimension: int) -> Yardstick:
+        """Return the yardstick of an encoder of which no more is known than its calibration."""
+        return Yardstick(calibration, np.zeros((0, dimension), np.float32))
+
+
+@dataclass(frozen=True, slots=True)
 class Character:
     """Somebody the library knows: named by the user, or a person nobody has named yet."""
 
@@ -387,6 +423,12 @@ class Identity:
     in [-1, 1]; below 0 a name came nearest, and was not sure enough."""
     runner_up: int
     """The most likely other named character's id, or UNKNOWN if there is none."""
+    by_face: float = 0.0
+    """What the probability would be by the track's own faces alone."""
+    link: int = UNKNOWN
+    """The uid of the track that helped most, by face and clothes; UNKNOWN if none did."""
+    reason: str = ""
+    """Why no name is given; empty if one is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ import numpy as np
 
 from indexer.errors import WeightsError
 from indexer.nets import head as heads
-from indexer.nets import weights
+from indexer.nets import weights, yardstick
 from indexer.nets.head import Head
 from indexer.nets.runtime import Device, Input, Net, Network, ready
 from indexer.nets.weights import EncoderFacts
-from indexer.records import Float32, UInt8
+from indexer.records import Float32, UInt8, Yardstick
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,6 +39,11 @@ class Encoder:
     facts: EncoderFacts
     adapt: Callable[[Float32], Float32] = _as_is
     """Unit rows (N, D) → unit rows (N, E): a head, if one is put on."""
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """Return what cosines of its vectors are worth."""
+        return yardstick.load(self.facts)
 
 
 def build(network: str, dimension: int) -> nn.Module:

@@ -99,11 +99,11 @@ def save(path: Path, head: Head) -> Head:
         "bias": np.ascontiguousarray(head.bias, np.float32),
     }
     facts = dataclasses.replace(head.facts, digest=digest(files.save(tensors)))
-    metadata = {"head": json.dumps(dataclasses.asdict(facts), sort_keys=True)}
+    said = {"head": json.dumps(dataclasses.asdict(facts), sort_keys=True)}
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(files.save(tensors, metadata=metadata))
+        beside.write_bytes(files.save(tensors, metadata=said))
         beside.replace(path)
     except OSError as error:
         raise WeightsError(path, f"cannot be written: {error}", "check the folder") from error
@@ -132,7 +132,7 @@ def load(path: Path, *encoders: EncoderFacts) -> Head:
     try:
         content = path.read_bytes()
         tensors = files.load(content)
-        facts = TypeAdapter(HeadFacts).validate_json(_metadata(content))
+        facts = TypeAdapter(HeadFacts).validate_json(metadata(content, "head"))
         head = Head(tensors["weight"], tensors["bias"], facts)
     except (OSError, SafetensorError, ValidationError, KeyError, ValueError) as error:
         problem = f"is no head for tracks: {str(error).splitlines()[0]}"
@@ -149,6 +149,7 @@ def load(path: Path, *encoders: EncoderFacts) -> Head:
     return head
 
 
-def _metadata(content: bytes) -> str:
+def metadata(content: bytes, name: str) -> str:
+    """Return what a safetensors file says in its metadata under a name, "" if nothing."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return str(header.get("__metadata__", {}).get("head", ""))
+    return str(header.get("__metadata__", {}).get(name, ""))

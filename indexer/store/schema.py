@@ -193,5 +193,8 @@ _COLUMNS = {
         similarity | float64 | cosine to the character's prototypes
         margin | float64 | probability of the name, or of having none, less the runner-up's
         runner_up | int64 | id of the most likely other named character, 0 for none
+        by_face | float64 | the probability by the track's own faces alone
+        link | int64 | uid of the track that helped most, by face and clothes, 0 for none
+        reason | string | why no name is given; empty if one is
     """,
 }

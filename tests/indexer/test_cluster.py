@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer import cluster
+from indexer import affinity, cluster
+from indexer.affinity import Affinity
 from indexer.clothes import COLOURS
 from indexer.config import ClusterSettings
-from indexer.records import Calibration, Character, Line, Track
+from indexer.records import Calibration, Character, Line, Track, Yardstick
 
 _LINES = (Line(0.92, 40.0), Line(0.9, 100.0))
 CALIBRATION = Calibration((20.0, 80.0), _LINES, _LINES, 0.95, 0.8)
+STICK = Yardstick.of(CALIBRATION, 2)
 
 
 def direction(angle: float) -> np.ndarray:
@@ -30,9 +32,9 @@ def track(uid: int, angle: float, start: int, end: int, *, width: float = 80.0) 
         detections=end - start + 1,
         score=0.99,
         width_px=width,
-        quality=np.array([0.8], np.float32),
-        exemplar_frames=np.array([start]),
-        embeddings=vector[None],
+        quality=np.full(2, width / 96, np.float32),
+        exemplar_frames=np.array([start, end]),
+        embeddings=np.stack([vector, vector]),
         embedding=vector,
         clothes=np.zeros(COLOURS, np.float32),
     )
@@ -40,7 +42,12 @@ def track(uid: int, angle: float, start: int, end: int, *, width: float = 80.0) 
 
 def grouped(tracks: list[Track]) -> list[int]:
     apart = cluster.cooccurring(tracks)
-    return cluster.group(tracks, apart, CALIBRATION, ClusterSettings()).tolist()
+    return cluster.group(related(tracks).odds, apart, ClusterSettings()).tolist()
+
+
+def related(tracks: list[Track]) -> Affinity:
+    none = np.zeros((0, 2), np.float32)
+    return affinity.relate(tracks, cluster.cooccurring(tracks), none, STICK)
 
 
 spans = st.tuples(st.integers(0, 300), st.integers(0, 50), st.floats(0, 1.5))
@@ -90,9 +97,9 @@ def people(
     return cluster.people(
         tracks,
         np.array(grouped(tracks)),
-        cluster.cooccurring(tracks),
         cluster.Known(known, np.full((len(tracks), len(known)), barred), next_id),
-        CALIBRATION,
+        related(tracks),
+        STICK,
         ClusterSettings(),
     )
 
@@ -137,17 +144,6 @@ def test_a_calibration_needs_ascending_widths() -> None:
         Calibration((80.0, 20.0), _LINES, _LINES, 0.9, 0.8)
     with pytest.raises(ValueError, match="a line for each width"):
         Calibration((), (), (), 0.9, 0.8)
-
-
-def test_a_show_of_people_who_are_alike_needs_more_and_no_pairs_change_nothing() -> None:
-    angle = float(np.arccos(0.95))
-    tracks = [track(i, angle * (i % 2), 20 * (i // 2), 20 * (i // 2) + 9) for i in range(40)]
-    together = cluster.cooccurring(tracks)
-    moved = cluster.adapted(CALIBRATION, tracks, together)
-    assert moved.wide[-1].midpoint == pytest.approx(0.9 + 0.15 * 20 / 28 / 2, abs=1e-3)
-    assert cluster.adapted(CALIBRATION, tracks, together & False) == CALIBRATION
-    unlike = [track(i, 1.5 * (i % 2), 20 * (i // 2), 20 * (i // 2) + 9) for i in range(4)]
-    assert cluster.adapted(CALIBRATION, unlike, cluster.cooccurring(unlike)) == CALIBRATION
 
 
 @given(st.floats(0.5, 1.0), st.floats(10, 200), st.floats(10, 200))

@@ -9,9 +9,9 @@ import numpy as np
 from indexer.config import Settings
 from indexer.identify import Cast, identify
 from indexer.records import UNKNOWN, Character, Identity, Track
-from tests.indexer.test_recognize import CALIBRATION, at_cosine, axis, character, track
+from tests.indexer.test_recognize import PLAIN, STICK, at_cosine, axis, character, track
 
-SETTINGS = Settings()
+SETTINGS = Settings(recognize=PLAIN)
 NOBODY = Cast([], [], 1)
 
 
@@ -28,9 +28,7 @@ def test_one_who_loses_a_name_does_not_become_the_person_beside_them() -> None:
     twins = [track(1, axis(0)), track(2, at_cosine(axis(0), 0.99))]
     person = Character(1, "Person 1", False, axis(0)[None], 0.9, 1.0, 0.9, 0, 0)  # noqa: FBT003
     before = {1: Identity(1, 1, 0.9, 0.9, 0.0, UNKNOWN), 2: Identity(2, 9, 0.9, 0.9, 0.0, UNKNOWN)}
-    cast = identify(
-        twins, before, Cast([person, character(9, axis(5))], [], 10), CALIBRATION, SETTINGS
-    )
+    cast = identify(twins, before, Cast([person, character(9, axis(5))], [], 10), STICK, SETTINGS)
     assert seen(cast) == {1: 1, 2: 10}
     assert cast.next_id == 11
 
@@ -38,19 +36,19 @@ def test_one_who_loses_a_name_does_not_become_the_person_beside_them() -> None:
 def test_a_stranger_keeps_the_name_that_came_nearest() -> None:
     near = track(1, at_cosine(axis(0), 0.85))
     gallery = [character(4, axis(0)), character(5, axis(1))]
-    cast = identify([near], {}, Cast(gallery, [], 6), CALIBRATION, SETTINGS)
+    cast = identify([near], {}, Cast(gallery, [], 6), STICK, SETTINGS)
     [identity] = cast.identities
     assert (identity.character, identity.runner_up) == (6, 4)
     assert 0 < identity.margin < 1  # nobody is likelier than the nearest
-    again = identify([near], {1: identity}, Cast(cast.characters, [], 7), CALIBRATION, SETTINGS)
+    again = identify([near], {1: identity}, Cast(cast.characters, [], 7), STICK, SETTINGS)
     assert again.identities == cast.identities
 
 
 def test_what_is_kept_of_a_character_does_not_depend_on_what_was_indexed_last() -> None:
     gallery = [character(1, axis(0)), character(2, axis(1))]
     alike = at([track(1, at_cosine(axis(0), 0.95)), track(2, at_cosine(axis(0), 0.9, 1))], 0)
-    cast = identify(alike, {}, Cast(gallery, [], 3), CALIBRATION, SETTINGS)
-    later = identify([], {}, cast, CALIBRATION, SETTINGS)
+    cast = identify(alike, {}, Cast(gallery, [], 3), STICK, SETTINGS)
+    later = identify([], {}, cast, STICK, SETTINGS)
     named = [c for c in later.characters if c.named]
     assert [(c.threshold, c.impostors) for c in named] == [
         (c.threshold, c.impostors) for c in cast.characters if c.named
@@ -59,4 +57,4 @@ def test_what_is_kept_of_a_character_does_not_depend_on_what_was_indexed_last() 
 
 
 def test_nobody_is_nobody() -> None:
-    assert identify([], {}, NOBODY, CALIBRATION, SETTINGS) == NOBODY
+    assert identify([], {}, NOBODY, STICK, SETTINGS) == NOBODY

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer import recognize
+from indexer import affinity, recognize
 from indexer.clothes import COLOURS
 from indexer.config import RecognizeSettings
 from indexer.records import (
@@ -20,12 +20,14 @@ from indexer.records import (
     Identity,
     Line,
     Track,
+    Yardstick,
 )
 
 D = 16
 _LINES = (Line(0.92, 40.0), Line(0.9, 100.0))
 CALIBRATION = Calibration((20.0, 80.0), _LINES, _LINES, 0.95, 0.8)
-PLAIN = RecognizeSettings()
+STICK = Yardstick.of(CALIBRATION, D)
+PLAIN = RecognizeSettings(evidence="apart", max_wrong_names=0.999, min_probability=0.8)
 
 
 def unit(rows: Float32 | Float64) -> Float32:
@@ -58,9 +60,9 @@ def track(uid: int, vector: Float32, width: float = 80.0) -> Track:
         detections=10,
         score=0.99,
         width_px=width,
-        quality=np.array([0.8], np.float32),
-        exemplar_frames=np.array([0]),
-        embeddings=vector[None],
+        quality=np.full(2, width / 96, np.float32),
+        exemplar_frames=np.array([0, 9]),
+        embeddings=np.stack([vector, vector]),
         embedding=vector,
         clothes=np.zeros(COLOURS, np.float32),
     )
@@ -73,8 +75,20 @@ def judged(
     options: RecognizeSettings = PLAIN,
 ) -> list[Identity]:
     together = np.zeros((len(tracks),) * 2, bool) if together is None else together
-    cast = recognize.calibrate(cast, tracks, together, CALIBRATION, options)
-    return recognize.recognize(tracks, cast, together, CALIBRATION, options)
+    if not tracks:
+        return []
+    seen = evidence(tracks, cast, together, options)
+    cast = recognize.calibrate(cast, seen, together, STICK, options)
+    apart = recognize.Apart(together, np.zeros((len(tracks), len(cast)), bool))
+    return recognize.recognize(tracks, seen, cast, apart, STICK, options)
+
+
+def evidence(
+    tracks: list[Track], cast: list[Character], together: Bool, options: RecognizeSettings = PLAIN
+) -> recognize.Evidence:
+    middles = recognize.centres(cast, np.zeros(D, np.float32))
+    related = affinity.relate(tracks, together, middles, STICK)
+    return recognize.gather(tracks, related, together, options)
 
 
 @given(st.lists(st.floats(0.5, 0.999), min_size=2, max_size=12, unique=True))
@@ -126,7 +140,7 @@ def test_one_name_is_given_once_in_a_frame_to_the_surer() -> None:
 def test_lookalikes_in_the_gallery_raise_the_threshold_and_hard_stills_lower_it() -> None:
     def threshold(cast: list[Character]) -> float:
         none = np.zeros((0, 0), bool)
-        return recognize.calibrate(cast, [], none, CALIBRATION, PLAIN)[0].threshold
+        return recognize.calibrate(cast, None, none, STICK, PLAIN)[0].threshold
 
     stills = np.stack([at_cosine(axis(0), 0.99, seed) for seed in range(6)])
     far = character(2, np.stack([at_cosine(axis(0), 0.8, seed) for seed in range(6)]))
@@ -140,21 +154,19 @@ def test_faces_seen_together_are_impostors() -> None:
     cast = [character(1, axis(0))]
     tracks = [track(0, at_cosine(axis(0), 0.97)), track(1, at_cosine(axis(0), 0.94, 1))]
     together = ~np.eye(2, dtype=bool)
-    alone = recognize.calibrate(cast, tracks, ~together & False, CALIBRATION, PLAIN)[0]
-    warned = recognize.calibrate(cast, tracks, together, CALIBRATION, PLAIN)[0]
+    seen = evidence(tracks, cast, ~together & False)
+    alone = recognize.calibrate(cast, seen, ~together & False, STICK, PLAIN)[0]
+    warned = recognize.calibrate(cast, seen, together, STICK, PLAIN)[0]
     assert (alone.impostors, warned.impostors) == (0, 1)
     assert warned.threshold > alone.threshold
 
 
 def test_the_threshold_is_where_the_name_begins() -> None:
-    cast = recognize.calibrate(
-        [character(1, axis(0))], [], np.zeros((0, 0), bool), CALIBRATION, PLAIN
-    )
+    one = [character(1, axis(0))]
+    cast = recognize.calibrate(one, None, np.zeros((0, 0), bool), STICK, PLAIN)
     for step, expected in ((0.001, 1), (-0.001, UNKNOWN)):
         tracks = [track(0, at_cosine(axis(0), cast[0].threshold + step))]
-        none = np.zeros((1, 1), bool)
-        found = recognize.recognize(tracks, cast, none, CALIBRATION, PLAIN)
-        assert found[0].character == expected
+        assert judged(tracks, one)[0].character == expected
 
 
 def test_nobody_known_and_nobody_seen() -> None:
@@ -166,3 +178,40 @@ def test_nobody_known_and_nobody_seen() -> None:
 def test_a_character_needs_a_real_id() -> None:
     with pytest.raises(ValueError, match="id: expected at least 1"):
         replace(character(1, axis(0)), id=UNKNOWN)
+
+
+def test_a_promise_bounds_what_is_expected_to_be_wrong() -> None:
+    options = replace(PLAIN, max_wrong_names=0.1, min_probability=0.01)
+    probability, seconds = np.array([0.99, 0.5, 0.9]), np.ones(3)
+    assert recognize.named(probability, seconds, options).tolist() == [True, False, True]
+    assert recognize.named(probability[:0], seconds[:0], options).tolist() == []
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 99)), max_size=20), st.floats(0.001, 0.9))
+def test_no_promise_is_broken_by_expectation(rows: list[tuple[float, float]], most: float) -> None:
+    probability, seconds = np.array(rows).reshape(-1, 2).T
+    options = replace(PLAIN, max_wrong_names=most, min_probability=1e-6)
+    given_names = recognize.named(probability, seconds, options)
+    time = np.maximum(seconds, 1e-6)
+    wrong = float(np.sum((time * (1 - probability))[given_names]))
+    assert wrong <= most * float(time[given_names].sum()) + 1e-9
+
+
+def test_clothes_lend_a_clear_face_to_a_small_one_nearby() -> None:
+    """A face that says little, in the clothes of one that says much, ten shots away or more."""
+    worn = np.eye(COLOURS, dtype=np.float32)[0]
+    clear = replace(track(0, at_cosine(axis(0), 0.99)), clothes=worn, shot=0)
+    dim = replace(track(1, at_cosine(axis(0), 0.86, 5), width=16), clothes=worn, shot=3)
+    far = replace(dim, uid=2, shot=40, start_frame=500, end_frame=509)
+    cast = [character(1, axis(0)), character(2, axis(1))]
+    options = replace(PLAIN, evidence="joint")
+    helped, alone = judged([clear, dim], cast, None, options)[1], judged([dim], cast)[0]
+    assert (alone.character, helped.character, helped.link) == (UNKNOWN, 1, 0)
+    assert helped.probability > helped.by_face
+    assert judged([clear, far], cast, None, options)[1].character == UNKNOWN
+
+
+def test_why_no_name_is_given_is_said() -> None:
+    cast = [character(1, axis(0)), character(2, axis(1))]
+    assert judged([track(0, axis(5))], cast)[0].reason == "like nobody enrolled"
+    assert judged([track(0, axis(0))], cast)[0].reason == ""

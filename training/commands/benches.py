@@ -16,10 +16,11 @@ from tabulate import tabulate
 from indexer import config, models
 from indexer.commands.console import bar
 from indexer.errors import ConfigError
-from indexer.nets import weights
+from indexer.nets import weights, yardstick
 from indexer.parallel import Workers
+from indexer.records import Yardstick
 from indexer.store import disk
-from training import lfw
+from training import lfw, whiten
 from training.evaluate import calibration
 from training.evaluate.bench_clips import bench_clips
 from training.evaluate.lfw_bench import bench_lfw
@@ -59,6 +60,12 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     )
     tracking.add_argument("--mot", type=Path, metavar="TXT", help="and write what was predicted")
     tracking.set_defaults(run=_evaluate_tracks)
+    trust = commands.add_parser("trust", help="measure what names by the default encoder are worth")
+    trust.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
+    trust.add_argument("seasons", type=Path, nargs="+", metavar="SEASON", help="of synthesize")
+    trust.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for libraries")
+    trust.add_argument("--out", type=Path, required=True, metavar="YARDSTICK")
+    trust.set_defaults(run=_trust)
     calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
     calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
     calibrate.add_argument("--photos", type=int, default=900)
@@ -148,6 +155,21 @@ def _evaluate_tracks(options: argparse.Namespace) -> None:
         for name, value in {**rows, "faces ignored": int(ignored.sum())}.items()
     ]
     print(tabulate(shown, disable_numparse=True))
+
+
+def _trust(options: argparse.Namespace) -> None:
+    from training.bench import trust  # noqa: PLC0415  (imports torch, which takes seconds)
+
+    settings, photos = config.Settings(), config.load(None, LFW_SETTINGS)
+    ready = models.load_models(settings)
+    people = list(whiten.of_two(lfw.photos(options.data), 1 << 20))
+    others = trust.cohort(people, ready, photos, bar)
+    episodes = trust.known_episodes(options.seasons, options.work, ready, settings, bar)
+    facts = ready.encoder.facts
+    stick = trust.measure(episodes, Yardstick(facts.calibration, others), settings)
+    yardstick.save(options.out, stick, facts.encoder_id)
+    print(f"{options.out}: {len(others)} others, {len(episodes)} episodes")
+    print(json.dumps({"pairs": stick.pairs, "names": stick.names, "belief": stick.belief}))
 
 
 def _calibrate(options: argparse.Namespace) -> None:

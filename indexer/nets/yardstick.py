@@ -1,0 +1,77 @@
+"""What cosines of an encoder's vectors are worth, on disk: one safetensors file.
+
+It holds ``cohort`` (M, D), and in the metadata under ``yardstick`` one JSON object with the fields
+of `YardstickFacts`. ``python -m training trust`` makes one. It is no part of the encoder: vectors
+stay what they are when they are measured better.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors import numpy as files
+
+from indexer.errors import WeightsError
+from indexer.nets.head import bare_id, metadata
+from indexer.nets.weights import EncoderFacts
+from indexer.records import Yardstick
+
+DEFAULT = Path(__file__).with_name("resnet29-yardstick.safetensors")
+"""Of the default encoder with its head."""
+SCHEMA: Literal["yardstick/1"] = "yardstick/1"
+
+
+@dataclass(frozen=True)
+class YardstickFacts:
+    """What is said beside the cohort."""
+
+    schema: Literal["yardstick/1"]
+    encoder_id: str
+    """Of the vectors that it is for."""
+    pairs: tuple[float, ...]
+    names: tuple[float, ...]
+    belief: tuple[float, float]
+
+
+def save(path: Path, stick: Yardstick, encoder_id: str) -> None:
+    """Write a yardstick, whole or not at all.
+
+    Raises:
+        WeightsError: it cannot be written.
+    """
+    facts = YardstickFacts(SCHEMA, encoder_id, stick.pairs, stick.names, stick.belief)
+    said = {"yardstick": json.dumps(dataclasses.asdict(facts), sort_keys=True)}
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_bytes(files.save({"cohort": stick.cohort.astype(np.float16)}, metadata=said))
+        beside.replace(path)
+    except OSError as error:
+        raise WeightsError(path, f"cannot be written: {error}", "check the folder") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load(encoder: EncoderFacts, path: Path = DEFAULT) -> Yardstick:
+    """Return the yardstick in a file if it is for the encoder's vectors, else a plain one.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    try:
+        content = path.read_bytes()
+        facts = TypeAdapter(YardstickFacts).validate_json(metadata(content, "yardstick"))
+        if facts.encoder_id != bare_id(encoder):
+            return Yardstick.of(encoder.calibration, encoder.dimension)
+        cohort = files.load(content)["cohort"].astype(np.float32)
+        return Yardstick(encoder.calibration, cohort, facts.pairs, facts.names, facts.belief)
+    except (OSError, SafetensorError, ValidationError, KeyError, ValueError) as error:
+        problem = f"is no yardstick: {str(error).splitlines()[0]}"
+        raise WeightsError(path, problem, "make one with training trust") from error

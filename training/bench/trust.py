@@ -1,0 +1,203 @@
+"""What cosines are worth as evidence: a yardstick, measured on made seasons whose truth is known.
+
+The cohort are people with two photos, who play in no season. Coefficients of pairs of tracks, then
+of names, are logistic regressions with both answers weighed alike; how names are believed is fitted
+to seasons left out in turn, by screen time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+
+from indexer import affinity, cluster, enroll, pipeline, recognize
+from indexer.affinity import Affinity
+from indexer.config import Settings
+from indexer.errors import ConfigError
+from indexer.models import Models
+from indexer.progress import Progress, silent
+from indexer.records import Bool, Character, Float32, Float64, Int64, Track, Yardstick
+from indexer.store import read
+from training.bench.tracks import NOBODY, people_of
+from training.evaluate import calibration
+from training.lfw import Photo
+from training.library import read_tracks
+from training.synthesize.season import GALLERY
+from training.synthesize.truth_file import read_truth, truth_path
+
+_ONE_SIDED = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An episode's tracks, and who they are."""
+
+    season: int
+    tracks: Sequence[Track]
+    people: Int64
+    """(N,), `NOBODY` for what is no face of the truth."""
+    gallery: Sequence[Character]
+    wanted: Int64
+    """(C,), who each of the gallery is, as in `people`."""
+
+    @property
+    def together(self) -> Bool:
+        """Return which tracks share a frame, (N, N)."""
+        return cluster.cooccurring(self.tracks)
+
+    @property
+    def real(self) -> Bool:
+        """Return which tracks are somebody's, (N,)."""
+        return np.asarray(self.people != NOBODY)
+
+
+def known_episodes(
+    seasons: Sequence[Path], work: Path, models: Models, settings: Settings, progress: Progress
+) -> list[Known]:
+    """Return the episodes of made seasons, each indexed into a library of its own in `work`.
+
+    Raises:
+        ConfigError: a season holds no episode with its truth.
+        IndexerError: as enrolling and indexing.
+    """
+    found = []
+    for number, season in enumerate(seasons):
+        videos = [path for path in sorted(season.glob("*.mp4")) if truth_path(path).is_file()]
+        if not videos:
+            remedy = "name a folder of training synthesize"
+            raise ConfigError(season, "holds no video with its truth beside it", remedy)
+        root = work / season.name
+        library = pipeline.open_or_create(root, models, settings)
+        if library.revision == 0:
+            enroll.enroll(season / GALLERY, library, models, settings, progress)
+        for video in videos:
+            library = pipeline.open_or_create(root, models, settings)
+            done = pipeline.index(video, library, models, settings, progress)
+            library = pipeline.open_or_create(root, models, settings)
+            truth = read_truth(truth_path(video))
+            names = [*truth.cast, *truth.strangers]
+            gallery = [one for one in read.read_characters(library) if one.named]
+            found.append(
+                Known(
+                    season=number,
+                    tracks=read.read_tracks(library, done.episode),
+                    people=people_of(read_tracks(library, [done.episode]), truth),
+                    gallery=gallery,
+                    wanted=np.array([names.index(one.label) for one in gallery], np.int64),
+                )
+            )
+    return found
+
+
+def cohort(
+    photos: Sequence[Photo], models: Models, settings: Settings, progress: Progress = silent
+) -> Float32:
+    """Return the mean vector of each person, unit rows (M, D).
+
+    Args:
+        photos: two of each person, one after the other.
+        models: detector and encoder, with its head.
+        settings: of the detector.
+        progress: shows how far it is.
+    """
+    counted = progress(photos, total=len(photos), what="cohort")
+    rows = calibration.encode_at(counted, 0.0, models, settings).embeddings
+    sums = rows[::2] + rows[1::2]
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    return (sums / np.maximum(lengths, _ONE_SIDED))[lengths[:, 0] > _ONE_SIDED]
+
+
+def measure(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> Yardstick:
+    """Return the yardstick of the encoder that made the episodes' vectors.
+
+    Args:
+        episodes: of two seasons or more.
+        plain: calibration and cohort.
+        settings: of recognition.
+
+    Raises:
+        ConfigError: they are of one season alone.
+    """
+    seasons = sorted({one.season for one in episodes})
+    if len(seasons) < 2:  # noqa: PLR2004
+        raise ConfigError("seasons", f"{len(seasons)} are given", "give two or more")
+    stick = _names(episodes, _pairs(episodes, plain))
+    chosen, right, weights = [], [], []
+    for season in seasons:
+        rest = [one for one in episodes if one.season != season]
+        left_out = _names(rest, _pairs(rest, plain))
+        for one in (one for one in episodes if one.season == season):
+            odds, correct, seconds = _said(one, left_out, settings)
+            chosen.append(odds)
+            right.append(correct)
+            weights.append(seconds)
+    model = LogisticRegression(C=1e6)
+    model.fit(np.concatenate(chosen)[:, None], np.concatenate(right), np.concatenate(weights))
+    belief = (round(float(model.coef_[0, 0]), 4), round(float(model.intercept_[0]), 4))
+    return replace(stick, belief=belief)
+
+
+def _related(one: Known, stick: Yardstick) -> Affinity:
+    none = np.zeros(len(one.tracks[0].embedding), np.float32)
+    different = recognize.centres(one.gallery, none)
+    return affinity.relate(one.tracks, one.together, different, stick)
+
+
+def _pairs(episodes: Sequence[Known], stick: Yardstick) -> Yardstick:
+    rows, same = [], []
+    for one in episodes:
+        related = _related(one, stick)
+        upper = np.triu(one.real[:, None] & one.real & ~one.together, k=1)
+        first, second = np.nonzero(upper)
+        cosine = (related.vectors @ related.vectors.T)[upper]
+        low, high = affinity.clarity(related.widths[first], related.widths[second])
+        rows.append(np.stack([cosine, low, high, cosine * low, cosine * high], axis=1))
+        same.append(one.people[first] == one.people[second])
+    return replace(stick, pairs=_coefficients(np.concatenate(rows), np.concatenate(same)))
+
+
+def _names(episodes: Sequence[Known], stick: Yardstick) -> Yardstick:
+    rows, same = [], []
+    for one in episodes:
+        helped = affinity.pooled(related := _related(one, stick))
+        middles = recognize.centres(one.gallery, related.common)
+        parts = affinity.name_terms(helped.vectors, helped.widths, middles, related.common, stick)
+        rows.append(np.stack([part[one.real].ravel() for part in parts], axis=1))
+        same.append((one.people[one.real, None] == one.wanted).ravel())
+    return replace(stick, names=_coefficients(np.concatenate(rows), np.concatenate(same)))
+
+
+def _coefficients(rows: Float64, same: Bool) -> tuple[float, ...]:
+    model = LogisticRegression(C=100, class_weight="balanced", max_iter=5000).fit(rows, same)
+    found = [*model.intercept_, *model.coef_[0]]
+    return tuple(round(float(value), 4) for value in found)
+
+
+def _said(one: Known, stick: Yardstick, settings: Settings) -> tuple[Float64, Bool, Float64]:
+    """Return log-odds of the most likely names, whether they are right, and for how long."""
+    chosen = settings.recognize
+    seen = recognize.gather(one.tracks, _related(one, stick), one.together, chosen)
+    gallery = recognize.calibrate(one.gallery, seen, one.together, stick, chosen)
+    none = np.zeros((len(one.tracks), len(gallery)), bool)
+    apart = recognize.Apart(one.together, none)
+    identities = recognize.recognize(
+        one.tracks,
+        seen,
+        gallery,
+        apart,
+        replace(stick, belief=(1.0, 0.0)),
+        replace(chosen, max_wrong_names=1 - _ONE_SIDED, min_probability=_ONE_SIDED),
+    )
+    ids = np.array([character.id for character in one.gallery])
+    who = np.array([identity.character for identity in identities])
+    probability = np.array([identity.probability for identity in identities])
+    kept = one.real & (who > 0)
+    people = one.wanted[np.argmax(who[:, None] == ids, axis=1)]
+    seconds = np.array([track.end_s - track.start_s for track in one.tracks])
+    odds = logit(np.clip(probability, _ONE_SIDED, 1 - _ONE_SIDED))
+    return odds[kept], np.asarray(people == one.people)[kept], seconds[kept]
