@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexer import __version__
-from indexer.commands import asking, indexing
+from indexer.commands import asking, indexing, naming
 from indexer.commands.console import DONE, Parsers, complain
 from indexer.errors import IndexerError, StoreError
 
@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     shared.add_argument("--library", type=Path, default=Path("outputs"), metavar="FOLDER")
     shared.add_argument("--json", action="store_true", help="for machines")
     parsers = Parsers(parser.add_subparsers(required=True, metavar="COMMAND"), shared)
-    for commands in (indexing, asking):
+    for commands in (indexing, naming, asking):
         commands.add(parsers)
     return parser
 

@@ -102,11 +102,11 @@ def people(
     ids = {g: known.people[k].id for g, k in met.items()}
     ids.update({g: known.next_id + i for i, g in enumerate(by_time)})
     line = stick.calibration.wide[-1]
-    last = max((_number(person.label) for person in known.people), default=0)
+    last = max((number_of(person.label) for person in known.people), default=0)
     new = [
         Character(
             id=ids[g],
-            label=f"{_LABEL} {last + 1 + i}",
+            label=label(last + 1 + i),
             named=False,
             prototypes=seen.raw[g][None],
             threshold=line.midpoint,
@@ -131,8 +131,14 @@ def is_label(name: str) -> bool:
     return word.casefold() == _LABEL.casefold() and number.isdecimal()
 
 
-def _number(label: str) -> int:
-    return int(label.rpartition(" ")[2])
+def label(number: int) -> str:
+    """Return what the so manieth person without a name is called."""
+    return f"{_LABEL} {number}"
+
+
+def number_of(name: str) -> int:
+    """Return the number of somebody without a name, 0 of anybody else."""
+    return int(name.rpartition(" ")[2]) if is_label(name) else 0
 
 
 @dataclass(frozen=True, slots=True)

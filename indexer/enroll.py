@@ -17,8 +17,8 @@ from indexer.models import Models, still_faces
 from indexer.nets import encoder as encoders
 from indexer.progress import Progress, silent
 from indexer.records import Character, Float32, Identity
+from indexer.store import decisions, read
 from indexer.store import library as libraries
-from indexer.store import read
 from indexer.store.library import Library
 from indexer.store.publish import publish
 
@@ -75,14 +75,15 @@ def enroll(
         gallery[person.name] = np.concatenate(rows)
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         cast = _with_gallery(now, gallery)
+        stick, decided = models.encoder.yardstick, decisions.read_constraints(now)
         identities: dict[str, Sequence[Identity]] = {}
         for episode in progress(read.episodes(now), total=len(read.episodes(now)), what="episodes"):
             before = {i.track: i for i in read.read_identities(now, episode)}
             tracks = read.read_tracks(now, episode)
-            cast = identify(tracks, before, cast, models.encoder.yardstick, settings)
+            cast = identify(tracks, before, cast, stick, settings, decided)
             identities[episode] = cast.identities
         if not identities:
-            cast = identify([], {}, cast, models.encoder.yardstick, settings)
+            cast = identify([], {}, cast, stick, settings)
         publish(
             now,
             episodes=[],

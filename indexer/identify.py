@@ -11,7 +11,10 @@ import numpy as np
 from indexer import affinity, cluster, recognize
 from indexer.affinity import Affinity
 from indexer.config import Settings
-from indexer.records import UNKNOWN, Bool, Character, Identity, Track, Yardstick
+from indexer.recognize import Apart
+from indexer.records import UNKNOWN, Bool, Character, Constraints, Identity, Track, Yardstick
+
+NOTHING = Constraints()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ def identify(
     cast: Cast,
     stick: Yardstick,
     settings: Settings,
+    decided: Constraints = NOTHING,
 ) -> Cast:
     """Return who each track is: a named character, or a person that nobody has named yet.
 
@@ -41,6 +45,7 @@ def identify(
         cast: everybody known so far; its identities play no role.
         stick: of the encoder that made the embeddings.
         settings: of recognition and clustering.
+        decided: what people decided, which holds whatever else speaks.
     """
     together = cluster.cooccurring(tracks)
     unnamed = [character for character in cast.characters if not character.named]
@@ -52,19 +57,25 @@ def identify(
     related = _related(tracks, gallery, together, stick, settings)
     seen = recognize.gather(tracks, related, together, settings.recognize)
     here = recognize.calibrate(gallery, seen, together, stick, settings.recognize)
-    apart = recognize.Apart(together, np.zeros((len(tracks), len(gallery)), dtype=bool))
+    apart = _apart(tracks, gallery, together, decided)
     found = recognize.recognize(tracks, seen, here, apart, stick, settings.recognize)
+    found = [_pinned(one, decided) for one in found]
     ids = {person.id for person in unnamed}
     identities = [
         _unnamed(i, before[i.track])
-        if i.character == UNKNOWN and i.track in before and before[i.track].character in ids
+        if i.character == UNKNOWN
+        and i.track in before
+        and before[i.track].character in ids
+        and (i.track, before[i.track].character) not in decided.barred
         else i
         for i in found
     ]
     rest = [n for n, i in enumerate(identities) if i.character == UNKNOWN]
+    barred = _barred(unnamed, identities, together[rest])
+    barred |= _forbidden([tracks[n] for n in rest], unnamed, decided)
     among = related.only(np.array(rest, dtype=np.int64))
     groups = cluster.group(among.odds, together[np.ix_(rest, rest)], settings.cluster)
-    known = cluster.Known(unnamed, _barred(unnamed, identities, together[rest]), cast.next_id)
+    known = cluster.Known(unnamed, barred, cast.next_id)
     strangers = [tracks[n] for n in rest]
     people = cluster.people(strangers, groups, known, among, stick, settings.cluster)
     for n, person in zip(rest, people.identities, strict=True):
@@ -74,6 +85,33 @@ def identify(
         identities=identities,
         next_id=cast.next_id + len(people.new),
     )
+
+
+def _apart(
+    tracks: Sequence[Track], gallery: Sequence[Character], together: Bool, decided: Constraints
+) -> Apart:
+    """Return who of the gallery each track cannot be, and who it is because somebody said so."""
+    barred = _forbidden(tracks, gallery, decided)
+    place = {character.id: column for column, character in enumerate(gallery)}
+    fixed = np.full(len(tracks), recognize.OPEN, dtype=np.int64)
+    for row, track in enumerate(tracks):
+        if track.uid in decided.pinned:
+            fixed[row] = place.get(decided.pinned[track.uid], recognize.NOBODY)
+    return Apart(together, barred, fixed)
+
+
+def _forbidden(tracks: Sequence[Track], people: Sequence[Character], decided: Constraints) -> Bool:
+    """Return which of the people each track cannot be, by people's word, (N, K)."""
+    rows = [[(track.uid, one.id) in decided.barred for one in people] for track in tracks]
+    return np.array(rows, dtype=bool).reshape(len(tracks), len(people))
+
+
+def _pinned(judged: Identity, decided: Constraints) -> Identity:
+    """Return the identity, or what somebody said instead."""
+    if judged.track not in decided.pinned:
+        return judged
+    person = decided.pinned[judged.track]
+    return dataclasses.replace(judged, character=person, probability=1.0, margin=1.0, reason="")
 
 
 def _related(

@@ -22,8 +22,8 @@ from indexer.looking import Looker
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
 from indexer.records import UNKNOWN, DecodeReport, Faces, Frame, Shot, Track, VideoFacts
+from indexer.store import decisions, read, schema, unfinished
 from indexer.store import library as libraries
-from indexer.store import read, schema, unfinished
 from indexer.store.library import Library
 from indexer.store.publish import publish
 from indexer.store.unfinished import Unfinished
@@ -147,7 +147,8 @@ def _judged_anew(library: Library, episode: str, models: Models, settings: Setti
         before = {i.track: i for i in read.read_identities(now, episode)}
         cast = Cast(read.read_characters(now), [], now.next_character_id)
         tracks, stick = read.read_tracks(now, episode), models.encoder.yardstick
-        cast = identify(tracks, before, cast, stick, settings)
+        decided = decisions.read_constraints(now)
+        cast = identify(tracks, before, cast, stick, settings, decided)
         return publish(
             now,
             episodes=[],
@@ -206,7 +207,8 @@ def _publish(
     stick, settings = looker.models.encoder.yardstick, looker.settings
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         cast = Cast(read.read_characters(now), [], now.next_character_id)
-        cast = identify(tracks, {}, cast, stick, settings)
+        decided = decisions.read_constraints(now)
+        cast = identify(tracks, {}, cast, stick, settings, decided)
         return publish(
             now,
             episodes=[writer.finish(manifest)],

@@ -27,6 +27,7 @@ from indexer.records import (
     Float32,
     Float64,
     Identity,
+    Int64,
     Track,
     Yardstick,
 )
@@ -39,6 +40,10 @@ _WORD = 6.0
 _SMALL_PX = 20.0
 """Narrower faces are called small where a reason is given."""
 _LIKELY = 0.5
+_SAID = 30.0
+"""Log-odds of what somebody said."""
+OPEN, NOBODY = -1, -2
+"""Of whom nobody said anything; and who is nobody of the gallery, as somebody said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Apart:
     """(N, N), which tracks share a frame: two people."""
     barred: Bool
     """(N, C), whom a track cannot be, as somebody said so."""
+    fixed: Int64
+    """(N,), whom a track shows, as somebody said so: a column, `NOBODY` of them, or `OPEN`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +229,7 @@ def recognize(
 
     alone = _shares(odds(seen.alone, seen.own_widths))
     if settings.evidence in ("face", "track"):
-        apart = Apart(np.zeros_like(apart.together), apart.barred)
+        apart = dataclasses.replace(apart, together=np.zeros_like(apart.together))
     shares = in_turn(odds(seen.vectors, seen.widths), seen.words, apart)
     shares = believed(shares, stick)
     seconds = np.array([track.end_s - track.start_s for track in tracks])
@@ -271,7 +278,9 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
         words: (N, N), log L of what other tracks may say of each; -inf for nothing.
         apart: who cannot be whom.
     """
-    odds = np.where(apart.barred, -np.inf, odds)
+    said = (apart.fixed[:, None] >= 0) & (apart.fixed[:, None] == np.arange(odds.shape[1]))
+    others = (apart.fixed[:, None] != OPEN) & ~said
+    odds = np.where(apart.barred | others, -np.inf, np.where(said, _SAID, odds))
     shares = _shares(odds)
     done = np.zeros(len(odds), bool)
     with np.errstate(divide="ignore"):

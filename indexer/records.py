@@ -15,8 +15,8 @@ Conventions, said once and for all:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NoReturn
 
@@ -429,6 +429,16 @@ class Identity:
     """The uid of the track that helped most, by face and clothes; UNKNOWN if none did."""
     reason: str = ""
     """Why no name is given; empty if one is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What people decided, and no judgement may change."""
+
+    pinned: Mapping[int, int] = field(default_factory=dict)
+    """Track uid → id of the character that it shows, or UNKNOWN for nobody of the gallery."""
+    barred: frozenset[tuple[int, int]] = frozenset()
+    """(track uid, id of a character that it does not show)."""
 
 
 @dataclass(frozen=True, slots=True)

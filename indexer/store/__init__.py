@@ -9,6 +9,7 @@
     appearances who is on screen when in all episodes, in one table
     vectors     the nearest of many vectors: exact, or of very many in cells
     nearest     the index of the embeddings
+    decisions   who is who by people's word, in a log that is only added to
     write       an episode in the making, where nobody sees it
     publish     episodes, people, identities visible at once
     query       answers: scenes, similar tracks, screen time

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,19 +11,22 @@ import pyarrow as pa
 from indexer.errors import StoreError
 from indexer.records import UNKNOWN, Character, Identity, Int64
 from indexer.store import appearances, disk, journal, nearest, read, schema, tables
+from indexer.store import decisions as log
 from indexer.store.appearances import Source
+from indexer.store.decisions import Decision
 from indexer.store.journal import Move
 from indexer.store.library import Library, encoded, locked
 from indexer.store.write import StagedEpisode
 
 
-def publish(
+def publish(  # noqa: PLR0913 - all but one by name
     library: Library,
     *,
     episodes: Sequence[StagedEpisode],
     characters: Sequence[Character],
     identities: Mapping[str, Sequence[Identity]],
     next_character_id: int,
+    decisions: Sequence[Decision] | None = None,
     wait_s: float = 60.0,
 ) -> Library:
     """Return the library with new episodes (or new versions of them), characters, identities.
@@ -35,6 +38,7 @@ def publish(
         identities: of every track of each staged episode, and of any other episode that was
             recognised again, by episode id.
         next_character_id: the id that the next new character gets.
+        decisions: the whole log of people's decisions, if something was added to it.
         wait_s: seconds to wait for the lock, if it is not held already.
 
     Raises:
@@ -51,7 +55,7 @@ def publish(
         _check_identities(current, episodes, identities, {one.id for one in characters})
         new = replace(current, next_character_id=next_character_id, revision=current.revision + 1)
         with disk.explained(library.root):
-            _commit(current, new, episodes, characters, identities)
+            _commit(current, new, _Change(episodes, characters, identities, decisions))
         try:
             with disk.explained(library.root):
                 journal.roll_forward(library.root)
@@ -63,17 +67,25 @@ def publish(
     return new
 
 
-def _commit(
-    old: Library,
-    new: Library,
-    episodes: Sequence[StagedEpisode],
-    characters: Sequence[Character],
-    identities: Mapping[str, Sequence[Identity]],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is published, as `publish` takes it."""
+
+    episodes: Sequence[StagedEpisode]
+    characters: Sequence[Character]
+    identities: Mapping[str, Sequence[Identity]]
+    decisions: Sequence[Decision] | None
+
+
+def _commit(old: Library, new: Library, change: _Change) -> None:
+    episodes, characters, identities = change.episodes, change.characters, change.identities
     (new.root / journal.WORKSHOP).mkdir()
     try:
         moves = _move_in(new, episodes)
         moves += _write(new, characters, identities)
+        if change.decisions is not None:
+            moves.append(_move(schema.DECISIONS))
+            disk.write_file(new.root / moves[-1].source, log.encoded(change.decisions))
         rows = _write_appearances(old, new, episodes, identities)
         moves.append(_move(schema.APPEARANCES))
         if episodes or not (new.root / schema.INDEX).exists():

@@ -19,6 +19,7 @@ SCHEMA_VERSION = 2
 LIBRARY = "library.json"
 CHARACTERS = "characters.parquet"
 APPEARANCES = "appearances.parquet"
+DECISIONS = "decisions.jsonl"
 INDEX = "tracks.faiss"
 EPISODES = "episodes"
 MANIFEST = "manifest.json"

@@ -10,7 +10,7 @@ import numpy as np
 
 from indexer.errors import StoreError
 from indexer.records import UNKNOWN
-from indexer.store import appearances, nearest, read, schema, tables
+from indexer.store import appearances, decisions, nearest, read, schema, tables
 from indexer.store.library import Library
 
 
@@ -43,6 +43,7 @@ def _check_library(library: Library, _: str) -> Iterator[str]:
     ids = [one.id for one in read.read_characters(library)]
     if len(set(ids)) < len(ids) or max(ids, default=0) >= library.next_character_id:
         yield f"{schema.CHARACTERS}: ids are not unique, or not below the next one"
+    decisions.read_decisions(library)
     uids = tables.integers_of(appearances.of_library(library)["track"])
     if library.revision and not nearest.agrees(library, uids):
         yield f"{schema.INDEX} is not what the tracks give; delete it, and it is made anew"

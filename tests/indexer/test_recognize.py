@@ -79,7 +79,8 @@ def judged(
         return []
     seen = evidence(tracks, cast, together, options)
     cast = recognize.calibrate(cast, seen, together, STICK, options)
-    apart = recognize.Apart(together, np.zeros((len(tracks), len(cast)), bool))
+    none = np.zeros((len(tracks), len(cast)), bool)
+    apart = recognize.Apart(together, none, np.full(len(tracks), recognize.OPEN))
     return recognize.recognize(tracks, seen, cast, apart, STICK, options)
 
 

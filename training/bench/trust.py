@@ -184,7 +184,8 @@ def _said(one: Known, stick: Yardstick, settings: Settings) -> tuple[Float64, Bo
     seen = recognize.gather(one.tracks, _related(one, stick), one.together, chosen)
     gallery = recognize.calibrate(one.gallery, seen, one.together, stick, chosen)
     none = np.zeros((len(one.tracks), len(gallery)), bool)
-    apart = recognize.Apart(one.together, none)
+    nobody_said = np.full(len(one.tracks), recognize.OPEN)
+    apart = recognize.Apart(one.together, none, nobody_said)
     identities = recognize.recognize(
         one.tracks,
         seen,

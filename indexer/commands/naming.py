@@ -1,0 +1,118 @@
+"""Commands by which people say who is who."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from indexer.commands.console import DONE, NOTHING, Parsers, print_json, print_rows
+from indexer.errors import StoreError
+
+if TYPE_CHECKING:
+    from indexer.naming import Decided, Request
+
+
+def add(parsers: Parsers) -> None:
+    """Add them to the parser."""
+    name = parsers.add("name", _name, "give somebody a name, or carry out a file of decisions")
+    name.add_argument("person", nargs="?", metavar="PERSON", help='as in "Person 3"')
+    name.add_argument("name", nargs="?", metavar="NAME")
+    name.add_argument("--from", dest="file", type=Path, metavar="FILE", help="of the people page")
+    merge = parsers.add("merge", _merge, "say that two people are one")
+    merge.add_argument("person", metavar="PERSON")
+    merge.add_argument("into", metavar="INTO", help="whose name stays")
+    split = parsers.add("split", _split, "say that some tracks of a person are of somebody else")
+    split.add_argument("person", metavar="PERSON")
+    split.add_argument("tracks", nargs="+", type=int, metavar="TRACK")
+    move = parsers.add("move", _move, "say whom a track shows")
+    move.add_argument("track", type=int, metavar="TRACK")
+    move.add_argument("to", metavar="PERSON", help='or "unknown"')
+    other = parsers.add("not-this", _not_this, "say whom a track does not show")
+    other.add_argument("track", type=int, metavar="TRACK")
+    other.add_argument("person", metavar="PERSON")
+    undo = parsers.add("undo", _undo, "take a decision back")
+    undo.add_argument("number", nargs="?", type=int, default=0, metavar="N", help="or the last one")
+    parsers.add("decisions", _decisions, "list what people decided")
+
+
+def _name(options: argparse.Namespace) -> int:
+    from indexer import naming  # noqa: PLC0415
+
+    if options.file is not None:
+        if options.person is not None:
+            raise StoreError("--from", "goes without PERSON and NAME", "leave them out")
+        return _decide(options, naming.read_requests(options.file))
+    if options.name is None:
+        raise StoreError("name", "needs PERSON and NAME, or --from", "see name --help")
+    return _decide(options, [naming.Name(person=options.person, **{"as": options.name})])
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from indexer import naming  # noqa: PLC0415
+
+    return _decide(options, [naming.Merge(person=options.person, into=options.into)])
+
+
+def _split(options: argparse.Namespace) -> int:
+    from indexer import naming  # noqa: PLC0415
+
+    return _decide(options, [naming.Split(person=options.person, tracks=tuple(options.tracks))])
+
+
+def _move(options: argparse.Namespace) -> int:
+    from indexer import naming  # noqa: PLC0415
+
+    return _decide(options, [naming.Move(track=options.track, to=options.to)])
+
+
+def _not_this(options: argparse.Namespace) -> int:
+    from indexer import naming  # noqa: PLC0415
+
+    return _decide(options, [naming.NotThis(track=options.track, person=options.person)])
+
+
+def _decide(options: argparse.Namespace, requests: Sequence[Request]) -> int:
+    from indexer import naming  # noqa: PLC0415
+    from indexer.store import library  # noqa: PLC0415
+
+    return _say(options, naming.decide(library.open_library(options.library), requests))
+
+
+def _undo(options: argparse.Namespace) -> int:
+    from indexer import naming  # noqa: PLC0415
+    from indexer.store import library  # noqa: PLC0415
+
+    return _say(options, naming.undo(library.open_library(options.library), options.number))
+
+
+def _say(options: argparse.Namespace, done: Decided) -> int:
+    if options.json:
+        print_json([dataclasses.asdict(one) for one in done.decisions])
+        return DONE
+    for one in done.decisions:
+        count = f"{len(one.tracks)} tracks, {done.seconds[one.number]:.1f} s"
+        print(f"{one.number}: {one.says}" + (f" ({count})" if one.tracks else ""))
+    return DONE
+
+
+def _decisions(options: argparse.Namespace) -> int:
+    from indexer.store import decisions, library  # noqa: PLC0415
+
+    log = decisions.read_decisions(library.open_library(options.library))
+    binding = {one.number for one in decisions.in_force(log)}
+    rows = [
+        {
+            "number": one.number,
+            "time": one.time,
+            "do": one.do,
+            "says": one.says,
+            "tracks": len(one.tracks),
+            "in force": one.number in binding,
+        }
+        for one in log
+    ]
+    print_rows(rows, options, "nobody decided anything")
+    return DONE if rows else NOTHING

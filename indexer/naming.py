@@ -1,0 +1,389 @@
+"""People's decisions in, a library that obeys them out: name, merge, split, move, not this, undo.
+
+A decision pins the tracks that it is about: whatever is indexed or enrolled later, they show whom
+it says. So a name that a person gave stays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from indexer import cluster
+from indexer.errors import StoreError
+from indexer.records import UNKNOWN, Character, Float32, Identity, Track
+from indexer.store import decisions as log
+from indexer.store import library as libraries
+from indexer.store import read
+from indexer.store.decisions import Called, Decision
+from indexer.store.library import Library
+from indexer.store.publish import publish
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+_MOST_PROTOTYPES = 30
+"""Faces of its tracks that somebody named without stills is known by, at most."""
+SCHEMA: Literal["decisions/1"] = "decisions/1"
+
+
+@checked(config=_STRICT)
+class Name:
+    """Somebody gets a name."""
+
+    person: str
+    as_: Annotated[str, Field(alias="as")]
+    do: Literal["name"] = "name"
+
+
+@checked(config=_STRICT)
+class Merge:
+    """Two people are one."""
+
+    person: str
+    into: str
+    do: Literal["merge"] = "merge"
+
+
+@checked(config=_STRICT)
+class Split:
+    """Some tracks of a person are of somebody else, of one and the same."""
+
+    person: str
+    tracks: tuple[int, ...]
+    do: Literal["split"] = "split"
+
+
+@checked(config=_STRICT)
+class Move:
+    """A track shows somebody; "unknown" for nobody of the gallery."""
+
+    track: int
+    to: str
+    do: Literal["move"] = "move"
+
+
+@checked(config=_STRICT)
+class NotThis:
+    """A track does not show somebody."""
+
+    track: int
+    person: str
+    do: Literal["not-this"] = "not-this"
+
+
+Request = Name | Merge | Split | Move | NotThis
+
+
+@checked(config=_STRICT)
+class _File:
+    decisions: tuple[Annotated[Request, Field(discriminator="do")], ...]
+    schema: Literal["decisions/1"] = SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What decisions came to."""
+
+    decisions: Sequence[Decision]
+    """Those that were added to the log."""
+    seconds: Mapping[int, float]
+    """Screen time of the tracks of each, by number."""
+
+
+def read_requests(path: Path) -> list[Request]:
+    """Return the decisions of a file, as the people page gives them back.
+
+    Raises:
+        StoreError: it cannot be read, or says something that is no decision.
+    """
+    try:
+        return list(TypeAdapter(_File).validate_json(path.read_bytes()).decisions)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise StoreError(path, problem, "check the path") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        problem = f"is no file of decisions: {where}: {first['msg']}"
+        raise StoreError(path, problem, "take the one that the people page gives back") from error
+
+
+def decide(library: Library, requests: Sequence[Request]) -> Decided:
+    """Carry out decisions, all or none, and return what was added to the log.
+
+    Raises:
+        StoreError: somebody, or a track, is not in the library; a name is taken; the library
+            cannot be written.
+    """
+    with libraries.locked(library) as now:
+        state = _State.of(now)
+        for request in requests:
+            state.add(state.decision(request))
+        return state.published(now)
+
+
+def undo(library: Library, number: int = 0) -> Decided:
+    """Take a decision back, the last one in force if none is said, and return what was added.
+
+    Raises:
+        StoreError: there is no such decision in force; the library cannot be written.
+    """
+    with libraries.locked(library) as now:
+        state = _State.of(now)
+        binding = {one.number: one for one in log.in_force(state.log) if one.do != "forget"}
+        undos = {one.number: one for one in state.log if one.undoes}
+        chosen = binding.get(number or max(binding, default=0)) or undos.get(number)
+        if chosen is None:
+            problem = f"has no decision {number} in force" if number else "has nothing to undo"
+            raise StoreError(log.path_of(now), problem, "see the command decisions")
+        state.take_back(chosen)
+        return state.published(now)
+
+
+@dataclass
+class _State:
+    """A library while decisions are carried out."""
+
+    people: dict[int, Character]
+    tracks: dict[int, Track]
+    episodes: dict[str, list[Identity]]
+    log: list[Decision]
+    next_id: int
+    new: list[Decision] = field(default_factory=list)
+
+    @staticmethod
+    def of(library: Library) -> _State:
+        ids = read.episodes(library)
+        return _State(
+            people={one.id: one for one in read.read_characters(library)},
+            tracks={t.uid: t for one in ids for t in read.read_tracks(library, one)},
+            episodes={one: read.read_identities(library, one) for one in ids},
+            log=log.read_decisions(library),
+            next_id=library.next_character_id,
+        )
+
+    def shown(self) -> dict[int, int]:
+        """Return whom each track shows, by uid."""
+        return {one.track: one.character for rows in self.episodes.values() for one in rows}
+
+    def decision(self, request: Request) -> Decision:
+        """Return what a request comes to, not carried out yet."""
+        match request:
+            case Name():
+                return self._name(request)
+            case Merge():
+                return self._merge(request)
+            case Split():
+                return self._split(request)
+            case Move():
+                return self._move(request)
+            case NotThis():
+                return self._not_this(request)
+
+    def _name(self, request: Name) -> Decision:
+        person, name = self._find(request.person), request.as_.strip()
+        if not name or not name.isprintable() or cluster.is_label(name):
+            raise StoreError(f"{name!r}", "is no name that can be given", "choose another")
+        if any(c.label.casefold() == name.casefold() for c in self.people.values() if c != person):
+            raise StoreError(
+                name, "is somebody's name already", f"merge {person.label} into {name}"
+            )
+        mine = [uid for uid, who in self.shown().items() if who == person.id]
+        called = Called(person.id, name, named=True)
+        says = f"{person.label} is {name}"
+        return self._decision("name", says, dict.fromkeys(mine, person.id), called=(called,))
+
+    def _merge(self, request: Merge) -> Decision:
+        person, into = self._find(request.person), self._find(request.into)
+        if person.id == into.id:
+            raise StoreError(person.label, "is the same person already", "name two people")
+        both = {person.id, into.id}
+        mine = [uid for uid, who in self.shown().items() if who in both]
+        apart = self._seen_together(mine)
+        if apart:
+            problem = f"is on screen together with {into.label} (track {apart})"
+            raise StoreError(person.label, problem, "move that track first, if it is wrong")
+        says = f"{person.label} is {into.label}"
+        # Whoever is merged keeps the row, without tracks, so that it can be undone.
+        return self._decision("merge", says, dict.fromkeys(mine, into.id))
+
+    def _seen_together(self, uids: Sequence[int]) -> int:
+        """Return a track that shares a frame with another of these, 0 if there is none."""
+        episodes = [{one.track for one in rows} for rows in self.episodes.values()]
+        for inside in episodes:
+            some = [self.tracks[uid] for uid in uids if uid in inside]
+            shared = np.nonzero(cluster.cooccurring(some).any(axis=1))[0] if some else []
+            if len(shared):
+                return some[int(shared[0])].uid
+        return 0
+
+    def _split(self, request: Split) -> Decision:
+        person, shown = self._find(request.person), self.shown()
+        for uid in request.tracks:
+            if shown.get(uid) != person.id:
+                problem = f"is no track of {person.label}"
+                raise StoreError(f"track {uid}", problem, "see its tracks in the people page")
+        new = self._new_person()
+        says = f"{len(request.tracks)} tracks of {person.label} are {new.label}"
+        return self._decision("split", says, dict.fromkeys(request.tracks, new.id))
+
+    def _move(self, request: Move) -> Decision:
+        self._check_track(request.track)
+        if request.to.casefold() == "unknown":
+            person = self._new_person()
+        else:
+            person = self._find(request.to)
+        says = f"track {request.track} is {person.label}"
+        return self._decision("move", says, {request.track: person.id})
+
+    def _not_this(self, request: NotThis) -> Decision:
+        self._check_track(request.track)
+        person = self._find(request.person)
+        tracks = {}
+        if self.shown()[request.track] == person.id:
+            tracks = {request.track: self._new_person().id}
+        says = f"track {request.track} is not {person.label}"
+        return self._decision("not-this", says, tracks, never=((request.track, person.id),))
+
+    def _decision(
+        self,
+        do: str,
+        says: str,
+        tracks: Mapping[int, int],
+        *,
+        never: tuple[tuple[int, int], ...] = (),
+        called: tuple[Called, ...] = (),
+    ) -> Decision:
+        shown = self.shown()
+        people = {one.id: self.people[one.id] for one in called}
+        return Decision(
+            number=len(self.log) + 1,
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            do=do,
+            says=says,
+            tracks=dict(sorted(tracks.items())),
+            before={uid: shown[uid] for uid in sorted(tracks)},
+            never=never,
+            called=called,
+            were=tuple(Called(one.id, one.label, one.named) for one in people.values()),
+        )
+
+    def add(self, decision: Decision) -> None:
+        """Carry a decision out."""
+        self.log.append(decision)
+        self.new.append(decision)
+        self._settle(decision.tracks, decision.called)
+
+    def take_back(self, chosen: Decision) -> None:
+        """Carry out that a decision is undone, or an undo."""
+        says = f"not so: {chosen.says}"
+        number, time = len(self.log) + 1, datetime.now(UTC).isoformat(timespec="seconds")
+        entry = Decision(number, time, "undo", says, undoes=chosen.number)
+        was = log.constraints(self.log)
+        self.log.append(entry)
+        self.new.append(entry)
+        binding = log.in_force(self.log)
+        now = log.constraints(self.log)
+        back: dict[int, int] = {}
+        for one in self.log:  # the oldest word on each track is what it was before anybody spoke
+            for uid, person in one.before.items():
+                back.setdefault(uid, person)
+        tracks = {
+            uid: now.pinned.get(uid, back.get(uid, UNKNOWN))
+            for uid in {*was.pinned, *now.pinned}
+            if was.pinned.get(uid) != now.pinned.get(uid)
+        }
+        first: dict[int, Called] = {}
+        last: dict[int, Called] = {}
+        for one in self.log:
+            for called in one.were:
+                first.setdefault(called.id, called)
+        for one in binding:
+            last.update({called.id: called for called in one.called})
+        self._settle(tracks, tuple({**first, **last}.values()))
+
+    def _settle(self, tracks: Mapping[int, int], called: Sequence[Called]) -> None:
+        for one in called:
+            known = self.people[one.id]
+            self.people[one.id] = dataclasses.replace(known, label=one.label, named=one.named)
+        for rows in self.episodes.values():
+            for place, one in enumerate(rows):
+                if one.track in tracks:
+                    rows[place] = dataclasses.replace(
+                        one, character=tracks[one.track], probability=1.0, margin=1.0, reason=""
+                    )
+
+    def published(self, now: Library) -> Decided:
+        """Publish it all and return what was added."""
+        changed = {uid for one in self.new for uid in {*one.tracks, *one.before}}
+        changed |= {uid for one in self.log for uid in one.tracks}
+        shown = self.shown()
+        with_stills = {one.id for one in self.people.values() if one.genuine or one.impostors}
+        people = [self._known_by(one, shown, with_stills) for one in self.people.values()]
+        publish(
+            now,
+            episodes=[],
+            characters=sorted(people, key=lambda one: one.id),
+            identities={
+                episode: rows
+                for episode, rows in self.episodes.items()
+                if any(one.track in changed for one in rows)
+            },
+            next_character_id=self.next_id,
+            decisions=self.log,
+        )
+        seconds = {
+            one.number: sum(self.tracks[u].end_s - self.tracks[u].start_s for u in one.tracks)
+            for one in self.new
+        }
+        return Decided(self.new, seconds)
+
+    def _known_by(
+        self, person: Character, shown: Mapping[int, int], with_stills: set[int]
+    ) -> Character:
+        """Return somebody with the prototypes that the tracks give, unless stills were enrolled."""
+        mine = [self.tracks[uid] for uid, who in shown.items() if who == person.id]
+        if person.id in with_stills or not mine:
+            return person
+        return dataclasses.replace(person, prototypes=_prototypes(mine, one=not person.named))
+
+    def _find(self, name: str) -> Character:
+        found = [c for c in self.people.values() if c.label.casefold() == name.casefold()]
+        if len(found) == 1:
+            return found[0]
+        labels = ", ".join(sorted(c.label for c in self.people.values())[:10]) or "nobody"
+        raise StoreError(f"{name!r}", "is nobody in the library", f"there are: {labels}")
+
+    def _check_track(self, uid: int) -> None:
+        if uid not in self.tracks:
+            raise StoreError(
+                f"track {uid}", "is not in the library", "see query or the people page"
+            )
+
+    def _new_person(self) -> Character:
+        numbers = [cluster.number_of(c.label) for c in self.people.values()]
+        label = cluster.label(max(numbers, default=0) + 1)
+        some = next(iter(self.tracks.values())).embedding[None]
+        new = Character(self.next_id, label, False, some, 1.0, 1.0, 1.0, 0, 0)  # noqa: FBT003
+        self.people[new.id] = new
+        self.next_id += 1
+        return new
+
+
+def _prototypes(tracks: Sequence[Track], *, one: bool) -> Float32:
+    """Return what tracks are known by: their mean, or their best faces, unit rows (M, D)."""
+    if one:
+        total = sum((t.quality.sum() * t.embedding for t in tracks), np.zeros(1, np.float32))
+        return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)[None]
+    faces = [
+        (float(q), row) for t in tracks for q, row in zip(t.quality, t.embeddings, strict=True)
+    ]
+    best = sorted(faces, key=lambda face: -face[0])[:_MOST_PROTOTYPES]
+    return np.stack([row for _, row in best]).astype(np.float32)

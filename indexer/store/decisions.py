@@ -1,0 +1,123 @@
+"""What people decided about who is who: a log that is only ever added to.
+
+``decisions.jsonl`` has a line for each decision, numbered from 1. A decision says whom each of its
+tracks shows from then on, whom tracks can never be, what people are called, and what all of that
+was before. Whatever is in force, in the order of the log, binds every later judgement. Undoing adds
+a line too. `forget` alone rewrites the log: what it says of somebody forgotten goes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from indexer.errors import StoreError
+from indexer.records import Constraints
+from indexer.store import disk, schema
+from indexer.store.library import Library
+
+_REPAIR = "restore it from a copy"
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a person is called, or was."""
+
+    id: int
+    label: str
+    named: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One line of the log."""
+
+    number: int
+    """Counts from 1."""
+    time: str
+    """When it was made, UTC, ISO 8601."""
+    do: str
+    """name, merge, split, move, not-this, undo or forget."""
+    says: str
+    """The same for people, as in "Person 3 is Ann"."""
+    tracks: Mapping[int, int] = field(default_factory=dict)
+    """Track uid → id of whom it shows."""
+    before: Mapping[int, int] = field(default_factory=dict)
+    """Track uid → id of whom it was taken for."""
+    never: tuple[tuple[int, int], ...] = ()
+    """(track uid, id): whom a track cannot be."""
+    called: tuple[Called, ...] = ()
+    """What people are called from then on."""
+    were: tuple[Called, ...] = ()
+    """What they were called."""
+    undoes: int = 0
+    """The number of the decision that an undo takes back."""
+
+
+_ADAPTER = TypeAdapter(Decision)
+
+
+def path_of(library: Library) -> Path:
+    """Return the log of a library, which need not exist."""
+    return library.root / schema.DECISIONS
+
+
+def read_decisions(library: Library) -> list[Decision]:
+    """Return the log, oldest first; empty if nobody decided anything.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    path = path_of(library)
+    if not path.exists():
+        return []
+    with disk.explained(path):
+        lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        found = [_ADAPTER.validate_json(line) for line in lines]
+    except ValidationError as error:
+        problem = str(error).splitlines()[0]
+        raise StoreError(path, f"is damaged: {problem}", _REPAIR) from error
+    if [one.number for one in found] != list(range(1, len(found) + 1)):
+        raise StoreError(path, "is damaged: it does not count from 1", _REPAIR)
+    return found
+
+
+def encoded(decisions: Sequence[Decision]) -> bytes:
+    """Return a log as it is kept."""
+    lines = (json.dumps(asdict(one), ensure_ascii=False) for one in decisions)
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def in_force(decisions: Sequence[Decision]) -> list[Decision]:
+    """Return the decisions that bind, oldest first: those that no undo in force takes back."""
+    undone: set[int] = set()
+    for one in reversed(decisions):  # an undo may itself be undone by a later one
+        if one.number not in undone and one.undoes:
+            undone.add(one.undoes)
+    return [one for one in decisions if one.number not in undone and not one.undoes]
+
+
+def constraints(decisions: Sequence[Decision]) -> Constraints:
+    """Return what the decisions in force demand of every later judgement."""
+    pinned: dict[int, int] = {}
+    barred: set[tuple[int, int]] = set()
+    for one in in_force(decisions):
+        barred.update(one.never)
+        for uid, person in one.tracks.items():
+            pinned[uid] = person
+            barred.discard((uid, person))
+    return Constraints(pinned, frozenset(barred))
+
+
+def read_constraints(library: Library) -> Constraints:
+    """Return what people's decisions demand of every later judgement.
+
+    Raises:
+        StoreError: the log is damaged.
+    """
+    return constraints(read_decisions(library))
