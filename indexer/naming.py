@@ -191,10 +191,10 @@ class _State:
         person, name = self._find(request.person), request.as_.strip()
         if not name or not name.isprintable() or cluster.is_label(name):
             raise StoreError(f"{name!r}", "is no name that can be given", "choose another")
-        if any(c.label.casefold() == name.casefold() for c in self.people.values() if c != person):
-            raise StoreError(
-                name, "is somebody's name already", f"merge {person.label} into {name}"
-            )
+        others = [one.label.casefold() for one in self.people.values() if one.id != person.id]
+        if name.casefold() in others:
+            remedy = f"merge {person.label} into {name}"
+            raise StoreError(name, "is somebody's name already", remedy)
         mine = [uid for uid, who in self.shown().items() if who == person.id]
         called = Called(person.id, name, named=True)
         says = f"{person.label} is {name}"
@@ -314,10 +314,10 @@ class _State:
             known = self.people[one.id]
             self.people[one.id] = dataclasses.replace(known, label=one.label, named=one.named)
         for rows in self.episodes.values():
-            for place, one in enumerate(rows):
-                if one.track in tracks:
+            for place, row in enumerate(rows):
+                if row.track in tracks:
                     rows[place] = dataclasses.replace(
-                        one, character=tracks[one.track], probability=1.0, margin=1.0, reason=""
+                        row, character=tracks[row.track], probability=1.0, margin=1.0, reason=""
                     )
 
     def published(self, now: Library) -> Decided:
@@ -382,8 +382,6 @@ def _prototypes(tracks: Sequence[Track], *, one: bool) -> Float32:
     if one:
         total = sum((t.quality.sum() * t.embedding for t in tracks), np.zeros(1, np.float32))
         return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)[None]
-    faces = [
-        (float(q), row) for t in tracks for q, row in zip(t.quality, t.embeddings, strict=True)
-    ]
-    best = sorted(faces, key=lambda face: -face[0])[:_MOST_PROTOTYPES]
-    return np.stack([row for _, row in best]).astype(np.float32)
+    quality = np.concatenate([track.quality for track in tracks])
+    best = np.argsort(-quality, kind="stable")[:_MOST_PROTOTYPES]
+    return np.concatenate([track.embeddings for track in tracks])[best]
