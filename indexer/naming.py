@@ -219,7 +219,7 @@ class _State:
         episodes = [{one.track for one in rows} for rows in self.episodes.values()]
         for inside in episodes:
             some = [self.tracks[uid] for uid in uids if uid in inside]
-            shared = np.nonzero(cluster.cooccurring(some).any(axis=1))[0] if some else []
+            shared = np.flatnonzero(cluster.cooccurring(some).any(axis=1))
             if len(shared):
                 return some[int(shared[0])].uid
         return 0

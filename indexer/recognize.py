@@ -39,8 +39,11 @@ _WORD = 6.0
 """Log-odds beyond which what one track says of another counts no more."""
 _SMALL_PX = 20.0
 """Narrower faces are called small where a reason is given."""
+_MIRROR, _NEVER = 1e-4, 1e-30
+"""Probability that two faces in one frame are one person after all, as in a mirror; and if somebody
+said who the other is."""
 _LIKELY = 0.5
-_SAID = 30.0
+_SAID = 100.0
 """Log-odds of what somebody said."""
 OPEN, NOBODY = -1, -2
 """Of whom nobody said anything; and who is nobody of the gallery, as somebody said."""
@@ -291,7 +294,8 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
                 ratio = np.exp(np.clip(words[now, said], -_CERTAIN, _WORD)) - 1
                 whole[now] += np.log1p(shares[said] * ratio[:, None]).max(axis=0)
             for other in np.flatnonzero(done & apart.together[now]):
-                whole[now, 1:] += np.log(np.clip(1 - shares[other, 1:], 1e-4, 1))
+                least = _MIRROR if apart.fixed[other] == OPEN else _NEVER
+                whole[now, 1:] += np.log(np.clip(1 - shares[other, 1:], least, 1))
             shares[now] = _normalised(whole[now][None])[0]
             done[now] = True
     return shares

@@ -48,7 +48,10 @@ def add(parsers: Parsers) -> None:
     export.add_argument("episode", metavar="EPISODE", help="its id, or the video's name")
     export.add_argument("--format", choices=["json", "csv", "webvtt"], default="json")
     export.add_argument("--output", type=Path, metavar="FILE", help="instead of stdout")
-    parsers.add("people", _people, "list everybody by screen time")
+    people = parsers.add("people", _people, "list everybody by screen time")
+    people.add_argument("--unnamed", action="store_true", help="only those without a name")
+    people.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet")
+    people.add_argument("--page", type=Path, metavar="HTML", help="write a page to name them on")
     parsers.add("info", _info, "say what the library holds").add_argument(
         "--character", metavar="NAME", help="and what one character's threshold rests on"
     )
@@ -114,7 +117,20 @@ def _export(options: argparse.Namespace) -> int:
 def _people(options: argparse.Namespace) -> int:
     from indexer.store import library, query  # noqa: PLC0415
 
-    rows = [dataclasses.asdict(one) for one in query.people(library.open_library(options.library))]
+    opened = library.open_library(options.library)
+    rows = [
+        dataclasses.asdict(one)
+        for one in query.people(opened)
+        if not (options.unnamed and one.named)
+    ]
+    if options.sheet or options.page:
+        from indexer import page  # noqa: PLC0415
+
+        people = [p for p in page.everybody(opened) if not (options.unnamed and p.named)]
+        if options.sheet:
+            page.write_sheet(options.sheet, people)
+        if options.page:
+            page.write_page(options.page, page.everybody(opened))
     print_rows(rows, options, "nobody")
     return DONE if rows else NOTHING
 
