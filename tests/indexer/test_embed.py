@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from indexer import embed
-from indexer.config import Settings
+from indexer.config import EmbedSettings, Settings
 from indexer.errors import WeightsError
 from indexer.models import Models, load_models, still_faces
-from indexer.nets import encoder, weights
+from indexer.nets import encoder, weights, yardstick
+from indexer.nets import head as heads
+from indexer.nets.head import Head, HeadFacts
 from indexer.nets.runtime import Device
 from indexer.nets.weights import DEFAULT_ENCODER
-from indexer.records import Detections, Float32
+from indexer.records import Detections, Float32, Yardstick
 from tests import faces
 
 REFERENCE = Path(__file__).parent / "data" / "dlib_reference.json"
@@ -30,7 +32,7 @@ CPU: Device = "cpu"
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    return load_models(Settings())
+    return load_models(Settings(embed=EmbedSettings(head="none")))
 
 
 def test_the_default_encoder_says_what_dlib_says(models: Models) -> None:
@@ -131,7 +133,8 @@ def facts_of(network: str, dimension: int) -> weights.EncoderFacts:
 
 
 def test_a_face_and_its_mirror_image_are_one_if_both_are_looked_at() -> None:
-    usual, both = encoder.load("", CPU), encoder.load("", CPU, mirrored=True)
+    usual = encoder.load("", CPU, head="none")
+    both = encoder.load("", CPU, mirrored=True, head="none")
     chip = np.random.default_rng(0).integers(0, 255, (1, 150, 150, 3), dtype=np.uint8)
     mirror = chip[:, :, ::-1]
     expected = encoder.encode(usual, chip) + encoder.encode(usual, mirror)
@@ -272,3 +275,61 @@ def test_downloaded_weights_become_a_weights_file(tmp_path: Path) -> None:
         server.shutdown()
     assert encoder.load(str(path), CPU).facts.dimension == 512
     assert weights.fetch_vggface2(path, "http://127.0.0.1:9/gone") == path
+
+
+def test_the_default_head_tells_people_apart_more_clearly() -> None:
+    with_head = load_models(Settings())
+    half = cv2.resize(faces.collins(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    collins, hopper = of(with_head, faces.collins()), of(with_head, faces.hopper())
+    assert of(with_head, half.astype(np.uint8)) @ collins > 0.8
+    assert collins @ hopper < 0.5
+
+
+def test_a_yardstick_is_for_the_vectors_it_was_measured_on() -> None:
+    default = encoder.load("", CPU)
+    assert len(default.yardstick.names) == 8
+    assert default.yardstick.cohort.shape[1] == default.facts.dimension
+    bare = encoder.load("", CPU, head="none")
+    assert bare.yardstick.names == ()
+    assert bare.yardstick.calibration == bare.facts.calibration
+
+
+def test_a_yardstick_is_kept_and_a_damaged_one_refused(tmp_path: Path) -> None:
+    facts = encoder.load("", CPU).facts
+    path = tmp_path / "stick.safetensors"
+    cohort = np.eye(facts.dimension, dtype=np.float32)[:5]
+    stick = Yardstick(facts.calibration, cohort, (1.0,) * 6, (0.5,) * 8, (2.0, 1.0))
+    yardstick.save(path, stick, facts.encoder_id)
+    again = yardstick.load(facts, path)
+    assert (again.pairs, again.names, again.belief) == (stick.pairs, stick.names, stick.belief)
+    assert np.array_equal(again.cohort, cohort)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(WeightsError, match="is no yardstick"):
+        yardstick.load(facts, path)
+    with pytest.raises(ValueError, match="expected 6 and 8"):
+        Yardstick(facts.calibration, cohort, (1.0,), ())
+
+
+def test_a_head_over_the_default_one_comes_after_it(tmp_path: Path) -> None:
+    default = encoder.load("", CPU)
+    size = default.facts.dimension
+    known = HeadFacts(
+        heads.SCHEMA, default.facts.encoder_id, size, "none", default.facts.calibration, ""
+    )
+    turned = Head(-np.eye(size, dtype=np.float32), np.zeros(size, np.float32), known)
+    heads.save(tmp_path / "head.safetensors", turned)
+    over = encoder.load("", CPU, head=str(tmp_path / "head.safetensors"))
+    chips = np.random.default_rng(0).integers(0, 255, (2, 150, 150, 3), dtype=np.uint8)
+    found, plain = encoder.encode(over, chips), encoder.encode(default, chips)
+    np.testing.assert_allclose(found, -plain, atol=1e-5)
+    assert over.facts.encoder_id != default.facts.encoder_id
+
+
+def test_what_is_outside_the_picture_does_not_count_as_sharp(models: Models) -> None:
+    image = faces.collins()
+    whole = still_faces(models, image, Settings())
+    x0, _, x1, _ = whole.detections.boxes[0].astype(int)
+    cut = image.copy()
+    cut[:, : (x0 + x1) // 2 - 10] = 0
+    chips = embed.align(cut, whole.detections.landmarks, models.encoder.facts)
+    assert embed.quality(whole.detections, chips)[0] < 0.5 * whole.quality[0]

@@ -1,0 +1,99 @@
+"""Everybody at a glance: the contact sheet, and the page on which people are named."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from indexer import page
+from indexer.page import Somebody
+from indexer.store.library import Library
+from tests import libraries
+from tests.conftest import run
+from tests.libraries import ANN, CARL, Shown
+
+EVIL = "</script><script>alert(1)"
+PILOT = libraries.episode(
+    shots=(50, 50), shown=[Shown(0, 20, ANN), Shown(5, 30, CARL), Shown(60, 99, CARL)]
+)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    cast = [libraries.character(ANN, EVIL), libraries.character(CARL, named=False)]
+    return libraries.put(libraries.new(tmp_path / "library"), PILOT, cast)
+
+
+def somebody(number: int, seconds: float, *, named: bool) -> Somebody:
+    return Somebody(number, f"P{number}", named, seconds, 1, 1, (), ())
+
+
+def test_the_unnamed_come_first_and_have_their_best_pictures(library: Library) -> None:
+    people = page.everybody(library)
+    assert [(one.label, one.tracks) for one in people] == [("Person 3", 2), (EVIL, 1)]
+    assert people[0].seconds == pytest.approx(66 / 25)
+    assert [picture.track for picture in people[0].pictures] == [
+        one.uid for one in PILOT.tracks[1:]
+    ]
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=5))
+def test_no_other_order_names_more_with_as_many_clicks(rows: list[tuple[float, bool]]) -> None:
+    people = [somebody(i, seconds, named=named) for i, (seconds, named) in enumerate(rows)]
+    steps = page.steps(people)
+    total = max(sum(seconds for seconds, _ in rows), 1e-9)
+    known = sum(seconds for seconds, named in rows if named)
+    for order in permutations([seconds for seconds, named in rows if not named]):
+        for clicks in range(len(order) + 1):
+            assert steps[clicks].share >= (known + sum(order[:clicks])) / total - 1e-9
+    if rows and total > 1e-9:
+        assert steps[-1].share == pytest.approx(1)
+
+
+def test_the_page_is_one_file_that_asks_nobody_and_holds_any_name(
+    library: Library, tmp_path: Path
+) -> None:
+    target = tmp_path / "people.html"
+    said = run("people", "--page", target, "--library", library.root)
+    assert (said.status, said.err) == (0, "")
+    text = target.read_text()
+    assert "http" not in text
+    assert EVIL not in text
+    found = re.search(r'<script id="data" type="application/json">(.*?)</script>', text, re.DOTALL)
+    assert found is not None
+    data = json.loads(found[1])
+    assert [one["label"] for one in data["people"]] == ["Person 3", EVIL]
+    assert data["people"][0]["pictures"][0]["data"].startswith("/9j/")  # a JPEG
+
+
+def test_the_sheet_has_a_row_for_each_person(library: Library, tmp_path: Path) -> None:
+    target = tmp_path / "people.png"
+    assert run("people", "--unnamed", "--sheet", target, "--library", library.root).status == 0
+    with Image.open(target) as one:
+        alone = one.size
+    assert run("people", "--sheet", target, "--library", library.root).status == 0
+    with Image.open(target) as both:
+        assert both.size[0] == alone[0]
+        assert both.size[1] == pytest.approx(2 * alone[1], abs=10)
+
+
+def test_a_folder_that_is_not_there_is_refused_and_nothing_written(library: Library) -> None:
+    target = library.root / "nowhere" / "people.html"
+    said = run("people", "--page", target, "--library", library.root)
+    assert said.status == 2
+    assert str(target) in said.err
+    assert not target.parent.exists()
+
+
+def test_a_library_of_nobody_makes_a_page_of_nobody(tmp_path: Path) -> None:
+    empty = libraries.put(libraries.new(tmp_path / "library"), libraries.episode(shots=(9,)), [])
+    assert page.everybody(empty) == []
+    page.write_sheet(tmp_path / "none.png", [])
+    assert [step.share for step in page.steps([])] == [0.0]
