@@ -123,7 +123,7 @@ class EmbedSettings:
 class ClusterSettings:
     """How tracks that nobody named become people."""
 
-    min_log_odds: Finite = 3.0
+    min_log_odds: Finite = 2.0
     """Two groups of tracks are one person if the mean log-odds of it are at least this."""
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexer import affinity, cluster, recognize
+from indexer import audit as audits
 from indexer.affinity import Affinity
+from indexer.audit import Audit
 from indexer.config import Settings
 from indexer.recognize import Apart
 from indexer.records import UNKNOWN, Bool, Character, Constraints, Identity, Track, Yardstick
@@ -26,6 +28,8 @@ class Cast:
     """In the order of the tracks."""
     next_id: int
     """The id of the next new character."""
+    audit: Audit = audits.NOTHING
+    """How good the episode's people are, as far as can be told."""
 
 
 def identify(
@@ -84,6 +88,7 @@ def identify(
         characters=sorted([*named, *unnamed, *people.new], key=lambda c: c.id),
         identities=identities,
         next_id=cast.next_id + len(people.new),
+        audit=audits.audit(tracks, identities, related, together),
     )
 
 

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from indexer import config, decode, embed, instalments, link, sample, shots
+from indexer.audit import NOTHING, Audit
 from indexer.config import Settings
+from indexer.diff import Diff, Seen, diff
 from indexer.errors import StoreError
 from indexer.identify import Cast, identify
 from indexer.looking import Looker
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
-from indexer.records import UNKNOWN, DecodeReport, Faces, Frame, Shot, Track, VideoFacts
-from indexer.store import decisions, read, schema, unfinished
+from indexer.records import UNKNOWN, Character, DecodeReport, Faces, Frame, Shot, Track, VideoFacts
+from indexer.store import appearances, decisions, read, schema, unfinished
 from indexer.store import library as libraries
 from indexer.store.library import Library
 from indexer.store.publish import publish
@@ -55,6 +57,10 @@ class Indexed:
     """How many of them have a name."""
     wall_s: float
     """Seconds that it took; 0 if nothing was done."""
+    audit: Audit
+    """How good its people are, as far as can be told without a label."""
+    diff: Diff
+    """What it changed of the library's people."""
     seconds: Mapping[str, float]
     """Seconds for each stage, over all threads; "wait" is for the others."""
 
@@ -111,29 +117,59 @@ def index(
         StoreError: the library cannot be written.
     """
     looker = Looker(models, settings, Stopwatch())
+    before = _People.of(library)
     with decode.open_video(path, settings.decode) as video:
         with looker.watch.on("hash"):
             sha256 = _sha256(path, progress)
         known = read.find_by_sha256(library, sha256)
         if known and _is_unchanged(library, known, settings):
             unfinished.forget(library, sha256)  # by a run that was killed once it had published
-            return _summary(_judged_anew(library, known, models, settings), known, None)
+            now = _judged_anew(library, known, models, settings)
+            return _with_diff(_summary(now, known, None), before, now)
         # A renamed copy stays the episode that it is.
         episode = known or schema.episode_id(path, sha256)
         if budget_s is None and not unfinished.exists(library, sha256):
             source = _whole(path, sha256, video, looker, progress)
-            library = _write(source, episode, library, looker)
-            return _summary(library, episode, looker.watch)
+            now = _write(source, episode, library, looker)
+            return _with_diff(_summary(now, episode, looker.watch), before, now)
     with unfinished.resumed(library, sha256) as work:
         instalments.go_on(path, work, looker, budget_s, progress)
         seen = work.coverage
         if seen < _coverage(library, known):  # with other settings: the better one stays for now
             done = _summary(library, known, looker.watch)
             return dataclasses.replace(done, coverage=seen, published=False)
-        library = _write(_so_far(path, sha256, video.facts, work), episode, library, looker)
+        now = _write(_so_far(path, sha256, video.facts, work), episode, library, looker)
     if seen == 1:
-        unfinished.forget(library, sha256)
-    return _summary(library, episode, looker.watch)
+        unfinished.forget(now, sha256)
+    return _with_diff(_summary(now, episode, looker.watch), before, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Who is in a library, and whom its tracks are taken for."""
+
+    characters: Sequence[Character]
+    tracks: Mapping[int, Seen]
+
+    @staticmethod
+    def of(library: Library) -> _People:
+        if library.revision == 0:
+            return _People([], {})
+        ids = {schema.id_digits(one): one for one in read.episodes(library)}
+        tracks = {
+            one.track: Seen(
+                one.character, one.end_s - one.start_s, ids[schema.uid_digits(one.track)]
+            )
+            for one in appearances.records(appearances.of_library(library))
+        }
+        return _People(read.read_characters(library), tracks)
+
+
+def _with_diff(done: Indexed, before: _People, library: Library) -> Indexed:
+    """Return what was done, with what it changed of the library's people."""
+    after = _People.of(library)
+    changed = diff(before.tracks, after.tracks, before.characters, after.characters)
+    return dataclasses.replace(done, diff=changed)
 
 
 def _judged_anew(library: Library, episode: str, models: Models, settings: Settings) -> Library:
@@ -211,7 +247,7 @@ def _publish(
         cast = identify(tracks, {}, cast, stick, settings, decided)
         return publish(
             now,
-            episodes=[writer.finish(manifest)],
+            episodes=[writer.finish({**manifest, "audit": dataclasses.asdict(cast.audit)})],
             characters=cast.characters,
             identities={writer.episode: cast.identities},
             next_character_id=cast.next_id,
@@ -346,6 +382,8 @@ def _summary(library: Library, episode: str, watch: Stopwatch | None) -> Indexed
         tracks=manifest["counts"]["tracks"],
         people=len(shown),
         named=len(shown & named),
+        audit=Audit(**manifest["audit"]) if "audit" in manifest else NOTHING,
+        diff=Diff({}, {}, 1.0, ()),
         wall_s=watch.wall_s if watch else 0.0,
         seconds=watch.seconds if watch else {},
     )

@@ -77,6 +77,7 @@ def _summary(done: Indexed) -> str:
         f"  {done.wall_s:.1f} s, {done.wall_s / max(done.duration_s, 1e-9):.2f} x real time; "
         f"in all threads: {stages}",
     ]
+    lines += _people_lines(done)
     if not done.published:
         lines.append(
             f"  {done.coverage:.1%} of it looked at as closely as it should be; the older index "
@@ -97,6 +98,29 @@ def _summary(done: Indexed) -> str:
         promised = f" of {report.expected_frames} promised" if report.expected_frames else ""
         lines.append(f"  cut off: {report.frames} frames could be read{promised}")
     return "\n".join(lines)
+
+
+def _people_lines(done: Indexed) -> list[str]:
+    """Return what is known of the people's quality, and what changed of them."""
+    audit, changed = done.audit, done.diff
+    estimated = f"{audit.purity:.1%} pure, {audit.completeness:.1%} complete"
+    signs = f"{audit.violations} impossible pairs, halves of tracks agree {audit.split_half:.1%}"
+    lines = [f"  people, estimated without labels: {estimated}; {signs}"]
+    for what, some in (("new", changed.new), ("seen more", changed.grown)):
+        if some:
+            best = sorted(some.items(), key=lambda one: -one[1])
+            names = ", ".join(f"{label} {seconds:.1f} s" for label, seconds in best[:_LISTED])
+            more = f" and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
+            lines.append(f"  {what}: {names}{more}")
+    lines.append(f"  names kept: {changed.retention:.1%} of the screen time named before")
+    lines += [
+        f"    track {one.track} of {one.episode}, {one.seconds:.1f} s: {one.was} is now {one.now}"
+        for one in changed.changes
+    ]
+    return lines
+
+
+_LISTED = 6
 
 
 def _enroll(options: argparse.Namespace) -> int:

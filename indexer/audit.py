@@ -1,0 +1,120 @@
+"""How good the people of a library are, as far as it can be told without a label.
+
+Three signs: two faces in one frame that were taken for one person (none of the links may say so);
+the two halves of a track, split in time, that find different people nearest; and how alike a
+track is to the rest of its person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from indexer import affinity
+from indexer.affinity import Affinity
+from indexer.records import UNKNOWN, Bool, Float64, Identity, Int64, Track
+
+_PRIOR = -1.5
+"""Log-odds that two tracks chosen at random are of one person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Estimates for one episode; shares of the tracks' screen time, in [0, 1]."""
+
+    purity: float
+    """How much of a person's screen time is likely to be that person's."""
+    completeness: float
+    """How much of it is likely to be found under that one person and not under another."""
+    violations: int
+    """Pairs of tracks that share a frame and are taken for one person: each is an error."""
+    split_half: float
+    """Share of the tracks whose two halves are nearest to the same person."""
+    tracks: int
+    """How many tracks that rests on."""
+
+
+NOTHING = Audit(1.0, 1.0, 0, 1.0, 0)
+
+
+def audit(
+    tracks: Sequence[Track],
+    identities: Sequence[Identity],
+    related: Affinity,
+    together: Bool,
+) -> Audit:
+    """Return what can be said of an episode's people without a label.
+
+    Args:
+        tracks: N of them.
+        identities: of each.
+        related: how they are related.
+        together: (N, N), which share a frame.
+    """
+    people = np.array([one.character for one in identities], dtype=np.int64)
+    kept = np.flatnonzero(people != UNKNOWN).astype(np.int64)
+    if len(kept) == 0:
+        return NOTHING
+    seconds = np.array([track.end_s - track.start_s for track in tracks])
+    same = people[:, None] == people
+    violations = int(np.triu(same & together)[np.ix_(kept, kept)].sum())
+    likely = expit(np.clip(related.odds, -8, 8) + _PRIOR)
+    np.fill_diagonal(likely, 1.0)
+    purity = _mean_share(likely, same, people, seconds)
+    completeness = _completeness(likely, same, seconds)
+    halves = _split_half([tracks[i] for i in kept.tolist()], people[kept], related.only(kept))
+    return Audit(purity, completeness, violations, halves, len(kept))
+
+
+def _mean_share(likely: Float64, same: Bool, people: Int64, seconds: Float64) -> float:
+    """Return the expected share of each group that is of its most likely core, by screen time."""
+    total, right = 0.0, 0.0
+    for person in np.unique(people[people != UNKNOWN]):
+        members = np.flatnonzero(people == person)
+        support = likely[np.ix_(members, members)] @ seconds[members]
+        core = members[int(np.argmax(support))]
+        belongs = np.maximum(likely[core, members], _helped(likely, members))
+        total += seconds[members].sum()
+        right += float(belongs @ seconds[members])
+    return right / max(total, 1e-9)
+
+
+def _helped(likely: Float64, members: Int64) -> Float64:
+    """Return the probability of the best link of each member to the rest of its group."""
+    inside = likely[np.ix_(members, members)].copy()
+    if len(members) == 1:
+        return np.ones(1)
+    np.fill_diagonal(inside, 0)
+    return np.asarray(inside.max(axis=1))
+
+
+def _completeness(likely: Float64, same: Bool, seconds: Float64) -> float:
+    """Return how much of the likely same-person time of each track is under its own person."""
+    sure = likely * (likely > 0.5) * seconds  # noqa: PLR2004 - more likely than not
+    inside = (sure * same).sum(axis=1)
+    return float(np.average(inside / np.maximum(sure.sum(axis=1), 1e-9), weights=seconds + 1e-9))
+
+
+def _split_half(tracks: Sequence[Track], people: Int64, related: Affinity) -> float:
+    """Return how often the two halves of a track are nearest to the same person."""
+    ids = np.unique(people)
+    clear = np.minimum(related.widths, affinity.CLEAR_PX)
+    sums = np.stack([clear[people == one] @ related.vectors[people == one] for one in ids])
+    agree = count = 0
+    for row, track in enumerate(tracks):
+        order = np.argsort(track.exemplar_frames)
+        if len(order) < 2:  # noqa: PLR2004
+            continue
+        faces = affinity.without(track.embeddings[order], related.common)
+        own = np.flatnonzero(ids == people[row])[0]
+        rest = sums.copy()
+        rest[own] -= clear[row] * related.vectors[row]
+        middle = len(order) // 2
+        first, second = faces[:middle].mean(axis=0), faces[middle:].mean(axis=0)
+        scores = affinity.without(rest, np.zeros(rest.shape[1], np.float32))
+        agree += int(np.argmax(scores @ first) == np.argmax(scores @ second))
+        count += 1
+    return agree / count if count else 1.0

@@ -1,0 +1,97 @@
+"""What judging changed: who is new, who was seen more, and which names were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from indexer.records import UNKNOWN, Character
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A track, and whom it was taken for."""
+
+    character: int
+    """An id, or UNKNOWN."""
+    seconds: float
+    episode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A track that lost or changed a name."""
+
+    track: int
+    episode: str
+    seconds: float
+    was: str
+    now: str
+    """A label, or "unknown"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What became of the people of a library."""
+
+    new: Mapping[str, float]
+    """Label → seconds, of those not met before."""
+    grown: Mapping[str, float]
+    """Label → seconds that were added, of those who were."""
+    retention: float
+    """Share of the screen time that had a name before and has the same name now, in [0, 1]; 1 if
+    none had."""
+    changes: Sequence[Change]
+    """The tracks that make the difference to 1."""
+
+
+def diff(
+    before: Mapping[int, Seen],
+    after: Mapping[int, Seen],
+    known: Sequence[Character],
+    people: Sequence[Character],
+) -> Diff:
+    """Return what changed.
+
+    Args:
+        before: the tracks of a library, by uid.
+        after: the same later, and others.
+        known: everybody before.
+        people: everybody after.
+    """
+    names = {one.id: one.label for one in people}
+    gone = {one.id: one.label for one in known} | names
+    named = {one.id for one in known if one.named}
+    was, now = _seconds(before), _seconds(after)
+    met = {one.id for one in known if was.get(one.id)}
+    kept = total = 0.0
+    changes = []
+    for uid, seen in sorted(before.items()):
+        if seen.character not in named or uid not in after:
+            continue
+        total += seen.seconds
+        new = after[uid].character
+        if new == seen.character:
+            kept += seen.seconds
+        else:
+            label = names.get(new, "unknown")
+            changes.append(Change(uid, seen.episode, seen.seconds, gone[seen.character], label))
+    shown = [one for one in people if now.get(one.id)]
+    return Diff(
+        new={one.label: now[one.id] for one in shown if one.id not in met},
+        grown={
+            one.label: now[one.id] - was[one.id]
+            for one in shown
+            if one.id in met and now[one.id] > was[one.id]
+        },
+        retention=kept / total if total else 1.0,
+        changes=changes,
+    )
+
+
+def _seconds(tracks: Mapping[int, Seen]) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for one in tracks.values():
+        if one.character != UNKNOWN:
+            found[one.character] = found.get(one.character, 0.0) + one.seconds
+    return found
