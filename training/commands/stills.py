@@ -49,7 +49,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 def _fit_stills(options: argparse.Namespace) -> None:
     from training import encoders, fit_stills  # noqa: PLC0415  (they import torch: seconds)
 
-    settings = config.load(None, [f"embed.weights={options.weights}"])
+    settings = config.load(None, [f"embed.weights={options.weights}", "embed.head=none"])
     ready = models.load_models(settings)
     recipe = fit_stills.HEAD_AND_ENCODER if options.unfrozen else fit_stills.HEAD_ALONE
     epochs = recipe.fit.epochs if options.epochs is None else options.epochs
@@ -126,7 +126,7 @@ def _predict(options: argparse.Namespace) -> int:
     """Return 0 if any picture could be read, else 2."""
     if options.out and options.out.resolve().is_relative_to(options.images.resolve()):
         raise ConfigError(options.out, "is inside the pictures", "name another folder")
-    settings = config.load(None, [f"embed.weights={options.weights}"])
+    settings = config.load(None, [f"embed.weights={options.weights}", "embed.head=none"])
     facts = read_facts(resolve(options.weights))
     head = heads.load(options.head, facts.encoder_id)
     paths = predict.pictures(options.images)

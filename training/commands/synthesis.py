@@ -99,7 +99,7 @@ def _check(options: argparse.Namespace) -> None:
 
     if options.every <= 0:
         raise ConfigError("synthesize-check", f"--every is {options.every}", "look more often")
-    settings = config.load(None, [f"embed.weights={options.weights}"])
+    settings = config.load(None, [f"embed.weights={options.weights}", "embed.head=none"])
     gallery = options.gallery or options.season / GALLERY
     models = load_models(settings)
     buckets = check_season(options.season, gallery, models, settings, options.every, bar)
