@@ -47,7 +47,7 @@ def decide(library: Library, *requests: Request) -> None:
 
 
 def called(person: str, name: str) -> Name:
-    return Name(person=person, **{"as": name})
+    return Name(person, name)
 
 
 def test_a_name_is_given_to_all_tracks_of_a_person(library: Library) -> None:
