@@ -203,13 +203,21 @@ def screen_time(said: Names, watched: Watched) -> Mapping[str, float]:
     return screen_time_errors(true, dict(zip(bearing.tolist(), map(float, found), strict=True)))
 
 
-def purity(said: Verdicts, people: Names) -> float:
-    """Return the share of the tracks of somebody that are of their person's most frequent one.
+def purity(said: Verdicts, watched: Watched) -> float:
+    """Return the share of screen time that is of its person's most frequent one, by episode.
 
-    It is what an audit without labels estimates, over the named and the unnamed alike; NaN of none.
+    It is what an audit without labels estimates: over the tracks of somebody that are given to a
+    person, named or not. NaN of none.
     """
-    one = clusters(people, said.people, people != UNNAMED)
-    return one.wcp if one else float("nan")
+    people, episodes = watched.people, watched.episodes
+    frames = np.bincount(watched.found.tracks, minlength=len(people)).astype(np.float64)
+    some = (people != UNNAMED) & (said.people != 0) & (frames > 0)
+    if not some.any():
+        return float("nan")
+    # A person counts anew in each episode.
+    _, groups = np.unique(np.stack([episodes, said.people])[:, some], axis=1, return_inverse=True)
+    numbers = np.unique(people[some], return_inverse=True)[1]
+    return clustering(numbers, groups, frames[some]).wcp
 
 
 def audit_error(estimated: float | None, true: float) -> float:
