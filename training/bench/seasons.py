@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,15 +83,17 @@ class Season:
 
 
 def seasons_in(folder: Path) -> list[Path]:
-    """Return the made seasons in a folder, sorted by name.
+    """Return the made seasons in a folder: those called s0, s1, …, by number.
 
     Raises:
         ConfigError: there is none.
     """
-    found = [one.parent for one in sorted(folder.glob(f"*/{GALLERY}")) if _videos(one.parent)]
-    if not found:
+    called = {one: re.fullmatch(r"s(\d+)", one.name) for one in folder.glob("s*")}
+    numbers = {one: int(match[1]) for one, match in called.items() if match}
+    whole = [one for one in numbers if (one / GALLERY).is_dir() and _videos(one)]
+    if not whole:
         raise ConfigError(folder, "holds no made season", _REMEDY)
-    return found
+    return sorted(whole, key=numbers.__getitem__)
 
 
 def _videos(season: Path) -> list[Path]:

@@ -7,7 +7,7 @@ said of the tracks comes apart from both, so that one matching serves many opini
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +143,7 @@ def join(some: Sequence[Watched]) -> Watched:
         truth, found = one.truth, one.found
         parts.append(
             Watched(
-                _moved(truth, frames, true),
+                replace(truth, frames=truth.frames + frames, tracks=truth.tracks + true),
                 FoundFaces(found.frames + frames, found.tracks + tracks, found.boxes),
                 np.where(one.pairs == NOBODY, NOBODY, one.pairs + faces),
                 one.episodes + number,
@@ -154,8 +154,8 @@ def join(some: Sequence[Watched]) -> Watched:
         tracks, faces = tracks + len(one.episodes), faces + len(truth.frames)
         number += 1 + _last(one.episodes)
     return Watched(
-        TrueFaces(*_all([one.truth for one in parts])),
-        FoundFaces(*_all([one.found for one in parts])),
+        _all_true([one.truth for one in parts]),
+        _all_found([one.found for one in parts]),
         np.concatenate([one.pairs for one in parts]),
         np.concatenate([one.episodes for one in parts]),
     )
@@ -181,15 +181,24 @@ def at_360p(boxes: Float32, height: int) -> Float64:
     return (boxes[:, 2] - boxes[:, 0]).astype(np.float64) * (_LINES / height)
 
 
-def _moved(truth: TrueFaces, frames: int, tracks: int) -> TrueFaces:
-    first = (truth.frames + frames, truth.tracks + tracks)
-    rest = (truth.names, truth.boxes, truth.visible, truth.enrolled, truth.widths)
-    return TrueFaces(*first, *rest)
+def _all_true(some: Sequence[TrueFaces]) -> TrueFaces:
+    return TrueFaces(
+        frames=np.concatenate([one.frames for one in some]),
+        tracks=np.concatenate([one.tracks for one in some]),
+        names=np.concatenate([one.names for one in some]),
+        boxes=np.concatenate([one.boxes for one in some]),
+        visible=np.concatenate([one.visible for one in some]),
+        enrolled=np.concatenate([one.enrolled for one in some]),
+        widths=np.concatenate([one.widths for one in some]),
+    )
 
 
-def _all(some: Sequence[TrueFaces] | Sequence[FoundFaces]) -> list[NDArray[np.generic]]:
-    fields = type(some[0]).__slots__
-    return [np.concatenate([getattr(one, name) for one in some]) for name in fields]
+def _all_found(some: Sequence[FoundFaces]) -> FoundFaces:
+    return FoundFaces(
+        frames=np.concatenate([one.frames for one in some]),
+        tracks=np.concatenate([one.tracks for one in some]),
+        boxes=np.concatenate([one.boxes for one in some]),
+    )
 
 
 def _last(numbers: Int64) -> int:
