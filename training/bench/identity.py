@@ -9,7 +9,7 @@ from math import inf, isnan, nan
 import numpy as np
 
 from indexer.config import Settings
-from indexer.records import Calibration, Int64
+from indexer.records import Int64, Yardstick
 from indexer.store import read
 from training.bench.seasons import Season
 from training.bench.verdicts import as_verdicts, rejudged, varied
@@ -25,8 +25,14 @@ WIDE_PX = 40.0
 _LEAST_PX = 14.0
 """Faces narrower than this, at 360p, are ignored by the numbers of tracks."""
 NEAREST, WHISPERS, DBSCAN = "nearest still, 0.907", "Chinese whispers", "DBSCAN"
-ABLATION: Mapping[str, Sequence[str]] = {}
-"""What to switch off, and by which settings: ``{"face alone": ["recognize.…=…"]}``."""
+ABLATION: Mapping[str, Sequence[str]] = {
+    "one face": ["recognize.evidence=face"],
+    "+ its track": ["recognize.evidence=track"],
+    "+ who shares a frame": ["recognize.evidence=apart"],
+    "+ clothes": ["recognize.evidence=clothes"],
+    "+ all tracks together": ["recognize.evidence=joint"],
+}
+"""What names rest on, more and more of it: the settings of each variant, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +179,7 @@ def ablation(
     seasons: Sequence[Season],
     variants: Mapping[str, Sequence[str]],
     settings: Settings,
-    calibration: Calibration,
+    stick: Yardstick,
 ) -> Mapping[str, list[list[Number]]]:
     """Return for each variant the numbers of names, unnamed and probabilities, season by season.
 
@@ -183,7 +189,7 @@ def ablation(
         seasons: that were watched with `settings`.
         variants: settings to change, as ``STAGE.KEY=VALUE``, by name of the variant.
         settings: that all variants begin with.
-        calibration: of the encoder.
+        stick: of the encoder.
 
     Raises:
         ConfigError: a variant changes what comes before names.
@@ -195,7 +201,7 @@ def ablation(
         for season in seasons:
             library, watched = season.library, season.watched
             tracks = [read.read_tracks(library, one) for one in season.ids]
-            last = rejudged(library, season.ids, calibration, changed)[-1]
+            last = rejudged(library, season.ids, stick, changed)[-1]
             said = as_verdicts(last, tracks)
             faces = said.names[watched.found.tracks]
             results[name].append(

@@ -54,8 +54,7 @@ def bench_identity(
     ]
     clip = bench_real(asked.clips, asked.work, models, settings, progress) if asked.clips else []
     measured = [_measured(one, settings) for one in watched]
-    calibration = models.encoder.facts.calibration
-    variants = ablation(watched, ABLATION, settings, calibration)
+    variants = ablation(watched, ABLATION, settings, models.encoder.yardstick)
     return Report(
         reports.markdown(measured, clip, variants), reports.as_json(measured, clip, variants)
     )

@@ -153,17 +153,20 @@ def watch_season(
             as_verdicts(one, tracks[:number]) for number, one in enumerate(snapshots, start=1)
         ],
         encoded=_encoded(library, tracks, parts),
-        purity=audited_purity(library),
+        purity=audited_purity(library, ids),
         stale=any(one.code != code_digest() for one in snapshots),
     )
 
 
-def audited_purity(library: Library) -> float | None:
-    """Return the purity that the library's own audit estimates without any label.
+def audited_purity(library: Library, ids: Sequence[str]) -> float | None:
+    """Return the purity that the library's own audit estimates, without any label.
 
-    None while the library offers no audit: this is the place to ask it.
+    The mean over the episodes, by how many tracks each audit rests on; None without an audit.
     """
-    return None
+    said = [read.read_manifest(library, one).get("audit") for one in ids]
+    audits = [one for one in said if one is not None]
+    tracks = sum(one["tracks"] for one in audits)
+    return sum(one["purity"] * one["tracks"] for one in audits) / tracks if tracks else None
 
 
 def true_faces(truth: Truth) -> TrueFaces:

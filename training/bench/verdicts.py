@@ -13,7 +13,7 @@ from indexer import config
 from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.identify import Cast, identify
-from indexer.records import UNKNOWN, Calibration, Character, Identity, Track
+from indexer.records import UNKNOWN, Character, Identity, Track, Yardstick
 from indexer.store import read
 from indexer.store.library import Library
 from training.evaluate.naming import UNNAMED, Verdicts
@@ -60,7 +60,7 @@ def published(library: Library, ids: Sequence[str], code: str) -> Snapshot:
 
 
 def rejudged(
-    library: Library, ids: Sequence[str], calibration: Calibration, settings: Settings
+    library: Library, ids: Sequence[str], stick: Yardstick, settings: Settings
 ) -> list[Snapshot]:
     """Return what would be said after each episode with other settings; nothing is written.
 
@@ -70,7 +70,7 @@ def rejudged(
     Args:
         library: with the gallery enrolled.
         ids: of its episodes, in the order in which they were indexed.
-        calibration: of the encoder.
+        stick: of the encoder.
         settings: of recognition and clustering; other stages are not asked.
     """
     gallery = [one for one in read.read_characters(library) if one.named]
@@ -78,7 +78,7 @@ def rejudged(
     said: dict[int, Said] = {}
     snapshots = []
     for one in ids:
-        cast = identify(read.read_tracks(library, one), {}, cast, calibration, settings)
+        cast = identify(read.read_tracks(library, one), {}, cast, stick, settings)
         said = {**said, **_said(cast.identities, cast.characters)}
         snapshots.append(Snapshot("", said))
     return snapshots

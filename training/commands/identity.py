@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer import config, models
-from indexer.__main__ import bar
+from indexer.commands.console import bar
 from indexer.errors import ConfigError
 from indexer.store import disk
 
