@@ -24,7 +24,7 @@ PROMISE = 0.01
 WIDE_PX = 40.0
 _LEAST_PX = 14.0
 """Faces narrower than this, at 360p, are ignored by the numbers of tracks."""
-NEAREST, WHISPERS, DBSCAN = "nearest still, 0.907", "Chinese whispers", "DBSCAN"
+NEAREST, WHISPERS, DBSCAN = "nearest still", "Chinese whispers", "DBSCAN"
 ABLATION: Mapping[str, Sequence[str]] = {
     "one face": ["recognize.evidence=face"],
     "+ its track": ["recognize.evidence=track"],
@@ -161,7 +161,9 @@ def naive_numbers(season: Season) -> Mapping[str, list[Number]]:
     """Return the same of plain scripts, by name of the script; each has only some of them."""
     watched, encoded, said = season.watched, season.encoded, season.snapshots[-1]
     found, count = watched.found, len(watched.episodes)
-    one_by_one = naive.nearest_names(encoded.vectors, encoded.stills, encoded.names)
+    one_by_one = naive.nearest_names(
+        encoded.vectors, encoded.stills, encoded.names, encoded.threshold
+    )
     faces = naive.spread_in_time(
         one_by_one, encoded.tracks, encoded.frames, found.tracks, found.frames
     )
@@ -170,7 +172,7 @@ def naive_numbers(season: Season) -> Mapping[str, list[Number]]:
     some = scores.unnamed(said, watched.people, watched.gallery)
     for name, how in ((WHISPERS, naive.chinese_whispers), (DBSCAN, naive.dbscan)):
         groups = np.zeros(count, np.int64)
-        groups[some] = how(encoded.means[some])
+        groups[some] = how(encoded.means[some], encoded.threshold)
         results[name] = clustered(watched, said, groups)
     return results
 

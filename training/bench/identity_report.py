@@ -72,7 +72,7 @@ def rows(measured: Sequence[Measured]) -> list[Row]:
 def on_clip(results: Sequence[OnClip]) -> list[Row]:
     """Return the rows of the real clip."""
     found = []
-    for one, (right, recalled) in zip(results, _REAL_GOALS, strict=True):
+    for one, (right, recalled) in zip(results, _REAL_GOALS, strict=False):
         for what, share, goal in (
             ("named right", one.right, Goal(f"≥ {right:.0%}", low=right)),
             ("recall", one.recalled, Goal(f"≥ {recalled:.0%}", low=recalled)),

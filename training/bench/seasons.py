@@ -23,7 +23,7 @@ from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.models import Models
 from indexer.progress import Progress, silent
-from indexer.records import Float32, Int64, Track
+from indexer.records import Calibration, Float32, Int64, Track
 from indexer.store import disk, read
 from indexer.store.library import Library, open_library
 from training.bench.verdicts import Snapshot, as_verdicts, published
@@ -61,6 +61,8 @@ class Encoded:
     """(G, D), unit rows."""
     names: Names
     """(G,)."""
+    threshold: float
+    """The cosine at which two wide faces are as likely of one person as of two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def watch_season(
         snapshots=[
             as_verdicts(one, tracks[:number]) for number, one in enumerate(snapshots, start=1)
         ],
-        encoded=_encoded(library, tracks, parts),
+        encoded=_encoded(library, tracks, parts, models.encoder.facts.calibration),
         purity=audited_purity(library, ids),
         stale=any(one.code != code_digest() for one in snapshots),
     )
@@ -201,7 +203,10 @@ def _found(library: Library, episode: str, tracks: Sequence[Track]) -> FoundFace
 
 
 def _encoded(
-    library: Library, tracks: Sequence[Sequence[Track]], parts: Sequence[Watched]
+    library: Library,
+    tracks: Sequence[Sequence[Track]],
+    parts: Sequence[Watched],
+    calibration: Calibration,
 ) -> Encoded:
     every = [track for group in tracks for track in group]
     # As `join` counts frames: after the last of the episode before.
@@ -219,6 +224,7 @@ def _encoded(
         means=np.concatenate([none, *(track.embedding[None] for track in every)]),
         stills=np.concatenate([none, *(one.prototypes for one in named)]),
         names=np.repeat([one.label for one in named], [len(one.prototypes) for one in named]),
+        threshold=calibration.wide[-1].midpoint,
     )
 
 
