@@ -93,37 +93,57 @@ def bench_real(
     height = truth["size"][1]
     results = []
     for lines in (height, height // 2):
+        copy = video if lines == height else _scaled(video, work, lines)
         home = work / f"{CLIP}-{lines}-{digest(models, settings)}"
-        home.mkdir(parents=True, exist_ok=True)
-        copy = video
-        if lines != height:
-            copy = work / f"{CLIP}-{lines}.mp4"
-            if not copy.is_file():
-                part = work / f".{CLIP}-{lines}.mp4"  # a run that is killed leaves no half of it
-                clips.scaled_copy(video, part, lines)
-                part.rename(copy)
-        scale = lines / height
-        library = pipeline.open_or_create(home / "library", models, settings)
-        if library.revision == 0:
-            shutil.rmtree(home / "stills", ignore_errors=True)
-            write_stills(copy, truth["faces"], scale, home / "stills", settings)
-            enroll.enroll(home / "stills", library, models, settings, progress)
-        library = pipeline.open_or_create(home / "library", models, settings)
-        done = pipeline.index(copy, library, models, settings, progress)
-        library = open_library(home / "library")
-        tracks = read.read_tracks(library, done.episode)
-        snapshot = published(library, [done.episode], code_digest())
-        named = [one for one in read.read_characters(library) if one.named]
-        results.append(
-            score(
-                labelled(truth["faces"], scale, lines, [one.label for one in named]),
-                found_faces(library, done.episode),
-                as_verdicts(snapshot, [tracks]),
-                lines,
-                sum(len(one.prototypes) for one in named),
-            )
-        )
+        shown = _Copy(copy, truth["faces"], lines / height, lines)
+        results.append(_bench_copy(shown, home, models, settings, progress))
     return results
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """The clip at one height, and its labels."""
+
+    video: Path
+    labels: Sequence[Mapping[str, Any]]
+    scale: float
+    """Pixels of the video for each pixel of the labels."""
+    lines: int
+
+
+def _scaled(video: Path, work: Path, lines: int) -> Path:
+    """Return a copy of the clip at another height, made if need be."""
+    work.mkdir(parents=True, exist_ok=True)
+    copy = work / f"{CLIP}-{lines}.mp4"
+    if not copy.is_file():
+        part = work / f".{copy.name}"  # a run that is killed leaves no half of it
+        clips.scaled_copy(video, part, lines)
+        part.rename(copy)
+    return copy
+
+
+def _bench_copy(
+    shown: _Copy, home: Path, models: Models, settings: Settings, progress: Progress
+) -> OnClip:
+    root, cut = home / "library", home / "stills"
+    library = pipeline.open_or_create(root, models, settings)
+    if library.revision == 0:
+        shutil.rmtree(cut, ignore_errors=True)
+        write_stills(shown.video, shown.labels, shown.scale, cut, settings)
+        enroll.enroll(cut, library, models, settings, progress)
+    library = pipeline.open_or_create(root, models, settings)
+    done = pipeline.index(shown.video, library, models, settings, progress)
+    library = open_library(root)
+    tracks = read.read_tracks(library, done.episode)
+    snapshot = published(library, [done.episode], code_digest())
+    named = [one for one in read.read_characters(library) if one.named]
+    return score(
+        labelled(shown.labels, shown.scale, shown.lines, [one.label for one in named]),
+        found_faces(library, done.episode),
+        as_verdicts(snapshot, [tracks]),
+        shown.lines,
+        sum(len(one.prototypes) for one in named),
+    )
 
 
 def chosen(labels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
