@@ -13,7 +13,7 @@ TRACKEVAL = $(PIP) install --quiet --constraint constraints.txt --no-deps tracke
 need = $(if $($(1)),,$(error $(1): is not given ($(2))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train index enroll query people export demo test check format bench bench-lfw bench-clips bench-tracks stills clean
+.PHONY: help setup train index enroll query people export demo test check format bench bench-lfw bench-clips bench-tracks bench-identity stills clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -97,6 +97,10 @@ bench-clips: $(VENV)/.installed ## DATA=folder: shots, people and names on label
 bench-tracks: $(VENV)/.installed-training ## DATA=folder: SSiam and TSiam on made episodes
 	$(call need,DATA,make bench-tracks DATA=folder)
 	@$(RUN) -m training bench-tracks $(ARGS) -- "$$DATA"
+
+bench-identity: $(VENV)/.installed-training ## DATA=folder: names and people on made seasons
+	$(call need,DATA,make bench-identity DATA=folder)
+	@$(RUN) -m training bench-identity $(ARGS) -- "$$DATA"
 
 bench: $(VENV)/.installed-dev ## DATA=folder: speed and memory, against peers and limits
 	$(call need,DATA,make bench DATA=folder)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from indexer.commands.console import complain
 from indexer.errors import IndexerError
-from training.commands import benches, data, fitting, stills, synthesis
+from training.commands import benches, data, fitting, identity, stills, synthesis
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(prog="python -m training", description="Faces in, weights out")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (synthesis, data, fitting, stills, benches):
+    for module in (synthesis, data, fitting, stills, benches, identity):
         module.add(commands)
     return parser
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 from indexer.records import Bool, Float32, Float64, Int64
 
@@ -95,3 +96,17 @@ def interval(
     found = np.array([statistic(rng.integers(0, count, count)) for _ in range(draws)])
     low, high = np.quantile(found, [0.025, 0.975], axis=0)
     return [Interval(*pair) for pair in zip(low.tolist(), high.tolist(), strict=True)]
+
+
+def binomial(some: int, of: int, confidence: float = 0.95) -> Interval:
+    """Return the exact interval of a share (Clopper and Pearson, Biometrika 1934); 0 to 1 of none.
+
+    Args:
+        some: of independent things, how many are so.
+        of: how many there are.
+        confidence: of both sides together.
+    """
+    if of == 0:
+        return Interval(0.0, 1.0)
+    found = binomtest(some, of).proportion_ci(confidence, method="exact")
+    return Interval(float(found.low), float(found.high))

@@ -20,13 +20,10 @@ from indexer.models import Models, still_faces
 from indexer.nets.encoder import encode
 from indexer.progress import Progress, silent
 from indexer.records import Float32, UInt8
+from training.evaluate.naming import EDGES, SEEN
 from training.synthesize import FrameFaces, read_truth
 
-EDGES = (0.0, 20.0, 30.0, 50.0, np.inf)
-"""Of the buckets of face widths, in pixels at 360p."""
 TITLE = ".truth.json"
-_SEEN = 0.5
-"""Faces of which less is visible are left out."""
 _SAME_FACE_IOU = 0.4
 
 
@@ -131,7 +128,7 @@ def _episode(
     with open_video(video, settings.decode) as frames:
         for frame in frames:
             if frame.index % step == 0:
-                there = truth.at(frame.index, least=_SEEN)
+                there = truth.at(frame.index, least=SEEN)
                 judged.append(_judge(frame.pixels(), there, known, models, settings))
             frame.let_go()
     return [_Judged(one.widths / unit, one.found, one.enrolled, one.right) for one in judged]

@@ -1,0 +1,142 @@
+"""What a library says of its tracks, now or judged anew in memory with other settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from indexer import config
+from indexer.config import Settings
+from indexer.errors import ConfigError
+from indexer.identify import Cast, identify
+from indexer.records import UNKNOWN, Character, Identity, Track, Yardstick
+from indexer.store import read
+from indexer.store.library import Library
+from training.evaluate.naming import UNNAMED, Verdicts
+
+_BEFORE_NAMES = ("decode", "shots", "detect", "link", "embed")
+"""Stages whose settings cannot be changed without indexing again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said of one track."""
+
+    name: str
+    """Of the gallery, or `UNNAMED`."""
+    person: int
+    """Of the library, 0 for nobody."""
+    probability: float
+    """That the name is right; without one, that it is nobody of the gallery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a library says of all its tracks, by uid."""
+
+    code: str
+    """Digest of the code that said it."""
+    said: Mapping[int, Said]
+
+    @staticmethod
+    def of(table: Mapping[str, Any]) -> Snapshot:
+        """Return what `encoded` wrote."""
+        return Snapshot(table["code"], {uid: Said(*rest) for uid, *rest in table["said"]})
+
+    def encoded(self) -> bytes:
+        """Return it as JSON."""
+        rows = [(uid, one.name, one.person, one.probability) for uid, one in self.said.items()]
+        return (json.dumps({"code": self.code, "said": rows}) + "\n").encode()
+
+
+def published(library: Library, ids: Sequence[str], code: str) -> Snapshot:
+    """Return what a library says of some of its episodes."""
+    identities = [i for one in ids for i in read.read_identities(library, one)]
+    return Snapshot(code, _said(identities, read.read_characters(library)))
+
+
+def rejudged(
+    library: Library, ids: Sequence[str], stick: Yardstick, settings: Settings
+) -> list[Snapshot]:
+    """Return what would be said after each episode with other settings; nothing is written.
+
+    It is what publishing an episode does, from the tracks that the library holds: nobody is known
+    at first but the gallery, and an episode is judged once.
+
+    Args:
+        library: with the gallery enrolled.
+        ids: of its episodes, in the order in which they were indexed.
+        stick: of the encoder.
+        settings: of recognition and clustering; other stages are not asked.
+    """
+    gallery = [one for one in read.read_characters(library) if one.named]
+    cast = Cast(gallery, [], max((one.id for one in gallery), default=0) + 1)
+    said: dict[int, Said] = {}
+    snapshots = []
+    for one in ids:
+        cast = identify(read.read_tracks(library, one), {}, cast, stick, settings)
+        said = {**said, **_said(cast.identities, cast.characters)}
+        snapshots.append(Snapshot("", said))
+    return snapshots
+
+
+def varied(settings: Settings, overrides: Sequence[str]) -> Settings:
+    """Return settings with some changed, such as can be judged anew without indexing.
+
+    Raises:
+        ConfigError: one is not valid, or of a stage that comes before names are given.
+    """
+    changed = config.load(None, [*_as_overrides(settings), *overrides])
+    for stage in _BEFORE_NAMES:
+        if getattr(changed, stage) != getattr(settings, stage):
+            problem, remedy = f"changes {stage}, which is not judged anew", "index with --set"
+            raise ConfigError(" ".join(overrides), problem, remedy)
+    return changed
+
+
+def as_verdicts(snapshot: Snapshot, tracks: Sequence[Sequence[Track]]) -> Verdicts:
+    """Return what is said of the tracks of some episodes, in their order."""
+    said = [snapshot.said[track.uid] for group in tracks for track in group]
+    return Verdicts(
+        names=np.array([one.name for one in said], np.str_),
+        people=np.array([one.person for one in said], np.int64),
+        probabilities=np.array([one.probability for one in said], np.float64),
+    )
+
+
+def probability_of(identity: Identity, named: Set[int]) -> float:
+    """Return how sure a verdict is: of the name, or that it is nobody of the gallery.
+
+    The one place that knows where an identity keeps it. For a track of somebody nobody has named,
+    `Identity.probability` is that of belonging to that person; of the gallery's it is known how
+    much more likely none is than the likeliest, and all others are taken to be impossible.
+
+    Args:
+        identity: of a track.
+        named: the ids of the gallery.
+    """
+    if identity.character in named or identity.character == UNKNOWN:
+        return identity.probability
+    likeliest = getattr(identity, "named_probability", None)
+    return 1 - likeliest if likeliest is not None else (1 + identity.margin) / 2
+
+
+def _said(identities: Sequence[Identity], characters: Sequence[Character]) -> dict[int, Said]:
+    names = {one.id: one.label for one in characters if one.named}
+    return {
+        one.track: Said(
+            names.get(one.character, UNNAMED),
+            one.character,
+            min(max(probability_of(one, names.keys()), 0.0), 1.0),
+        )
+        for one in identities
+    }
+
+
+def _as_overrides(settings: Settings) -> list[str]:
+    tables = config.as_tables(settings)
+    return [f"{s}.{k}={json.dumps(v)}" for s, keys in tables.items() for k, v in keys.items()]

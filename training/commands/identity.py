@@ -1,0 +1,49 @@
+"""The command that measures names."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from indexer import config, models
+from indexer.commands.console import bar
+from indexer.errors import ConfigError
+from indexer.store import disk
+
+
+def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
+    """Add it to the parser's commands."""
+    who = commands.add_parser("bench-identity", help="names and people on made seasons")
+    who.add_argument("data", type=Path, metavar="FOLDER", help="with s0, s1, … of synthesize")
+    who.add_argument("--work", type=Path, metavar="FOLDER", help="for libraries; by default in OUT")
+    who.add_argument("--out", type=Path, default=Path("outputs/identity"), metavar="FOLDER")
+    who.add_argument("--seasons", type=int, metavar="N", help="only the first ones")
+    who.add_argument("--episodes", type=int, metavar="N", help="only the first ones of each")
+    who.add_argument("--clips", type=Path, metavar="FOLDER", help="with the real clip")
+    who.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
+    who.set_defaults(run=_bench_identity)
+
+
+def _bench_identity(options: argparse.Namespace) -> None:
+    try:
+        from training.bench import identity_run  # noqa: PLC0415  (needs the training packages)
+    except ModuleNotFoundError as error:
+        problem, remedy = "is not installed", "pip install --no-deps trackeval"
+        raise ConfigError(error.name or "trackeval", problem, remedy) from error
+    for name in ("seasons", "episodes"):
+        count = getattr(options, name)
+        if count is not None and count < 1:
+            raise ConfigError(f"--{name}", f"{count} is none", "give 1 or more")
+    settings = config.load(None, options.set)
+    asked = identity_run.Asked(
+        options.data, options.work or options.out / "work", options.seasons, options.episodes,
+        options.clips,
+    )  # fmt: skip
+    report = identity_run.bench_identity(asked, models.load_models(settings), settings, bar)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, text in (("identity.md", report.markdown), ("identity.json", report.json)):
+        with disk.replacing(options.out / name) as file:
+            file.write(text.encode())
+    print(report.markdown)
+    print(f"written: {options.out / 'identity.md'} and {options.out / 'identity.json'}")

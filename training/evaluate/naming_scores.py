@@ -1,0 +1,231 @@
+"""How far names can be trusted: the numbers of `bench-identity`, each from arrays.
+
+Names of faces are (N,), of tracks (T,); `UNNAMED` is no name. A share of nothing is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from indexer.records import Bool, Float64, Int64
+from training.evaluate.clustering import Clustering, clustering
+from training.evaluate.intervals import Interval, binomial, interval
+from training.evaluate.naming import EDGES, SEEN, UNNAMED, Names, Verdicts, Watched
+from training.evaluate.recognition import Reliability, reliability, screen_time_errors
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Some out of all."""
+
+    some: int
+    of: int
+
+    @property
+    def value(self) -> float:
+        """Return it as a number from 0 to 1, NaN of nothing."""
+        return self.some / self.of if self.of else float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class WrongNames:
+    """Names that are not true, and how far their share would move with other tracks."""
+
+    faces: Share
+    """Wrong ones among the faces that bear a name."""
+    drawn: Interval
+    """The middle 95 % of that share when tracks are drawn anew; 0 to 1 if there is none."""
+    tracks: Share
+    """Tracks of whose named faces most are wrong, among those that bear a name."""
+    exact: Interval
+    """The 95 % of Clopper and Pearson for that; faces of a track are not independent."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfWidth:
+    """True faces of the enrolled of some widths, in pixels at 360p."""
+
+    low: float
+    high: float
+    found: Share
+    """Those that a found face covers, whatever it is called."""
+    right: Share
+    """Those that are called by their name."""
+
+
+def wrong_names(said: Names, shown: Names, tracks: Int64) -> WrongNames:
+    """Return how many names are wrong: of a face of somebody else, or of nobody's.
+
+    Args:
+        said: (N,), the name that each found face bears.
+        shown: (N,), whom it shows.
+        tracks: (N,), the track of each.
+    """
+    named = said != UNNAMED
+    wrong = said[named] != shown[named]
+    _, of = np.unique(tracks[named], return_inverse=True)
+    totals = np.bincount(of)
+    wrongs = np.bincount(of, wrong, len(totals))
+    mostly = Share(int(np.sum(2 * wrongs > totals)), len(totals))
+    drawn = Interval(0.0, 1.0)
+    if len(totals):
+        [drawn] = interval(len(totals), lambda some: [wrongs[some].sum() / totals[some].sum()])
+    exact = binomial(mostly.some, mostly.of)
+    return WrongNames(Share(int(wrong.sum()), len(wrong)), drawn, mostly, exact)
+
+
+def asked_for(watched: Watched, least_px: float = 0.0) -> Bool:
+    """Return which true faces should bear a name, (M,): of the enrolled, visible, wide enough.
+
+    Args:
+        watched: with the true faces.
+        least_px: in pixels at 360p.
+    """
+    truth = watched.truth
+    return truth.enrolled & (truth.visible >= SEEN) & (truth.widths >= least_px)
+
+
+def recalled(said: Names, watched: Watched, least_px: float = 0.0) -> Share:
+    """Return how many of the faces that should bear a name bear theirs.
+
+    Args:
+        said: (N,).
+        watched: the faces.
+        least_px: narrower ones are not asked for, in pixels at 360p.
+    """
+    wanted = asked_for(watched, least_px)
+    return Share(int(np.sum(wanted & _named_right(said, watched))), int(wanted.sum()))
+
+
+def by_width(said: Names, watched: Watched) -> list[OfWidth]:
+    """Return what becomes of the faces of the enrolled, by their width."""
+    covered = np.zeros(len(watched.truth.frames), bool)
+    covered[watched.pairs[watched.pairs >= 0]] = True
+    wanted, right = asked_for(watched), _named_right(said, watched)
+    rows = []
+    for low, high in pairwise(EDGES):
+        here = wanted & (watched.truth.widths >= low) & (watched.truth.widths < high)
+        count = int(here.sum())
+        shares = (Share(int(np.sum(here & one)), count) for one in (covered, right))
+        rows.append(OfWidth(low, high, *shares))
+    return rows
+
+
+def _named_right(said: Names, watched: Watched) -> Bool:
+    """Return which true faces are covered by a found one of the right name, (M,)."""
+    right = np.zeros(len(watched.truth.frames), bool)
+    right[watched.pairs[(said == watched.shown) & (said != UNNAMED)]] = True
+    return right
+
+
+def strangers_called(named: Names, people: Names, gallery: Names) -> Share:
+    """Return how many tracks of people who are not enrolled bear a name.
+
+    Args:
+        named: (T,), what each track is called.
+        people: (T,), whom it shows.
+        gallery: the names of the enrolled.
+    """
+    others = strangers(people, gallery)
+    return Share(int(np.sum(named[others] != UNNAMED)), int(others.sum()))
+
+
+def strangers(people: Names, gallery: Names) -> Bool:
+    """Return which tracks show somebody who is not enrolled, (T,)."""
+    return np.asarray((people != UNNAMED) & ~np.isin(people, gallery), dtype=np.bool_)
+
+
+def calibration(said: Verdicts, people: Names, gallery: Names) -> Reliability | None:
+    """Return how far probabilities can be believed, over the tracks of somebody; None of none.
+
+    A name is right if it is the person's; having none is, if the person is not enrolled.
+    """
+    real = people != UNNAMED
+    if not real.any():
+        return None
+    known = np.isin(people, gallery)
+    right = np.where(said.names == UNNAMED, ~known, said.names == people)
+    return reliability(said.probabilities[real], right[real])
+
+
+def unnamed(said: Verdicts, people: Names, gallery: Names) -> Bool:
+    """Return the tracks that clustering is judged by, (T,): not enrolled, and without a name."""
+    return np.asarray(strangers(people, gallery) & (said.names == UNNAMED), dtype=np.bool_)
+
+
+def clusters(people: Names, groups: Int64, some: Bool) -> Clustering | None:
+    """Return how groups of tracks agree with the people they show; None of none.
+
+    Args:
+        people: (T,).
+        groups: (T,), 0 for a track that is in none: a group of its own.
+        some: (T,), which tracks count.
+    """
+    if not some.any():
+        return None
+    numbers = np.unique(people, return_inverse=True)[1]
+    alone = -1 - np.arange(len(groups))
+    return clustering(numbers[some], np.where(groups == 0, alone, groups)[some])
+
+
+def by_episode(people: Names, groups: Int64, some: Bool, episodes: Int64) -> list[Clustering]:
+    """Return the same for each episode that has such tracks."""
+    each = [clusters(people, groups, some & (episodes == one)) for one in np.unique(episodes)]
+    return [one for one in each if one is not None]
+
+
+def retained(snapshots: Sequence[Names], tracks: Int64) -> Share:
+    """Return how many named faces of each snapshot before the last bear that name in the last.
+
+    Args:
+        snapshots: the names of the tracks after each episode: of the first episode's tracks, of
+            the first two's, and so on.
+        tracks: (N,), the track of each face.
+    """
+    kept, of = 0, 0
+    frames = np.bincount(tracks, minlength=len(snapshots[-1]))
+    for before in snapshots[:-1]:
+        counts = frames[: len(before)] * (before != UNNAMED)
+        kept += int(counts[before == snapshots[-1][: len(before)]].sum())
+        of += int(counts.sum())
+    return Share(kept, of)
+
+
+def screen_time(said: Names, watched: Watched) -> Mapping[str, float]:
+    """Return by what share of the faces of each enrolled person those that bear the name differ."""
+    names, counts = np.unique(watched.truth.names[asked_for(watched)], return_counts=True)
+    bearing, found = np.unique(said[said != UNNAMED], return_counts=True)
+    true = dict(zip(names.tolist(), map(float, counts), strict=True))
+    return screen_time_errors(true, dict(zip(bearing.tolist(), map(float, found), strict=True)))
+
+
+def purity(said: Verdicts, watched: Watched) -> float:
+    """Return the share of screen time that is of its person's most frequent one, by episode.
+
+    It is what an audit without labels estimates: over the tracks of somebody that are given to a
+    person, named or not. NaN of none.
+    """
+    people, episodes = watched.people, watched.episodes
+    frames = np.bincount(watched.found.tracks, minlength=len(people)).astype(np.float64)
+    some = (people != UNNAMED) & (said.people != 0) & (frames > 0)
+    if not some.any():
+        return float("nan")
+    # A person counts anew in each episode.
+    _, groups = np.unique(np.stack([episodes, said.people])[:, some], axis=1, return_inverse=True)
+    numbers = np.unique(people[some], return_inverse=True)[1]
+    return clustering(numbers, groups, frames[some]).wcp
+
+
+def audit_error(estimated: float | None, true: float) -> float:
+    """Return how far an audit's estimate of purity is off, NaN where there is no audit."""
+    return float("nan") if estimated is None else abs(estimated - true)
+
+
+def spread(errors: Mapping[str, float]) -> Float64:
+    """Return the median and the largest of the errors, whatever their sign, (2,); NaN of none."""
+    sizes = np.abs(list(errors.values()))
+    return np.array([np.median(sizes), sizes.max()]) if len(sizes) else np.full(2, np.nan)
