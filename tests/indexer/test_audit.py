@@ -1,0 +1,56 @@
+"""How good people are, told without a label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer import affinity, cluster
+from indexer.audit import NOTHING, Audit, audit
+from indexer.records import Identity, Track
+from tests.indexer.test_recognize import STICK, D, at_cosine, axis, track
+
+
+def audited(tracks: list[Track], people: list[int]) -> Audit:
+    together = cluster.cooccurring(tracks)
+    related = affinity.relate(tracks, together, np.zeros((0, D), np.float32), STICK)
+    rows = zip(tracks, people, strict=True)
+    identities = [Identity(one.uid, who, 0.9, 0.9, 0.5, 0) for one, who in rows]
+    return audit(tracks, identities, related, together)
+
+
+def apart(uid: int, direction: int) -> Track:
+    """One of two people, alone on screen."""
+    start = 100 * uid
+    one = track(uid, at_cosine(axis(direction), 0.99, uid))
+    return replace(one, start_frame=start, end_frame=start + 9)
+
+
+def test_right_people_are_purer_than_mixed_ones() -> None:
+    tracks = [apart(uid, uid % 2) for uid in range(8)]
+    right = audited(tracks, [1 + uid % 2 for uid in range(8)])
+    mixed = audited(tracks, [1 + uid // 4 for uid in range(8)])
+    torn = audited(tracks, [1 + uid for uid in range(8)])
+    assert right.purity > 0.95 > mixed.completeness
+    assert right.completeness > 0.95 > torn.completeness
+    assert (right.violations, right.split_half, right.tracks) == (0, 1.0, 8)
+
+
+def test_one_person_twice_in_a_frame_is_counted() -> None:
+    pair = [track(1, axis(0)), track(2, axis(1))]
+    assert audited(pair, [1, 1]).violations == 1
+    assert audited(pair, [1, 2]).violations == 0
+
+
+def test_nobody_is_nothing() -> None:
+    assert audited([], []) == NOTHING
+    assert audited([track(1, axis(0))], [0]) == NOTHING
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=8))
+def test_shares_are_shares(people: list[int]) -> None:
+    found = audited([apart(uid, uid % 3) for uid in range(len(people))], people)
+    assert all(0 <= x <= 1 + 1e-9 for x in (found.purity, found.completeness, found.split_half))
