@@ -275,10 +275,13 @@ def numbers(found: Assessment) -> dict[str, Any]:
     """Return an assessment without its pairs, as plain tables, with the mean error of queries."""
     fields = dataclasses.asdict(dataclasses.replace(found, similarities=_NONE, same=_NONE > 0))
     kept = {name: value for name, value in fields.items() if name not in ("similarities", "same")}
-    return {**kept, "distorted_error": error(found.top1)}
+    worn = error(found.top1, sunglasses=True)
+    return {**kept, "distorted_error": error(found.top1), "with_sunglasses_error": worn}
 
 
 _NONE = np.zeros(0, np.float32)
+_CLUSTERS = {"wcp": "clusters, WCP", "f1": "clusters, B-cubed F", "nmi": "clusters, NMI"}
+"""The numbers of a clustering that are shown."""
 
 
 def compared(of: Mapping[str, Assessment]) -> list[list[str]]:
@@ -292,6 +295,11 @@ def compared(of: Mapping[str, Assessment]) -> list[list[str]]:
     ]
     between = [f"{t['tpr_interval']['low']:.4f} {t['tpr_interval']['high']:.4f}" for t in tables]
     rows.append(["tpr_at_1_percent, 95 % of draws", *between])
+    for width in first["tpr_by_width"]:
+        narrow = [f"{table['tpr_by_width'][width]:.4f}" for table in tables]
+        rows.append([f"tpr_at_1_percent, a face {width} px wide", *narrow])
+    for name, said in _CLUSTERS.items():
+        rows.append([said, *(f"{table['clusters'][name]:.4f}" for table in tables)])
     for at in ("at_best", "at_half"):
         rows += [[f"{name}, {at}", *(f"{t[at][name]:.4f}" for t in tables)] for name in first[at]]
     for name in first["top1"]:

@@ -21,6 +21,8 @@ from indexer.records import Float32, Float64, UInt8
 
 SEVERITIES = (1, 2, 3, 4, 5)
 """From just visible to barely recognisable."""
+_VIDEO_QUALITY = 50
+"""Of a JPEG that has lost about as much as a broadcast."""
 
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
@@ -115,18 +117,43 @@ def sunglasses(view: UInt8, template: Float32, rng: np.random.Generator) -> UInt
         template: (5, 2), where its landmarks are.
         rng: decides on shape and shade.
     """
-    (left, right), drawn = template[:2], view.copy()
+    half = np.array([rng.uniform(0.32, 0.45), rng.uniform(0.2, 0.34)])
+    shade = rng.uniform(0, 60) + rng.uniform(0, 15, 3)
+    return _glasses(view, template, half, shade, float(rng.uniform(0.8, 1.0)))
+
+
+def severe_sunglasses(
+    view: UInt8, landmarks: Float32, severity: int, rng: np.random.Generator
+) -> UInt8:
+    """Return a face with glasses that are the wider and the darker the severer, (S, S, 3).
+
+    Args:
+        view: (S, S, 3).
+        landmarks: (5, 2), in pixels of it.
+        severity: 1 to 5.
+        rng: decides on the shade.
+
+    Raises:
+        ValueError: no such severity.
+    """
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity: expected 1 to 5, got {severity}")
+    half = np.array([0.26 + 0.04 * severity, 0.14 + 0.04 * severity])
+    shade = rng.uniform(0, 60) + rng.uniform(0, 15, 3)
+    return _glasses(view, landmarks, half, shade, min(1.0, 0.5 + 0.125 * severity))
+
+
+def _glasses(view: UInt8, landmarks: Float32, half: Float64, shade: Float64, cover: float) -> UInt8:
+    """Draw two ellipses with half axes as shares of the eyes' distance, and their frame."""
+    (left, right), drawn = landmarks[:2], view.copy()
     apart = float(np.linalg.norm(right - left))
     tilt = float(np.degrees(np.arctan2(*(right - left)[::-1])))
-    half = apart * np.array([rng.uniform(0.32, 0.45), rng.uniform(0.2, 0.34)])
-    shade = tuple(float(level) for level in rng.uniform(0, 60) + rng.uniform(0, 15, 3))
+    axes, colour = (2 * apart * half).tolist(), shade.tolist()
     for eye in (left, right):
-        cv2.ellipse(drawn, (tuple(eye.tolist()), tuple((2 * half).tolist()), tilt), shade, -1)
-    bar = max(1, round(0.06 * apart))
+        cv2.ellipse(drawn, (eye.tolist(), axes, tilt), colour, -1)
     aside = 0.9 * (right - left)
     ends = np.round([left - aside, right + aside]).astype(int).tolist()
-    cv2.line(drawn, ends[0], ends[1], shade, bar)
-    cover = float(rng.uniform(0.8, 1.0))
+    cv2.line(drawn, ends[0], ends[1], colour, max(1, round(0.06 * apart)))
     return cv2.addWeighted(drawn, cover, view, 1 - cover, 0).astype(np.uint8, copy=False)
 
 
@@ -147,6 +174,24 @@ def distort(view: UInt8, name: str, severity: int, rng: np.random.Generator) -> 
             f"expected one of {', '.join(DISTORTIONS)} and 1 to 5, got {name!r} and {severity}"
         )
     return DISTORTIONS[name](view, severity, rng)
+
+
+def narrow(view: UInt8, face_px: float, width_px: float) -> UInt8:
+    """Return a face as it is when a video shows it so narrow, enlarged again, (S, S, 3).
+
+    It is shrunk and compressed about as much as a broadcast does; a face that is no wider is
+    compressed alone.
+
+    Args:
+        view: (S, S, 3).
+        face_px: how wide the face in it is.
+        width_px: how wide it shall have been.
+    """
+    small = max(4, round(len(view) * min(1.0, width_px / face_px)))
+    less = cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA)
+    coded = cv2.imencode(".jpg", less, [cv2.IMWRITE_JPEG_QUALITY, _VIDEO_QUALITY])[1]
+    seen = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    return _levels(cv2.resize(seen, view.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def _blur(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:

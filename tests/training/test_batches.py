@@ -11,10 +11,10 @@ from training import batches
 from training.faces import FaceSet
 
 
-def faces(people: Int64) -> FaceSet:
+def faces(people: Int64, side: int = 4) -> FaceSet:
     count = len(people)
     return FaceSet(
-        chips=np.zeros((count, 4, 4, 3), np.uint8),
+        chips=np.zeros((count, side, side, 3), np.uint8),
         landmarks=np.zeros((count, 5, 2), np.float32),
         people=people,
         names=[f"P{i}" for i in range(int(people.max(initial=-1)) + 1)],

@@ -52,6 +52,29 @@ def test_every_distortion_is_looked_for_and_seen_alike_by_all() -> None:
     assert gallery.error({"clean": [0.0], "blur": [1.0, 0.5], "fog": [0.0, 0.5]}) == 0.5
 
 
+def test_sunglasses_cover_the_eyes_and_count_only_when_asked_for() -> None:
+    shown: list[UInt8] = []
+
+    def seen(crops: UInt8) -> Float32:
+        shown.append(crops.copy())
+        return at(*(crops.mean(axis=(1, 2, 3)) / 3))
+
+    some = faces(np.array([0, 0, 1, 1]), side=24)
+    some.chips[:2], some.chips[2:] = 150, 240
+    some.landmarks[:] = np.array([(8, 8), (16, 8), (12, 12), (9, 16), (15, 16)])
+    chosen = gallery.queries(some, 0)
+    assert gallery.sunglasses_top1(seen, some, chosen, 20, 0, (1, 5)) == [1.0, 1.0]
+    clean, slight, severe = shown
+    assert clean.shape == (2, 20, 20, 3)
+    for eye in (6, 14):  # the border of two pixels is not seen
+        darkness = [pictures[:, 6, eye].mean() for pictures in (clean, slight, severe)]
+        assert darkness == sorted(darkness, reverse=True)
+        assert np.array_equal(severe[:, 14:], clean[:, 14:])
+    found = {"clean": [0.0], "blur": [1.0, 0.5], gallery.SUNGLASSES: [0.0, 0.0]}
+    assert gallery.error(found) == 0.25
+    assert gallery.error(found, sunglasses=True) == 0.625
+
+
 COSINES = hnp.arrays(np.float32, 20, elements=st.floats(-1, 1, width=32))
 
 
@@ -74,3 +97,29 @@ def test_distances_and_neighbours_by_hand() -> None:
     assert encoders.distance(0.0) == pytest.approx(np.sqrt(2))
     assert encoders.distance(-1.0) == pytest.approx(2)
     assert encoders.nearest(at(0, 5, 90, 100, 12), np.array([0, 0, 1, 1, 1])) == 0.8
+
+
+def test_clusters_are_as_many_as_people() -> None:
+    found = encoders.clustered(at(0, 2, 90, 92, 180, 4), np.array([5, 5, 7, 7, 9, 9]))
+    assert (found.predicted, found.true) == (3, 3)
+    assert found.wcp == pytest.approx(5 / 6)
+
+
+def test_an_encoder_is_judged_by_narrow_faces_too() -> None:
+    """Who it is stands in one striped row; a narrow face has lost its stripes."""
+    some = faces(np.repeat(np.arange(8), 4), side=24)
+    some.landmarks[:] = np.array([(8, 8), (16, 8), (12, 12), (9, 16), (15, 16)])
+    some.chips[:] = 100
+    for person in range(8):
+        some.chips[some.people == person, person + 8, 2::2] = 220
+
+    def rows(crops: UInt8) -> Float32:
+        busy = np.abs(np.diff(crops[..., 0].astype(np.float32), axis=2)).mean(axis=2) + 1e-3
+        return (busy / np.linalg.norm(busy, axis=1, keepdims=True)).astype(np.float32)
+
+    sample = encoders.Sample(people=8, severities=(1,), widths=(2, 15))
+    found = encoders.assess(rows, some, some, 20, sample)
+    assert found.tpr_at_1_percent == found.clusters.wcp == found.clusters.f1 == 1
+    assert list(found.tpr_by_width) == [2, 15]
+    assert found.tpr_by_width[2] < found.tpr_by_width[15]
+    assert list(found.top1) == ["clean", *DISTORTIONS, gallery.SUNGLASSES]

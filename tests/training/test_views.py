@@ -14,8 +14,10 @@ from training.views import (
     Viewer,
     ViewSettings,
     distort,
+    narrow,
     plain,
     random_view,
+    severe_sunglasses,
     sunglasses,
 )
 
@@ -80,6 +82,33 @@ def test_sunglasses_are_dark_and_over_the_eyes() -> None:
         assert drawn[y, x].max() < 130
     for x, y in TEMPLATE[3:].astype(int):
         assert drawn[y, x].min() == 255
+
+
+def test_severer_sunglasses_hide_more_and_only_around_the_eyes() -> None:
+    white = np.full((60, 60, 3), 255, np.uint8)
+    hidden = []
+    for severity in SEVERITIES:
+        drawn = severe_sunglasses(white, TEMPLATE, severity, np.random.default_rng(0))
+        assert np.array_equal(drawn[32:], white[32:])
+        assert all(drawn[y, x].max() < 200 for x, y in TEMPLATE[:2].astype(int))
+        hidden.append(255 - drawn.mean())
+    assert hidden == sorted(set(hidden))
+    assert (white == 255).all()
+    with pytest.raises(ValueError, match="expected 1 to 5, got 0"):
+        severe_sunglasses(white, TEMPLATE, 0, np.random.default_rng(0))
+
+
+def test_a_narrow_face_has_lost_what_so_few_pixels_cannot_show() -> None:
+    def stripes(view: UInt8) -> float:
+        return float(np.abs(np.diff(view[..., 0].astype(int), axis=1)).mean())
+
+    fine = np.zeros((60, 60, 3), np.uint8)
+    fine[:, ::2] = 200
+    assert narrow(fine, 40, 10).shape == fine.shape
+    assert stripes(narrow(fine, 40, 10)) < 0.1 * stripes(fine)
+    assert stripes(narrow(fine, 40, 80)) > 0.8 * stripes(fine)
+    away = [np.abs(narrow(face(), 50, w).astype(int) - face()).mean() for w in (50, 32, 20, 12)]
+    assert away == sorted(away)
 
 
 def test_no_faces_have_no_views() -> None:

@@ -10,14 +10,24 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from indexer.records import Bool, Float32, Int64
 from training.batches import pairs, several
-from training.evaluate.gallery import Encode, distorted_top1, queries
+from training.evaluate import hac
+from training.evaluate.clustering import Clustering, clustering
+from training.evaluate.gallery import (
+    SUNGLASSES,
+    Encode,
+    distorted_top1,
+    queries,
+    sunglasses_top1,
+)
 from training.evaluate.intervals import Interval, ScoredPairs, tpr_interval
 from training.evaluate.verification import best_threshold, tpr_at
 from training.faces import FaceSet
-from training.views import plain
+from training.views import narrow, plain
 
 SEED_DISTANCE = 0.5
 """The Euclidean distance below which the fifth seed accepts a pair."""
+_WIDTH_BY_EYES = 1.85
+"""How wide the detector's box is, in distances of the eyes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,10 @@ class Assessment:
     """At `SEED_DISTANCE`."""
     nearest: float
     """Share of the faces whose nearest other face is of the same person."""
+    clusters: Clustering
+    """Of all their faces, by Ward's linkage into the true number of people."""
+    tpr_by_width: Mapping[int, float]
+    """At 1 %, the second face of each pair narrowed to so many pixels."""
     top1: Mapping[str, Sequence[float]]
     """Clean gallery, distorted queries, by distortion and severity."""
     similarities: Float32
@@ -67,6 +81,8 @@ class Sample:
     people: int = 300
     """Looked for in the gallery, at most."""
     severities: Sequence[int] = (1, 3, 5)
+    widths: Sequence[int] = (20, 32)
+    """Of narrow faces, in pixels."""
     seed: int = 0
 
 
@@ -82,14 +98,15 @@ def assess(
         size: side of what the encoder sees, in pixels.
         sample: how much is measured.
     """
-    chosen = several(test, most=sample.photos)
+    sides = [several(faces, most=sample.photos) for faces in (validation, test)]
+    vectors = [encode(plain(faces.chips, size)) for faces in sides]
     known, scored = (
-        _scored(encode, faces, size, sample)
-        for faces in (several(validation, most=sample.photos), chosen)
+        _scored(rows, rows, faces.people, sample)
+        for rows, faces in zip(vectors, sides, strict=True)
     )
+    (_, chosen), (_, rows) = sides, vectors
     similarities, same = scored.similarities, scored.same
     best = distance(best_threshold(known.similarities, known.same))
-    wanted = queries(chosen, sample.seed, sample.people)
     return Assessment(
         auc=float(roc_auc_score(same, similarities)),
         tpr_at_1_percent=tpr_at(similarities, same, 0.01),
@@ -97,19 +114,49 @@ def assess(
         tpr_interval=tpr_interval(scored, 0.01),
         at_best=accepting(similarities, same, best),
         at_half=accepting(similarities, same, SEED_DISTANCE),
-        nearest=nearest(encode(plain(chosen.chips, size)), chosen.people),
-        top1=distorted_top1(encode, chosen, wanted, size, sample.seed, sample.severities),
+        nearest=nearest(rows, chosen.people),
+        clusters=clustered(rows, chosen.people),
+        tpr_by_width=_narrowed(encode, rows, chosen, size, sample),
+        top1=_looked_for(encode, chosen, size, sample),
         similarities=similarities,
         same=same,
     )
 
 
-def _scored(encode: Encode, faces: FaceSet, size: int, sample: Sample) -> ScoredPairs:
-    vectors = encode(plain(faces.chips, size))
-    first, second, _ = pairs(faces.people, sample.pairs, sample.seed)
-    alike = np.sum(vectors[first] * vectors[second], axis=1)
-    _, people = np.unique(faces.people, return_inverse=True)
-    return ScoredPairs(alike, people[first], people[second])
+def clustered(vectors: Float32, people: Int64) -> Clustering:
+    """Return how faces (N, D), put into as many clusters as there are people (N,), agree."""
+    return clustering(people, hac.into(len(np.unique(people)), vectors))
+
+
+def _narrowed(
+    encode: Encode, vectors: Float32, faces: FaceSet, size: int, sample: Sample
+) -> Mapping[int, float]:
+    """Return TPR at 1 % by width of the second faces, whose alignment stays that of the wide."""
+    eyes = np.linalg.norm(faces.landmarks[:, 0] - faces.landmarks[:, 1], axis=1)
+    wide = float(np.median(eyes)) * _WIDTH_BY_EYES
+    crops, found = plain(faces.chips, size), {}
+    for width in sample.widths:
+        rows = encode(np.stack([narrow(crop, wide, width) for crop in crops]))
+        scored = _scored(vectors, rows, faces.people, sample)
+        found[width] = tpr_at(scored.similarities, scored.same, 0.01)
+    return found
+
+
+def _looked_for(
+    encode: Encode, faces: FaceSet, size: int, sample: Sample
+) -> Mapping[str, Sequence[float]]:
+    wanted = queries(faces, sample.seed, sample.people)
+    how = (size, sample.seed, sample.severities)
+    worn = sunglasses_top1(encode, faces, wanted, *how)
+    return {**distorted_top1(encode, faces, wanted, *how), SUNGLASSES: worn}
+
+
+def _scored(first: Float32, second: Float32, of: Int64, sample: Sample) -> ScoredPairs:
+    """Return pairs of the same faces, of people (N,), encoded in two ways, (N, D) each."""
+    one, other, _ = pairs(of, sample.pairs, sample.seed)
+    alike = np.sum(first[one] * second[other], axis=1)
+    _, people = np.unique(of, return_inverse=True)
+    return ScoredPairs(alike, people[one], people[other])
 
 
 def distance(cosine: float) -> float:
