@@ -190,7 +190,7 @@ def narrow(view: UInt8, face_px: float, width_px: float) -> UInt8:
     small = max(4, round(len(view) * min(1.0, width_px / face_px)))
     less = cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA)
     coded = cv2.imencode(".jpg", less, [cv2.IMWRITE_JPEG_QUALITY, _VIDEO_QUALITY])[1]
-    seen = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    seen = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
     return _levels(cv2.resize(seen, view.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
