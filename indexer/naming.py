@@ -137,7 +137,7 @@ def undo(library: Library, number: int = 0) -> Decided:
     """
     with libraries.locked(library) as now:
         state = _State.of(now)
-        binding = {one.number: one for one in log.in_force(state.log) if one.do != "forget"}
+        binding = {one.number: one for one in log.in_force(state.log) if one.again is None}
         undos = {one.number: one for one in state.log if one.undoes}
         chosen = binding.get(number or max(binding, default=0)) or undos.get(number)
         if chosen is None:
@@ -157,6 +157,8 @@ class _State:
     log: list[Decision]
     next_id: int
     new: list[Decision] = field(default_factory=list)
+    changed: set[int] = field(default_factory=set)
+    """Uids of tracks of which something else is said now."""
 
     @staticmethod
     def of(library: Library) -> _State:
@@ -168,6 +170,10 @@ class _State:
             log=log.read_decisions(library),
             next_id=library.next_character_id,
         )
+
+    def said(self) -> dict[int, Identity]:
+        """Return what is said of each track, by uid."""
+        return {one.track: one for rows in self.episodes.values() for one in rows}
 
     def shown(self) -> dict[int, int]:
         """Return whom each track shows, by uid."""
@@ -212,7 +218,8 @@ class _State:
             raise StoreError(person.label, problem, "move that track first, if it is wrong")
         says = f"{person.label} is {into.label}"
         # Whoever is merged keeps the row, without tracks, so that it can be undone.
-        return self._decision("merge", says, dict.fromkeys(mine, into.id))
+        both_ways = ((person.id, into.id),)
+        return self._decision("merge", says, dict.fromkeys(mine, into.id), merged=both_ways)
 
     def _seen_together(self, uids: Sequence[int]) -> int:
         """Return a track that shares a frame with another of these, 0 if there is none."""
@@ -260,8 +267,8 @@ class _State:
         *,
         never: tuple[tuple[int, int], ...] = (),
         called: tuple[Called, ...] = (),
+        merged: tuple[tuple[int, int], ...] = (),
     ) -> Decision:
-        shown = self.shown()
         people = {one.id: self.people[one.id] for one in called}
         return Decision(
             number=len(self.log) + 1,
@@ -269,8 +276,9 @@ class _State:
             do=do,
             says=says,
             tracks=dict(sorted(tracks.items())),
-            before={uid: shown[uid] for uid in sorted(tracks)},
+            before={uid: one for uid, one in sorted(self.said().items()) if uid in tracks},
             never=never,
+            merged=merged,
             called=called,
             were=tuple(Called(one.id, one.label, one.named) for one in people.values()),
         )
@@ -279,54 +287,68 @@ class _State:
         """Carry a decision out."""
         self.log.append(decision)
         self.new.append(decision)
-        self._settle(decision.tracks, decision.called)
+        said = self.said()
+        self._settle({uid: _by_word(said[uid], who) for uid, who in decision.tracks.items()})
+        self._call(decision.called)
 
     def take_back(self, chosen: Decision) -> None:
         """Carry out that a decision is undone, or an undo."""
         says = f"not so: {chosen.says}"
         number, time = len(self.log) + 1, datetime.now(UTC).isoformat(timespec="seconds")
         entry = Decision(number, time, "undo", says, undoes=chosen.number)
-        was = log.constraints(self.log)
+        was = log.constraints(self.log).pinned
         self.log.append(entry)
         self.new.append(entry)
-        binding = log.in_force(self.log)
-        now = log.constraints(self.log)
-        back: dict[int, int] = {}
-        for one in self.log:  # the oldest word on each track is what it was before anybody spoke
-            for uid, person in one.before.items():
-                back.setdefault(uid, person)
-        tracks = {
-            uid: now.pinned.get(uid, back.get(uid, UNKNOWN))
-            for uid in {*was.pinned, *now.pinned}
-            if was.pinned.get(uid) != now.pinned.get(uid)
+        now = log.constraints(self.log).pinned
+        back, said = self._before(), self.said()
+        rows = {
+            uid: _by_word(said[uid], now[uid]) if uid in now else back[uid]
+            for uid in {*was, *now}
+            if was.get(uid) != now.get(uid) and uid in said
         }
+        self._settle(rows)
         first: dict[int, Called] = {}
-        last: dict[int, Called] = {}
         for one in self.log:
             for called in one.were:
                 first.setdefault(called.id, called)
-        for one in binding:
-            last.update({called.id: called for called in one.called})
-        self._settle(tracks, tuple({**first, **last}.values()))
+        last = {called.id: called for one in log.in_force(self.log) for called in one.called}
+        self._call([*{**first, **last}.values()])
 
-    def _settle(self, tracks: Mapping[int, int], called: Sequence[Called]) -> None:
+    def _before(self) -> dict[int, Identity]:
+        """Return what was said of each track before anybody decided, by the uid it has now."""
+        found: dict[int, Identity] = {}
+        for one in self.log:
+            if one.again is not None:
+                moved = {one.place(uid): row for uid, row in found.items()}
+                found = {
+                    uid: dataclasses.replace(row, track=uid)
+                    for uid, row in moved.items()
+                    if uid is not None
+                }
+            for uid, row in one.before.items():
+                found.setdefault(uid, row)
+        return found
+
+    def _settle(self, said: Mapping[int, Identity]) -> None:
+        """Say this of tracks from now on, by uid."""
+        self.changed |= set(said)
+        for rows in self.episodes.values():
+            rows[:] = [said.get(row.track, row) for row in rows]
+
+    def _call(self, called: Sequence[Called]) -> None:
         for one in called:
             known = self.people[one.id]
             self.people[one.id] = dataclasses.replace(known, label=one.label, named=one.named)
-        for rows in self.episodes.values():
-            for place, row in enumerate(rows):
-                if row.track in tracks:
-                    rows[place] = dataclasses.replace(
-                        row, character=tracks[row.track], probability=1.0, margin=1.0, reason=""
-                    )
 
     def published(self, now: Library) -> Decided:
         """Publish it all and return what was added."""
-        changed = {uid for one in self.new for uid in {*one.tracks, *one.before}}
-        changed |= {uid for one in self.log for uid in one.tracks}
         shown = self.shown()
-        with_stills = {one.id for one in self.people.values() if one.genuine or one.impostors}
-        people = [self._known_by(one, shown, with_stills) for one in self.people.values()]
+        had_names = {one.id for one in read.read_characters(now) if one.named}
+        people = [
+            # Whoever had a name before has prototypes of that name: stills, or chosen faces.
+            one if one.named and one.id in had_names else self._known_by(one, shown)
+            for one in self.people.values()
+        ]
         publish(
             now,
             episodes=[],
@@ -334,7 +356,7 @@ class _State:
             identities={
                 episode: rows
                 for episode, rows in self.episodes.items()
-                if any(one.track in changed for one in rows)
+                if any(one.track in self.changed for one in rows)
             },
             next_character_id=self.next_id,
             decisions=self.log,
@@ -345,12 +367,10 @@ class _State:
         }
         return Decided(self.new, seconds)
 
-    def _known_by(
-        self, person: Character, shown: Mapping[int, int], with_stills: set[int]
-    ) -> Character:
-        """Return somebody with the prototypes that the tracks give, unless stills were enrolled."""
+    def _known_by(self, person: Character, shown: Mapping[int, int]) -> Character:
+        """Return somebody with the prototypes that the tracks give, if there are any."""
         mine = [self.tracks[uid] for uid, who in shown.items() if who == person.id]
-        if person.id in with_stills or not mine:
+        if not mine:
             return person
         return dataclasses.replace(person, prototypes=_prototypes(mine, one=not person.named))
 
@@ -375,6 +395,11 @@ class _State:
         self.people[new.id] = new
         self.next_id += 1
         return new
+
+
+def _by_word(row: Identity, person: int) -> Identity:
+    """Return what is said of a track once somebody has decided whom it shows."""
+    return dataclasses.replace(row, character=person, probability=1.0, margin=1.0, reason="")
 
 
 def _prototypes(tracks: Sequence[Track], *, one: bool) -> Float32:

@@ -439,6 +439,8 @@ class Constraints:
     """Track uid → id of the character that it shows, or UNKNOWN for nobody of the gallery."""
     barred: frozenset[tuple[int, int]] = frozenset()
     """(track uid, id of a character that it does not show)."""
+    merged: Mapping[int, int] = field(default_factory=dict)
+    """Id of somebody who is somebody else → that other's id, to the end of the chain."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 ``decisions.jsonl`` has a line for each decision, numbered from 1. A decision says whom each of its
 tracks shows from then on, whom tracks can never be, what people are called, and what all of that
 was before. Whatever is in force, in the order of the log, binds every later judgement. Undoing adds
-a line too. `forget` alone rewrites the log: what it says of somebody forgotten goes.
+a line too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from indexer.errors import StoreError
-from indexer.records import Constraints
+from indexer.records import Constraints, Identity
 from indexer.store import disk, schema
 from indexer.store.library import Library
 
@@ -41,21 +41,33 @@ class Decision:
     time: str
     """When it was made, UTC, ISO 8601."""
     do: str
-    """name, merge, split, move, not-this, undo or forget."""
+    """name, merge, split, move, not-this, undo; or index, where a video was indexed again."""
     says: str
     """The same for people, as in "Person 3 is Ann"."""
     tracks: Mapping[int, int] = field(default_factory=dict)
     """Track uid → id of whom it shows."""
-    before: Mapping[int, int] = field(default_factory=dict)
-    """Track uid → id of whom it was taken for."""
+    before: Mapping[int, Identity] = field(default_factory=dict)
+    """Track uid → what was said of it."""
     never: tuple[tuple[int, int], ...] = ()
     """(track uid, id): whom a track cannot be."""
     called: tuple[Called, ...] = ()
     """What people are called from then on."""
     were: tuple[Called, ...] = ()
     """What they were called."""
+    merged: tuple[tuple[int, int], ...] = ()
+    """(id, id): the first is the second from then on."""
     undoes: int = 0
     """The number of the decision that an undo takes back."""
+    again: int | None = None
+    """The first 32 bits of the uids of an episode that was indexed again,"""
+    renamed: Mapping[int, int] = field(default_factory=dict)
+    """and the uid that each of its tracks has now; those that are not there are gone."""
+
+    def place(self, uid: int) -> int | None:
+        """Return the uid that a track has after this, None if it is gone."""
+        if self.again is None or uid >> 20 != self.again:
+            return uid
+        return self.renamed.get(uid)
 
 
 _ADAPTER = TypeAdapter(Decision)
@@ -106,12 +118,33 @@ def constraints(decisions: Sequence[Decision]) -> Constraints:
     """Return what the decisions in force demand of every later judgement."""
     pinned: dict[int, int] = {}
     barred: set[tuple[int, int]] = set()
+    merged: dict[int, int] = {}
     for one in in_force(decisions):
+        if one.again is not None:
+            pinned = {
+                new: who for uid, who in pinned.items() if (new := one.place(uid)) is not None
+            }
+            barred = {(new, who) for uid, who in barred if (new := one.place(uid)) is not None}
         barred.update(one.never)
+        merged.update(one.merged)
         for uid, person in one.tracks.items():
             pinned[uid] = person
             barred.discard((uid, person))
-    return Constraints(pinned, frozenset(barred))
+    ends = {one: _end(merged, one) for one in merged}
+    return Constraints(
+        {uid: ends.get(who, who) for uid, who in pinned.items()},
+        frozenset(barred),
+        {one: end for one, end in ends.items() if one != end},
+    )
+
+
+def _end(merged: Mapping[int, int], person: int) -> int:
+    """Return who somebody is in the end; of a circle, the one where it closes."""
+    seen = {person}
+    while (following := merged.get(person)) is not None and following not in seen:
+        person = following
+        seen.add(person)
+    return person
 
 
 def read_constraints(library: Library) -> Constraints:
