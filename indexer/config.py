@@ -138,6 +138,16 @@ class RecognizeSettings:
 
 
 @dataclass(config=_STRICT)
+class RepeatSettings:
+    """What counts as a shot that was shown before."""
+
+    min_length_s: Positive = 0.5
+    """A repeat is at least this long."""
+    max_distance: Annotated[float, Field(ge=0, le=7)] = 4.0
+    """The most bits, of 63, by which the pictures of a repeated shot differ on average."""
+
+
+@dataclass(config=_STRICT)
 class StoreSettings:
     """How the library is kept."""
 
@@ -156,6 +166,7 @@ class Settings:
     embed: EmbedSettings = EmbedSettings()
     cluster: ClusterSettings = ClusterSettings()
     recognize: RecognizeSettings = RecognizeSettings()
+    repeats: RepeatSettings = RepeatSettings()
     store: StoreSettings = StoreSettings()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import cluster, stills
+from indexer import cluster, reuse, stills
 from indexer.config import Settings
 from indexer.errors import ImageError
 from indexer.identify import Cast, identify
@@ -76,11 +76,15 @@ def enroll(
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         cast = _with_gallery(now, gallery)
         identities: dict[str, Sequence[Identity]] = {}
-        for episode in progress(read.episodes(now), total=len(read.episodes(now)), what="episodes"):
+        again = {episode: read.read_repeats(now, episode) for episode in read.episodes(now)}
+        said: dict[int, Identity] = {}
+        for episode in progress(reuse.in_order(again), total=len(again), what="episodes"):
             before = {i.track: i for i in read.read_identities(now, episode)}
             tracks = read.read_tracks(now, episode)
-            cast = identify(tracks, before, cast, models.encoder.facts.calibration, settings)
+            taken = reuse.known_from(again[episode], said)
+            cast = identify(tracks, before, cast, models.encoder.facts.calibration, settings, taken)
             identities[episode] = cast.identities
+            said |= {i.track: i for i in cast.identities}
         if not identities:
             cast = identify([], {}, cast, models.encoder.facts.calibration, settings)
         publish(

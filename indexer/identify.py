@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
 from indexer import cluster, recognize
 from indexer.config import Settings
 from indexer.records import UNKNOWN, Bool, Calibration, Character, Identity, Track
+
+_NOBODY: Mapping[int, Identity] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ def identify(
     cast: Cast,
     calibration: Calibration,
     settings: Settings,
+    taken: Mapping[int, Identity] = _NOBODY,
 ) -> Cast:
     """Return who each track is: a named character, or a person that nobody has named yet.
 
@@ -40,6 +44,7 @@ def identify(
         cast: everybody known so far; its identities play no role.
         calibration: of the encoder that made the embeddings.
         settings: of recognition and clustering.
+        taken: who tracks are that an earlier episode showed already, by uid.
     """
     together = cluster.cooccurring(tracks)
     unnamed = [character for character in cast.characters if not character.named]
@@ -55,6 +60,7 @@ def identify(
         else i
         for i in found
     ]
+    identities = taken_over(identities, taken, cast.characters, together)
     rest = [n for n, i in enumerate(identities) if i.character == UNKNOWN]
     strangers, apart = [tracks[n] for n in rest], together[np.ix_(rest, rest)]
     adapted = cluster.adapted(calibration, tracks, together)
@@ -68,6 +74,36 @@ def identify(
         identities=identities,
         next_id=cast.next_id + len(people.new),
     )
+
+
+def taken_over(
+    identities: Sequence[Identity],
+    taken: Mapping[int, Identity],
+    characters: Sequence[Character],
+    together: Bool,
+) -> list[Identity]:
+    """Return who tracks are, given that an earlier episode showed some of them already.
+
+    What was said there holds, but for a person without a name where a name is given by now, and
+    for one who is somebody else in the same frame.
+
+    Args:
+        identities: of N tracks, as they are judged by themselves.
+        taken: what was said of some of them, by uid.
+        characters: everybody known; who is gone is not taken over.
+        together: which tracks share a frame, (N, N).
+    """
+    known = {character.id: character.named for character in characters}
+    found = list(identities)
+    for n, judged in enumerate(identities):
+        earlier = taken.get(judged.track)
+        if earlier is None or earlier.character not in known:
+            continue
+        is_better = known[earlier.character] or not known.get(judged.character, False)
+        beside = {found[m].character for m in np.flatnonzero(together[n])}
+        if is_better and earlier.character not in beside:
+            found[n] = earlier
+    return found
 
 
 def _unnamed(judged: Identity, person: Identity) -> Identity:

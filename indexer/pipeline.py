@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer import config, decode, embed, instalments, link, sample, shots
+from indexer import config, decode, embed, instalments, link, reuse, sample, shots
 from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.identify import Cast, identify
@@ -184,11 +184,14 @@ def _publish(
     """Return the library with the episode in it, its people judged by who is known right now."""
     calibration, settings = looker.models.encoder.facts.calibration, looker.settings
     with libraries.locked(library, settings.store.lock_wait_s) as now:
+        staged = writer.finish(manifest)
+        again = reuse.repeated(now, staged, settings.repeats)
+        taken = reuse.known_from(again, reuse.identities_of(now, again))
         cast = Cast(read.read_characters(now), [], now.next_character_id)
-        cast = identify(tracks, {}, cast, calibration, settings)
+        cast = identify(tracks, {}, cast, calibration, settings, taken)
         return publish(
             now,
-            episodes=[writer.finish(manifest)],
+            episodes=[dataclasses.replace(staged, repeats=tuple(again))],
             characters=cast.characters,
             identities={writer.episode: cast.identities},
             next_character_id=cast.next_id,

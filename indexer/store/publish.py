@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from indexer.errors import StoreError
-from indexer.records import UNKNOWN, Character, Identity, Int64
+from indexer.records import UNKNOWN, Character, Identity, Int64, Repeat
 from indexer.store import appearances, disk, journal, nearest, read, schema, tables
 from indexer.store.appearances import Source
 from indexer.store.journal import Move
@@ -49,6 +49,7 @@ def publish(
         _check_people(current, characters, next_character_id)
         _check_episodes(current, episodes)
         _check_identities(current, episodes, identities, {one.id for one in characters})
+        _check_repeats(current, episodes)
         new = replace(current, next_character_id=next_character_id, revision=current.revision + 1)
         with disk.explained(library.root):
             _commit(current, new, episodes, characters, identities)
@@ -73,6 +74,9 @@ def _commit(
     (new.root / journal.WORKSHOP).mkdir()
     try:
         moves = _move_in(new, episodes)
+        for one in episodes:
+            path = new.root / journal.WORKSHOP / schema.EPISODES / one.episode / schema.REPEATS
+            _write_table(new, path, one.repeats)
         moves += _write(new, characters, identities)
         rows = _write_appearances(old, new, episodes, identities)
         moves.append(_move(schema.APPEARANCES))
@@ -151,7 +155,9 @@ def _write_appearances(
 
 
 def _write_table(
-    library: Library, path: Path, records: Sequence[Character] | Sequence[Identity]
+    library: Library,
+    path: Path,
+    records: Sequence[Character] | Sequence[Identity] | Sequence[Repeat],
 ) -> None:
     columns = schema.table_schema(path.name, library.dimension)
     facts = schema.stamp(library.encoder_id, library.settings)
@@ -218,3 +224,11 @@ def _check_identities(
         if used - known - {UNKNOWN}:
             gone = sorted(used - known - {UNKNOWN})
             raise ValueError(f"characters: expected also {gone}, whom {episode} shows")
+
+
+def _check_repeats(library: Library, episodes: Sequence[StagedEpisode]) -> None:
+    """Check that what is repeated is in the library."""
+    known = set(read.episodes(library))
+    for staged in episodes:
+        if gone := {one.episode for one in staged.repeats} - (known - {staged.episode}):
+            raise ValueError(f"repeats: expected {staged.episode} to repeat others, got {gone}")

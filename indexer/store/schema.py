@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from indexer.errors import StoreError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Goes up when an older version of this project could no longer read what is written."""
 
 LIBRARY = "library.json"
@@ -27,6 +27,8 @@ FRAMES = "frames.parquet"
 TRACKS = "tracks.parquet"
 FACES = "faces.parquet"
 IDENTITIES = "identities.parquet"
+REPEATS = "repeats.parquet"
+EPISODE_TABLES = (SHOTS, FRAMES, TRACKS, FACES, IDENTITIES, REPEATS)
 THUMBNAILS = "thumbnails"
 
 VIDEO_KEYS = (
@@ -89,7 +91,8 @@ def table_schema(name: str, dimension: int) -> pa.Schema:
     """Return the columns of the table kept in the file `name`, each with a description.
 
     Args:
-        name: CHARACTERS, APPEARANCES, SHOTS, FRAMES, TRACKS, FACES or IDENTITIES.
+        name: CHARACTERS, APPEARANCES, SHOTS, FRAMES, TRACKS, FACES, IDENTITIES or
+            REPEATS.
         dimension: of the embeddings.
     """
     vector = pa.list_(pa.float32(), dimension)
@@ -145,6 +148,7 @@ _COLUMNS = {
         probability | float64 | that the character is right; for 0, that it is none of the known
         shot_start_s | float64 | when the shot's first frame is shown, in seconds
         shot_end_s | float64 | when its last frame leaves the screen, in seconds
+        repeat | bool | whether an earlier episode showed most of the track already
     """,
     SHOTS: """
         shot | int64 | counts from 0
@@ -158,6 +162,7 @@ _COLUMNS = {
         pts | int64 | presentation time in ticks of the video's time base
         time_s | float64 | presentation time in seconds, 0 where the container starts
         shot | int64 | the shot that the frame is in
+        hash | int64 | perceptual hash of the picture, 63 bits; 0 for a blank one
     """,
     TRACKS: """
         uid | int64 | unique in the library, below 2**53
@@ -189,5 +194,15 @@ _COLUMNS = {
         similarity | float64 | cosine to the character's prototypes
         margin | float64 | probability of the name, or of having none, less the runner-up's
         runner_up | int64 | id of the most likely other named character, 0 for none
+    """,
+    REPEATS: """
+        shot | int64 | the shot of which an earlier episode showed some or all
+        start_frame | int64 | first frame that it showed
+        end_frame | int64 | last frame that it showed, in the same shot
+        episode | string | id of the earlier episode
+        their_start_frame | int64 | frame of it that looks like start_frame; the rest follow
+        distance | float64 | mean bits, of 63, by which the hashes of the pictures differ
+        tracks | int64s | uids of the tracks whose faces are the same in both
+        their_tracks | int64s | uids of the same tracks in the earlier episode
     """,
 }

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from indexer.records import Frame, Shot, Trace, Track, UInt8
+from indexer.records import Frame, Repeat, Shot, Trace, Track, UInt8
 from indexer.store import disk, schema, tables
 from indexer.store.library import Library, staging
 
@@ -29,6 +29,8 @@ class StagedEpisode:
 
     episode: str
     folder: Path
+    repeats: tuple[Repeat, ...] = ()
+    """What it shows that earlier episodes showed already."""
 
 
 class EpisodeWriter:
@@ -99,6 +101,7 @@ class EpisodeWriter:
             "pts": [one.pts for one in rows],
             "time_s": times,
             "shot": [one.shot for one in rows],
+            "hash": np.array([one.hash for one in rows], dtype=np.int64),
         }
         with disk.explained(self._library.root):
             self._frame_table.add(tables.batch_of(self._columns[schema.FRAMES], values))

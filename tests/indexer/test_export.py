@@ -243,11 +243,11 @@ def test_a_file_is_written_whole_or_not_at_all(
     target.parent.mkdir()
     target.write_text("before")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("in the middle")
 
     with monkeypatch.context() as patch:
-        patch.setitem(FORMATS, form, fail)
+        patch.setattr(export, "FORMATS", {form: fail})
         with pytest.raises(RuntimeError):
             export_to(library, made.id, form, target)
     assert target.read_text() == "before"

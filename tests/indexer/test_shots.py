@@ -31,7 +31,7 @@ def film(pictures: Sequence[UInt8]) -> Iterator[Frame]:
             size = (width, height)
             return cv2.resize(shown, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
-        yield Frame(i, i * 512, i / 25, 0, True, 320, 180, render)  # noqa: FBT003
+        yield Frame(i, i * 512, i / 25, 0, True, 0, 320, 180, render)  # noqa: FBT003
 
 
 def shots_of(pictures: Sequence[UInt8]) -> list[int]:

@@ -48,7 +48,7 @@ def test_a_new_library_is_on_disk_once_something_is_published(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
     put(library, MADE, CAST)
     assert json.loads((root / "library.json").read_text()) == {
-        "schema_version": 1,
+        "schema_version": 2,
         "encoder_id": ENCODER,
         "dimension": DIMENSION,
         "next_character_id": 4,
@@ -85,10 +85,10 @@ def content(**change: Any) -> bytes:  # noqa: ANN401 - JSON
         (b"[1, 2]", "it has no schema_version"),
         (content(schema_version="1"), "it has no schema_version"),
         (
-            content(schema_version=2),
-            r"a newer version .*this one reads 1\) \(update this project\)",
+            content(schema_version=3),
+            r"a newer version .*this one reads 2\) \(update this project\)",
         ),
-        (content(schema_version=0), r"an older version .* \(index the videos again"),
+        (content(schema_version=1), r"an older version .* \(index the videos again"),
         (content(encoder_id=None), "encoder_id is missing or of the wrong kind"),
         (content(dimension="8"), "dimension is missing or of the wrong kind"),
         (content(settings=[]), "settings is missing or of the wrong kind"),

@@ -19,7 +19,7 @@ from indexer.store.read import read_table
 from indexer.store.tables import TableWriter
 from tests.libraries import ANN, CAST, DIMENSION, Episode, Shown, episode, episodes, new, put
 
-TABLES = (schema.SHOTS, schema.FRAMES, schema.TRACKS, schema.FACES, schema.IDENTITIES)
+TABLES = schema.EPISODE_TABLES
 FRAMES = schema.table_schema(schema.FRAMES, DIMENSION)
 
 
@@ -30,7 +30,13 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def frames(start: int, end: int) -> Any:  # noqa: ANN401 - Arrow has no types
     numbers = np.arange(start, end)
-    values = {"frame": numbers, "pts": numbers * 512, "time_s": numbers / 25, "shot": numbers // 9}
+    values = {
+        "frame": numbers,
+        "pts": numbers * 512,
+        "time_s": numbers / 25,
+        "shot": numbers // 9,
+        "hash": numbers * 77,
+    }
     return tables.batch_of(FRAMES, values)
 
 
@@ -106,7 +112,7 @@ def test_any_reader_opens_the_tables_and_finds_them_explained(
             facts = written.schema_arrow.metadata
             assert written.metadata.row_group(0).column(0).compression == "ZSTD"
             assert all(field.metadata[b"description"] for field in written.schema_arrow)
-        assert facts[b"schema_version"] == b"1"
+        assert facts[b"schema_version"] == b"2"
         assert facts[b"encoder_id"] == home.encoder_id.encode()
         assert json.loads(facts[b"settings"]) == home.settings
     with duckdb.connect() as connection:
@@ -155,8 +161,8 @@ def test_a_table_of_another_kind_is_refused(library: tuple[Library, Episode]) ->
     table = pq.read_table(path)
     good = table.schema.metadata
     for change, message in (
-        ({b"schema_version": b"2"}, r"made by a newer version .*\(update this project\)"),
-        ({b"schema_version": b"0"}, "made by an older version"),
+        ({b"schema_version": b"3"}, r"made by a newer version .*\(update this project\)"),
+        ({b"schema_version": b"1"}, "made by an older version"),
         ({b"schema_version": b"x"}, "does not say which schema it has"),
         ({b"encoder_id": b"b"}, "made with encoder b, not encoder-a"),
     ):

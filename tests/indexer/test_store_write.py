@@ -84,7 +84,7 @@ def test_an_episode_by_hand(tmp_path: Path) -> None:
     assert manifest["counts"] == {"frames": 20, "shots": 2, "tracks": 2, "faces": 18}
     assert manifest["encoder_id"] == library.encoder_id
     assert manifest["settings"] == library.settings
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     (tmp_path / "plain").mkdir()
     assert folder.stat().st_mode == (tmp_path / "plain").stat().st_mode
 

@@ -1,0 +1,251 @@
+"""Shots that an earlier episode showed already: recaps and title sequences.
+
+Pictures are compared by the hashes that `shots` makes of them. Where the hashes of two stretches
+follow each other frame by frame, at a constant distance in time, one repeats the other. Candidates
+come from multi-index hashing (Norouzi, Punjani and Fleet 2012, section 3): two hashes of 64 bits
+that differ in at most 7 have a quarter in which they differ in at most one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.config import RepeatSettings
+from indexer.geometry import iou
+from indexer.records import BLANK, Bool, Float32, Int64, Places, Repeat, Shot
+
+_BITS, _QUARTERS = 16, 4
+_PROBES = np.array([0, *(1 << bit for bit in range(_BITS))], np.int64)
+_SEED = 7
+"""The most bits in which two pictures differ that make one look closer."""
+_CHANCE = 32
+"""Bits in which two unlike pictures differ; so says a blank one of any other."""
+_PART = 0.6
+"""Share of the distance allowed where less than a shot repeats: what is shown again is cut out,
+while one camera's still pictures of one room are alike in any part of a shot."""
+_WINDOW = 1.5
+"""How many times that distance any window of the shortest repeat's length may have."""
+_SAME_IOU = 0.5
+_EDGE = 0.5
+"""Share of the shortest repeat that may miss at each end of a shot that repeats as a whole."""
+_MOST_DELAYS = 64
+"""Delays that are looked at closely, for a shot: those with the most pictures alike."""
+_MOST_PAIRS = 1 << 21
+"""Pairs of pictures that are compared at once, for a shot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """The pictures of an earlier episode."""
+
+    episode: str
+    hashes: Int64
+    """(F,), one a frame; BLANK for those that nothing can be a repeat of."""
+
+
+def find(
+    shots: Sequence[Shot], hashes: Int64, earlier: Sequence[Past], settings: RepeatSettings
+) -> list[Repeat]:
+    """Return the stretches of shots that repeat earlier episodes, in order, none overlapping.
+
+    Args:
+        shots: of the episode.
+        hashes: of its frames, (F,).
+        earlier: what it may repeat.
+        settings: how alike for how long.
+    """
+    past = _Index(earlier)
+    found = []
+    for shot in shots:
+        count = shot.end_frame + 1 - shot.start_frame
+        least = _least(shot, settings)
+        mine = hashes[shot.start_frame : shot.end_frame + 1]
+        if count < least or not past.size or not (mine != BLANK).any():
+            continue
+        delays = past.delays(mine, max(1, least // 2))
+        runs = _runs(mine, delays, past, least, settings.max_distance)
+        found += [past.repeat(shot, *run) for run in sorted(runs)]
+    return found
+
+
+def same_tracks(repeat: Repeat, mine: Places, theirs: Places) -> dict[int, int]:
+    """Return the earlier track of each track whose faces are where its faces are, by uid.
+
+    Two tracks are the same if they share at least half of the frames that the shorter one has in
+    the stretch, and their boxes there overlap by half, on average.
+
+    Args:
+        repeat: the stretch.
+        mine: the faces of the episode.
+        theirs: of the earlier one.
+    """
+    last = repeat.end_frame + 1
+    rows = _by_frame(mine, repeat.start_frame, last, 0)
+    others = _by_frame(theirs, repeat.start_frame, last, repeat.delay)
+    shared: dict[tuple[int, int], list[float]] = {}
+    for frame in rows.keys() & others.keys():
+        mine_here, theirs_here = rows[frame], others[frame]
+        overlap = iou(mine.boxes[mine_here], theirs.boxes[theirs_here])
+        for row, first in enumerate(mine.tracks[mine_here].tolist()):
+            for column, second in enumerate(theirs.tracks[theirs_here].tolist()):
+                shared.setdefault((first, second), []).append(float(overlap[row, column]))
+    long = Counter(mine.tracks[np.concatenate([*rows.values()])].tolist()) if rows else Counter()
+    if others:
+        long.update(theirs.tracks[np.concatenate([*others.values()])].tolist())
+    found: dict[int, int] = {}
+    for (first, second), overlaps in sorted(shared.items(), key=lambda one: (-sum(one[1]), one[0])):
+        enough = 2 * len(overlaps) >= min(long[first], long[second])
+        alike = enough and sum(overlaps) >= _SAME_IOU * len(overlaps)
+        if alike and first not in found and second not in found.values():
+            found[first] = second
+    return found
+
+
+def _by_frame(places: Places, first: int, stop: int, delay: int) -> dict[int, list[int]]:
+    """Return the rows of each frame from `first` to before `stop`, which come `delay` later."""
+    rows: dict[int, list[int]] = {}
+    for row, frame in enumerate((places.frames - delay).tolist()):
+        if first <= frame < stop:
+            rows.setdefault(frame, []).append(row)
+    return rows
+
+
+def _least(shot: Shot, settings: RepeatSettings) -> int:
+    """Return how many frames of a shot last as long as a repeat must."""
+    rate = (shot.end_frame + 1 - shot.start_frame) / max(shot.end_s - shot.start_s, 1e-9)
+    return max(1, round(settings.min_length_s * rate))
+
+
+def _runs(
+    mine: Int64, delays: Int64, past: _Index, least: int, most: float
+) -> Iterator[tuple[int, int, int, float]]:
+    """Yield (first, last, delay, distance) of what repeats, the surest first, none overlapping."""
+    distances = {int(delay): past.distances(mine, int(delay)) for delay in delays}
+    runs = {delay: _best_run(far, least, most) for delay, far in distances.items()}
+    while True:
+        # The surest is the longest and closest; of equals, the earliest picture of all.
+        gains = [(gain, -delay) for delay, (gain, _, _) in runs.items() if gain > 0]
+        if not gains:
+            return
+        delay = -max(gains)[1]
+        _, first, last = runs[delay]
+        yield first, last, delay, float(distances[delay][first : last + 1].mean())
+        for other, far in distances.items():
+            far[first : last + 1] = _CHANCE
+            if runs[other][1] <= last and first <= runs[other][2]:
+                runs[other] = _best_run(far, least, most)
+
+
+def _best_run(far: Float32, least: int, most: float) -> tuple[float, int, int]:
+    """Return (gain, first, last) of the best run all of whose windows are near, gain 0 for none.
+
+    Args:
+        far: bits by which each frame differs, (T,).
+        least: frames of a window, and of a run.
+        most: mean bits by which a window differs.
+    """
+    if len(far) < least:
+        return 0.0, 0, -1
+    near = (
+        np.convolve(far, np.ones(least), "valid") <= _WINDOW * most * least + 1e-6
+    )  # (T - least + 1,)
+    edges = np.flatnonzero(np.diff(near, prepend=False, append=False))
+    best = (0.0, 0, -1)
+    for start, stop in edges.reshape(-1, 2).tolist():
+        inside = np.flatnonzero(far[start : stop + least - 1] <= 2 * most)
+        first, last = start + int(inside[0]), start + int(inside[-1])
+        run = far[first : last + 1]
+        whole = first <= least * _EDGE and len(far) - 1 - last <= least * _EDGE
+        near_enough = run.mean() <= (most if whole else most * _PART)
+        gain = float((2 * most - run).sum())
+        if len(run) >= least and near_enough and gain > best[0]:
+            best = (gain, first, last)
+    return best
+
+
+class _Index:
+    """The pictures of all earlier episodes, one after another, and where alike ones are."""
+
+    def __init__(self, earlier: Sequence[Past]) -> None:
+        self._episodes = [one.episode for one in earlier]
+        self._starts = np.cumsum([0, *(len(one.hashes) for one in earlier)])
+        self.size = int(self._starts[-1])
+        self._hashes = np.concatenate([np.zeros(0, np.int64), *(one.hashes for one in earlier)])
+        known = np.flatnonzero(self._hashes != BLANK)
+        self._places, self._ends = [], []
+        for quarter in range(_QUARTERS):
+            keys = _quarter(self._hashes[known], quarter)
+            self._places.append(known[np.argsort(keys.astype(np.uint16), kind="stable")])
+            self._ends.append(np.cumsum(np.bincount(keys, minlength=1 << _BITS)))
+
+    def delays(self, mine: Int64, step: int) -> Int64:
+        """Return where the first of some pictures may have been, most likely first, (K,).
+
+        A place counts from the first picture of the first episode; it may be before it.
+
+        Args:
+            mine: hashes of pictures that follow each other, (T,).
+            step: every so many of them are looked for.
+        """
+        asked = np.flatnonzero(mine != BLANK)[::step]
+        starts, counts = self._buckets(mine[asked])
+        pairs = int(counts.sum())
+        if pairs > _MOST_PAIRS:  # a still picture, shown often: some of its frames do
+            asked = asked[:: -(-pairs // _MOST_PAIRS)]
+            starts, counts = self._buckets(mine[asked])
+        votes = []
+        for quarter in range(_QUARTERS):
+            first, many = starts[quarter], counts[quarter]  # (Q, 17)
+            rows = np.repeat(np.arange(len(asked)), many.sum(axis=1))
+            flat = many.ravel()
+            offsets = np.arange(flat.sum()) - np.repeat(np.cumsum(flat) - flat, flat)
+            places = self._places[quarter][np.repeat(first.ravel(), flat) + offsets]
+            far = np.bitwise_count(self._hashes[places] ^ mine[asked[rows]])
+            alike = far <= _SEED
+            votes.append(places[alike] - asked[rows[alike]])
+        delays, count = np.unique(np.concatenate(votes), return_counts=True)
+        return delays[np.argsort(-count, kind="stable")[:_MOST_DELAYS]]
+
+    def _buckets(self, asked: Int64) -> tuple[Int64, Int64]:
+        """Return where in `_places` the pictures alike in a quarter begin, and how many they are.
+
+        Both are (4, Q, 17), for each quarter, picture asked for, and bit that may differ.
+        """
+        starts, counts = [], []
+        for quarter in range(_QUARTERS):
+            keys = _quarter(asked, quarter)[:, None] ^ _PROBES
+            ends = np.concatenate([[0], self._ends[quarter]])
+            starts.append(ends[keys])
+            counts.append(ends[keys + 1] - ends[keys])
+        return np.array(starts), np.array(counts)
+
+    def distances(self, mine: Int64, delay: int) -> Float32:
+        """Return in how many bits each picture differs from the one at its place, (T,)."""
+        far = np.full(len(mine), _CHANCE, np.float32)
+        first, last = max(0, -delay), min(len(mine), self.size - delay)
+        theirs = self._hashes[first + delay : last + delay]
+        known: Bool = (mine[first:last] != BLANK) & (theirs != BLANK)
+        differ = np.bitwise_count(mine[first:last] ^ theirs)
+        far[first:last] = np.where(known, differ, _CHANCE)
+        return far
+
+    def repeat(self, shot: Shot, first: int, last: int, delay: int, distance: float) -> Repeat:
+        """Return a run of a shot as the record that it is."""
+        place = first + delay
+        which = int(np.searchsorted(self._starts, place, side="right")) - 1
+        return Repeat(
+            shot=shot.shot,
+            start_frame=shot.start_frame + first,
+            end_frame=shot.start_frame + last,
+            episode=self._episodes[which],
+            their_start_frame=place - int(self._starts[which]),
+            distance=distance,
+        )
+
+
+def _quarter(hashes: Int64, number: int) -> Int64:
+    return hashes >> _BITS * number & (1 << _BITS) - 1
