@@ -92,7 +92,7 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
         files = (tmp_path / name).rglob("*")
         trees.append({one.name: one.read_bytes() for one in files if one.is_file()})
     assert trees[0] == trees[1]
-    assert len(trees[0]) == 13
+    assert len(trees[0]) == 14
 
 
 @pytest.fixture

@@ -19,10 +19,12 @@ from indexer.errors import ConfigError
 from indexer.nets import weights
 from indexer.parallel import Workers
 from indexer.store import disk
+from indexer.store.library import open_library
 from training import lfw
 from training.evaluate import calibration
 from training.evaluate.bench_clips import bench_clips
 from training.evaluate.lfw_bench import bench_lfw
+from training.evaluate.repeats import evaluate_repeats
 
 LFW_SETTINGS = ("detect.min_face=0.2",)
 """In LFW's photos the face is large; smaller ones are bystanders."""
@@ -59,6 +61,10 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     )
     tracking.add_argument("--mot", type=Path, metavar="TXT", help="and write what was predicted")
     tracking.set_defaults(run=_evaluate_tracks)
+    again = commands.add_parser("evaluate-repeats", help="recaps and titles against a truth")
+    again.add_argument("season", type=Path, metavar="SEASON", help="of training synthesize")
+    again.add_argument("library", type=Path, metavar="LIBRARY", help="that holds its episodes")
+    again.set_defaults(run=_evaluate_repeats)
     calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
     calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
     calibrate.add_argument("--photos", type=int, default=900)
@@ -148,6 +154,18 @@ def _evaluate_tracks(options: argparse.Namespace) -> None:
         for name, value in {**rows, "faces ignored": int(ignored.sum())}.items()
     ]
     print(tabulate(shown, disable_numparse=True))
+
+
+def _evaluate_repeats(options: argparse.Namespace) -> None:
+    found = evaluate_repeats(options.season, open_library(options.library))
+    rows = [
+        [one.kind, one.shots, one.shots_found, one.frames, one.recall, one.sources_right]
+        for one in found.kinds
+    ]
+    headers = ["", "shots", "found", "frames", "recall", "rightly placed"]
+    print(tabulate(rows, headers=headers, floatfmt=".4f"))
+    print(f"precision {found.precision:.4f} of {found.frames_said} frames")
+    print(f"{found.tracks_matched} of {found.tracks} repeated tracks are known as earlier ones")
 
 
 def _calibrate(options: argparse.Namespace) -> None:
