@@ -12,9 +12,10 @@ Where things are, from the command line down; a module knows only what is below 
     __main__ commands   the command line: parse, call, print
     pipeline  enroll    a video, or stills, through all stages into a library
     identify  models    who tracks are: names first, then people; the networks, ready to run
-    decode shots sample detect link embed cluster recognize stills      the stages
+    reuse               what earlier episodes showed already, and who that is
+    decode shots sample detect link embed cluster recognize repeats stills      the stages
     store               everything kept on disk, and the questions it answers
-    nets geometry crops config progress parallel     networks; boxes; settings; bars; workers
+    nets geometry crops pictures config progress parallel   networks; boxes; settings; bars
     records             what stages hand to each other, and the conventions
     errors              what can go wrong in the world
 

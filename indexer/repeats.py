@@ -10,20 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from indexer.config import RepeatSettings
 from indexer.geometry import iou
-from indexer.records import BLANK, Bool, Float32, Int64, Places, Repeat, Shot
+from indexer.records import BLANK, Float32, Int64, Places, Repeat, Shot
 
-_BITS, _QUARTERS = 16, 4
-_PROBES = np.array([0, *(1 << bit for bit in range(_BITS))], np.int64)
-_SEED = 7
-"""The most bits in which two pictures differ that make one look closer."""
-_CHANCE = 32
-"""Bits in which two unlike pictures differ; so says a blank one of any other."""
 _PART = 0.6
 """Share of the distance allowed where less than a shot repeats: what is shown again is cut out,
 while one camera's still pictures of one room are alike in any part of a shot."""
@@ -32,19 +25,6 @@ _WINDOW = 1.5
 _SAME_IOU = 0.5
 _EDGE = 0.5
 """Share of the shortest repeat that may miss at each end of a shot that repeats as a whole."""
-_MOST_DELAYS = 64
-"""Delays that are looked at closely, for a shot: those with the most pictures alike."""
-_MOST_PAIRS = 1 << 21
-"""Pairs of pictures that are compared at once, for a shot."""
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """The pictures of an earlier episode."""
-
-    episode: str
-    hashes: Int64
-    """(F,), one a frame; BLANK for those that nothing can be a repeat of."""
 
 
 def find(
@@ -58,7 +38,7 @@ def find(
         earlier: what it may repeat.
         settings: how alike for how long.
     """
-    past = _Index(earlier)
+    past = Pictures(earlier, max((one.end_frame + 1 - one.start_frame for one in shots), default=0))
     found = []
     for shot in shots:
         count = shot.end_frame + 1 - shot.start_frame
@@ -68,7 +48,7 @@ def find(
             continue
         delays = past.delays(mine, max(1, least // 2))
         runs = _runs(mine, delays, past, least, settings.max_distance)
-        found += [past.repeat(shot, *run) for run in sorted(runs)]
+        found += [_repeat(shot, past, run) for run in sorted(runs)]
     return found
 
 
@@ -114,6 +94,19 @@ def _by_frame(places: Places, first: int, stop: int, delay: int) -> dict[int, li
     return rows
 
 
+def _repeat(shot: Shot, past: Pictures, run: tuple[int, int, int, float]) -> Repeat:
+    first, last, delay, distance = run
+    episode, frame = past.where(first + delay)
+    return Repeat(
+        shot=shot.shot,
+        start_frame=shot.start_frame + first,
+        end_frame=shot.start_frame + last,
+        episode=episode,
+        their_start_frame=frame,
+        distance=distance,
+    )
+
+
 def _least(shot: Shot, settings: RepeatSettings) -> int:
     """Return how many frames of a shot last as long as a repeat must."""
     rate = (shot.end_frame + 1 - shot.start_frame) / max(shot.end_s - shot.start_s, 1e-9)
@@ -121,7 +114,7 @@ def _least(shot: Shot, settings: RepeatSettings) -> int:
 
 
 def _runs(
-    mine: Int64, delays: Int64, past: _Index, least: int, most: float
+    mine: Int64, delays: Int64, past: Pictures, least: int, most: float
 ) -> Iterator[tuple[int, int, int, float]]:
     """Yield (first, last, delay, distance) of what repeats, the surest first, none overlapping."""
     distances = {int(delay): past.distances(mine, int(delay)) for delay in delays}
@@ -135,7 +128,7 @@ def _runs(
         _, first, last = runs[delay]
         yield first, last, delay, float(distances[delay][first : last + 1].mean())
         for other, far in distances.items():
-            far[first : last + 1] = _CHANCE
+            far[first : last + 1] = UNLIKE
             if runs[other][1] <= last and first <= runs[other][2]:
                 runs[other] = _best_run(far, least, most)
 
@@ -161,91 +154,7 @@ def _best_run(far: Float32, least: int, most: float) -> tuple[float, int, int]:
         run = far[first : last + 1]
         whole = first <= least * _EDGE and len(far) - 1 - last <= least * _EDGE
         near_enough = run.mean() <= (most if whole else most * _PART)
-        gain = float((2 * most - run).sum())
+        gain = float((2 * most + 1 - run).sum())
         if len(run) >= least and near_enough and gain > best[0]:
             best = (gain, first, last)
     return best
-
-
-class _Index:
-    """The pictures of all earlier episodes, one after another, and where alike ones are."""
-
-    def __init__(self, earlier: Sequence[Past]) -> None:
-        self._episodes = [one.episode for one in earlier]
-        self._starts = np.cumsum([0, *(len(one.hashes) for one in earlier)])
-        self.size = int(self._starts[-1])
-        self._hashes = np.concatenate([np.zeros(0, np.int64), *(one.hashes for one in earlier)])
-        known = np.flatnonzero(self._hashes != BLANK)
-        self._places, self._ends = [], []
-        for quarter in range(_QUARTERS):
-            keys = _quarter(self._hashes[known], quarter)
-            self._places.append(known[np.argsort(keys.astype(np.uint16), kind="stable")])
-            self._ends.append(np.cumsum(np.bincount(keys, minlength=1 << _BITS)))
-
-    def delays(self, mine: Int64, step: int) -> Int64:
-        """Return where the first of some pictures may have been, most likely first, (K,).
-
-        A place counts from the first picture of the first episode; it may be before it.
-
-        Args:
-            mine: hashes of pictures that follow each other, (T,).
-            step: every so many of them are looked for.
-        """
-        asked = np.flatnonzero(mine != BLANK)[::step]
-        starts, counts = self._buckets(mine[asked])
-        pairs = int(counts.sum())
-        if pairs > _MOST_PAIRS:  # a still picture, shown often: some of its frames do
-            asked = asked[:: -(-pairs // _MOST_PAIRS)]
-            starts, counts = self._buckets(mine[asked])
-        votes = []
-        for quarter in range(_QUARTERS):
-            first, many = starts[quarter], counts[quarter]  # (Q, 17)
-            rows = np.repeat(np.arange(len(asked)), many.sum(axis=1))
-            flat = many.ravel()
-            offsets = np.arange(flat.sum()) - np.repeat(np.cumsum(flat) - flat, flat)
-            places = self._places[quarter][np.repeat(first.ravel(), flat) + offsets]
-            far = np.bitwise_count(self._hashes[places] ^ mine[asked[rows]])
-            alike = far <= _SEED
-            votes.append(places[alike] - asked[rows[alike]])
-        delays, count = np.unique(np.concatenate(votes), return_counts=True)
-        return delays[np.argsort(-count, kind="stable")[:_MOST_DELAYS]]
-
-    def _buckets(self, asked: Int64) -> tuple[Int64, Int64]:
-        """Return where in `_places` the pictures alike in a quarter begin, and how many they are.
-
-        Both are (4, Q, 17), for each quarter, picture asked for, and bit that may differ.
-        """
-        starts, counts = [], []
-        for quarter in range(_QUARTERS):
-            keys = _quarter(asked, quarter)[:, None] ^ _PROBES
-            ends = np.concatenate([[0], self._ends[quarter]])
-            starts.append(ends[keys])
-            counts.append(ends[keys + 1] - ends[keys])
-        return np.array(starts), np.array(counts)
-
-    def distances(self, mine: Int64, delay: int) -> Float32:
-        """Return in how many bits each picture differs from the one at its place, (T,)."""
-        far = np.full(len(mine), _CHANCE, np.float32)
-        first, last = max(0, -delay), min(len(mine), self.size - delay)
-        theirs = self._hashes[first + delay : last + delay]
-        known: Bool = (mine[first:last] != BLANK) & (theirs != BLANK)
-        differ = np.bitwise_count(mine[first:last] ^ theirs)
-        far[first:last] = np.where(known, differ, _CHANCE)
-        return far
-
-    def repeat(self, shot: Shot, first: int, last: int, delay: int, distance: float) -> Repeat:
-        """Return a run of a shot as the record that it is."""
-        place = first + delay
-        which = int(np.searchsorted(self._starts, place, side="right")) - 1
-        return Repeat(
-            shot=shot.shot,
-            start_frame=shot.start_frame + first,
-            end_frame=shot.start_frame + last,
-            episode=self._episodes[which],
-            their_start_frame=place - int(self._starts[which]),
-            distance=distance,
-        )
-
-
-def _quarter(hashes: Int64, number: int) -> Int64:
-    return hashes >> _BITS * number & (1 << _BITS) - 1

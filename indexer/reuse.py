@@ -12,8 +12,8 @@ import numpy as np
 from indexer import repeats
 from indexer.config import RepeatSettings
 from indexer.errors import StoreError
+from indexer.pictures import Past
 from indexer.records import BLANK, Identity, Int64, Repeat
-from indexer.repeats import Past
 from indexer.store import read
 from indexer.store.library import Library
 from indexer.store.write import StagedEpisode
