@@ -1,9 +1,7 @@
 """Shots that an earlier episode showed already: recaps and title sequences.
 
 Pictures are compared by the hashes that `shots` makes of them. Where the hashes of two stretches
-follow each other frame by frame, at a constant distance in time, one repeats the other. Candidates
-come from multi-index hashing (Norouzi, Punjani and Fleet 2012, section 3): two hashes of 64 bits
-that differ in at most 7 have a quarter in which they differ in at most one.
+follow each other frame by frame, at a constant distance in time, one repeats the other.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import numpy as np
 
 from indexer.config import RepeatSettings
 from indexer.geometry import iou
+from indexer.pictures import UNLIKE, Past, Pictures
 from indexer.records import BLANK, Float32, Int64, Places, Repeat, Shot
 
 _PART = 0.6
@@ -22,9 +21,10 @@ _PART = 0.6
 while one camera's still pictures of one room are alike in any part of a shot."""
 _WINDOW = 1.5
 """How many times that distance any window of the shortest repeat's length may have."""
-_SAME_IOU = 0.5
 _EDGE = 0.5
 """Share of the shortest repeat that may miss at each end of a shot that repeats as a whole."""
+_SAME_IOU = 0.5
+"""The least mean overlap of the boxes of two tracks that are the same."""
 
 
 def find(
@@ -38,7 +38,8 @@ def find(
         earlier: what it may repeat.
         settings: how alike for how long.
     """
-    past = Pictures(earlier, max((one.end_frame + 1 - one.start_frame for one in shots), default=0))
+    longest = max((one.end_frame + 1 - one.start_frame for one in shots), default=0)
+    past = Pictures(earlier, longest)
     found = []
     for shot in shots:
         count = shot.end_frame + 1 - shot.start_frame
