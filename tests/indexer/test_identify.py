@@ -60,3 +60,36 @@ def test_what_is_kept_of_a_character_does_not_depend_on_what_was_indexed_last() 
 
 def test_nobody_is_nobody() -> None:
     assert identify([], {}, NOBODY, CALIBRATION, SETTINGS) == NOBODY
+
+
+def said(track: int, who: int) -> Identity:
+    return Identity(track, who, 0.99, 0.9, 0.8, UNKNOWN)
+
+
+def test_who_was_shown_before_is_who_they_were() -> None:
+    stranger, blurred = track(1, axis(3)), track(2, at_cosine(axis(0), 0.6))
+    person = Character(1, "Person 1", False, axis(7)[None], 0.9, 1.0, 0.9, 0, 0)  # noqa: FBT003
+    known = Cast([person, character(2, axis(0))], [], 3)
+    taken = {1: said(1, 1), 2: said(2, 2)}
+    alone = identify([stranger, blurred], {}, known, CALIBRATION, SETTINGS)
+    assert seen(alone) == {1: 3, 2: 4}
+    cast = identify([stranger, blurred], {}, known, CALIBRATION, SETTINGS, taken)
+    assert cast.identities == [taken[1], taken[2]]
+    assert cast.next_id == 3
+
+
+def test_a_name_by_now_is_better_than_a_person_then() -> None:
+    ann = track(1, axis(0))
+    person = Character(1, "Person 1", False, axis(7)[None], 0.9, 1.0, 0.9, 0, 0)  # noqa: FBT003
+    known = Cast([person, character(2, axis(0))], [], 3)
+    cast = identify([ann], {}, known, CALIBRATION, SETTINGS, {1: said(1, 1)})
+    assert seen(cast) == {1: 2}
+
+
+def test_nobody_is_taken_over_twice_in_a_frame_and_nobody_who_is_gone() -> None:
+    both = at([track(1, axis(0)), track(2, axis(3))], 0)
+    known = Cast([character(2, axis(0))], [], 3)
+    beside = identify(both, {}, known, CALIBRATION, SETTINGS, {2: said(2, 2)})
+    assert seen(beside) == {1: 2, 2: 3}
+    gone = identify(both, {}, known, CALIBRATION, SETTINGS, {2: said(2, 9)})
+    assert seen(gone) == {1: 2, 2: 3}
