@@ -6,8 +6,7 @@ follow each other frame by frame, at a constant distance in time, one repeats th
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -64,35 +63,43 @@ def same_tracks(repeat: Repeat, mine: Places, theirs: Places) -> dict[int, int]:
         mine: the faces of the episode.
         theirs: of the earlier one.
     """
-    last = repeat.end_frame + 1
-    rows = _by_frame(mine, repeat.start_frame, last, 0)
-    others = _by_frame(theirs, repeat.start_frame, last, repeat.delay)
+    stretch = range(repeat.start_frame, repeat.end_frame + 1)
+    rows, others = _by_frame(mine, stretch, 0), _by_frame(theirs, stretch, repeat.delay)
+    frames, their_frames = _frames_of(mine, rows), _frames_of(theirs, others)
     shared: dict[tuple[int, int], list[float]] = {}
     for frame in rows.keys() & others.keys():
-        mine_here, theirs_here = rows[frame], others[frame]
-        overlap = iou(mine.boxes[mine_here], theirs.boxes[theirs_here])
-        for row, first in enumerate(mine.tracks[mine_here].tolist()):
-            for column, second in enumerate(theirs.tracks[theirs_here].tolist()):
+        here, there = rows[frame], others[frame]
+        overlap = iou(mine.boxes[here], theirs.boxes[there])
+        for row, first in enumerate(mine.tracks[here].tolist()):
+            for column, second in enumerate(theirs.tracks[there].tolist()):
                 shared.setdefault((first, second), []).append(float(overlap[row, column]))
-    long = Counter(mine.tracks[np.concatenate([*rows.values()])].tolist()) if rows else Counter()
-    if others:
-        long.update(theirs.tracks[np.concatenate([*others.values()])].tolist())
     found: dict[int, int] = {}
     for (first, second), overlaps in sorted(shared.items(), key=lambda one: (-sum(one[1]), one[0])):
-        enough = 2 * len(overlaps) >= min(long[first], long[second])
+        enough = 2 * len(overlaps) >= min(len(frames[first]), len(their_frames[second]))
         alike = enough and sum(overlaps) >= _SAME_IOU * len(overlaps)
-        if alike and first not in found and second not in found.values():
+        # One track may have come apart into several, but not into two at once.
+        rivals = [frames[one] for one, whose in found.items() if whose == second]
+        if alike and first not in found and frames[first].isdisjoint(set().union(*rivals)):
             found[first] = second
     return found
 
 
-def _by_frame(places: Places, first: int, stop: int, delay: int) -> dict[int, list[int]]:
-    """Return the rows of each frame from `first` to before `stop`, which come `delay` later."""
+def _by_frame(places: Places, stretch: range, delay: int) -> dict[int, list[int]]:
+    """Return the rows of each frame of a stretch, which come `delay` frames later."""
     rows: dict[int, list[int]] = {}
     for row, frame in enumerate((places.frames - delay).tolist()):
-        if first <= frame < stop:
+        if frame in stretch:
             rows.setdefault(frame, []).append(row)
     return rows
+
+
+def _frames_of(places: Places, rows: Mapping[int, Sequence[int]]) -> dict[int, set[int]]:
+    """Return the frames of each track, by uid."""
+    frames: dict[int, set[int]] = {}
+    for frame, some in rows.items():
+        for uid in places.tracks[some].tolist():
+            frames.setdefault(uid, set()).add(frame)
+    return frames
 
 
 def _repeat(shot: Shot, past: Pictures, run: tuple[int, int, int, float]) -> Repeat:

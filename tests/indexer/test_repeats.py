@@ -169,6 +169,11 @@ def test_no_track_is_two() -> None:
     assert same_tracks(STRETCH, mine, places((11, 100, 109, 0.1))) == {1: 11}
 
 
+def test_a_track_that_came_apart_is_one_all_the_same() -> None:
+    mine = places((1, 0, 4, 0.1), (2, 6, 9, 0.1))
+    assert same_tracks(STRETCH, mine, places((11, 100, 109, 0.1))) == {1: 11, 2: 11}
+
+
 def test_no_faces_no_tracks() -> None:
     none = places()
     assert same_tracks(STRETCH, none, none) == {}
