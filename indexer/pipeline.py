@@ -186,12 +186,14 @@ def _publish(
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         staged = writer.finish(manifest)
         again = reuse.repeated(now, staged, settings.repeats)
+        rest = reuse.repeated_by(now, staged)
+        staged = dataclasses.replace(staged, repeats=tuple(again), repeated_by=rest)
         taken = reuse.known_from(again, reuse.identities_of(now, again))
         cast = Cast(read.read_characters(now), [], now.next_character_id)
         cast = identify(tracks, {}, cast, calibration, settings, taken)
         return publish(
             now,
-            episodes=[dataclasses.replace(staged, repeats=tuple(again))],
+            episodes=[staged],
             characters=cast.characters,
             identities={writer.episode: cast.identities},
             next_character_id=cast.next_id,

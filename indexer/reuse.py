@@ -36,7 +36,28 @@ def repeated(library: Library, staged: StagedEpisode, settings: RepeatSettings) 
     shots = read.shots_in(library, staged.folder)
     hashes = read.read_hashes(library, staged.folder)
     found = repeats.find(shots, hashes, _earlier(library, staged.episode), settings)
-    return [_with_tracks(library, staged.folder, one) for one in found]
+    return [_matched(library, staged.folder, library.episode(one.episode), one) for one in found]
+
+
+def repeated_by(library: Library, staged: StagedEpisode) -> dict[str, list[Repeat]]:
+    """Return what other episodes repeat, for those that repeat this one: tracks matched anew.
+
+    Args:
+        library: as it is now.
+        staged: the episode, indexed again: its tracks are others than before.
+    """
+    found = {}
+    for one in read.episodes(library):
+        with suppress(StoreError):  # as in `_earlier`
+            stretches = read.read_repeats(library, one)
+            if one != staged.episode and staged.episode in _sources(stretches):
+                found[one] = [
+                    _matched(library, library.episode(one), staged.folder, again)
+                    if again.episode == staged.episode
+                    else again
+                    for again in stretches
+                ]
+    return found
 
 
 def known_from(
@@ -98,15 +119,15 @@ def _own(hashes: Int64, stretches: Iterable[Repeat]) -> Int64:
     return own
 
 
-def _with_tracks(library: Library, folder: Path, one: Repeat) -> Repeat:
+def _matched(library: Library, folder: Path, earlier: Path, one: Repeat) -> Repeat:
     """Return a stretch of the episode in a folder with the tracks that are the same."""
-    mine = read.places_in(library, folder, one.start_frame, one.end_frame)
     first, last = one.their_start_frame, one.end_frame + one.delay
-    with suppress(StoreError):  # as below: nothing is known from what is damaged
-        theirs = read.places_in(library, library.episode(one.episode), first, last)
+    same: Mapping[int, int] = {}
+    with suppress(StoreError):  # as in `_earlier`
+        mine = read.places_in(library, folder, one.start_frame, one.end_frame)
+        theirs = read.places_in(library, earlier, first, last)
         same = repeats.same_tracks(one, mine, theirs)
-        return dataclasses.replace(one, tracks=tuple(same), their_tracks=tuple(same.values()))
-    return one
+    return dataclasses.replace(one, tracks=tuple(same), their_tracks=tuple(same.values()))
 
 
 def _earlier(library: Library, episode: str) -> list[Past]:

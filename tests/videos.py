@@ -220,7 +220,7 @@ def retell(path: Path, source: Path, stretches: Sequence[tuple[int, int]], capti
         }
     with av.open(str(path), "w") as out:
         options = {"preset": "veryfast", "crf": "28"}
-        stream = cast(VideoStream, out.add_stream("libx264", rate, options=options))
+        stream = out.add_stream("libx264", rate, options=options)
         stream.width, stream.height, stream.pix_fmt = 480, 270, "yuv420p"
         for number in wanted:
             pixels = shown[number].copy()

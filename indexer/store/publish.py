@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,10 +74,8 @@ def _commit(
     (new.root / journal.WORKSHOP).mkdir()
     try:
         moves = _move_in(new, episodes)
-        for one in episodes:
-            path = new.root / journal.WORKSHOP / schema.EPISODES / one.episode / schema.REPEATS
-            _write_table(new, path, one.repeats)
-        moves += _write(new, characters, identities)
+        moves += _write_repeats(new, episodes)
+        moves += _write(new, characters, identities, {one.episode for one in episodes})
         rows = _write_appearances(old, new, episodes, identities)
         moves.append(_move(schema.APPEARANCES))
         if episodes or not (new.root / schema.INDEX).exists():
@@ -100,6 +98,20 @@ def _move_in(library: Library, episodes: Sequence[StagedEpisode]) -> list[Move]:
     return moves
 
 
+def _write_repeats(library: Library, episodes: Sequence[StagedEpisode]) -> list[Move]:
+    """Write what new episodes repeat, and what is new of those that repeat them."""
+    tables_of = {name: rows for one in episodes for name, rows in one.repeated_by.items()}
+    tables_of |= {one.episode: one.repeats for one in episodes}
+    staged, moves = {one.episode for one in episodes}, []
+    for episode, rows in sorted(tables_of.items()):
+        move = _move(f"{schema.EPISODES}/{episode}/{schema.REPEATS}")
+        if episode not in staged:  # of a new episode, it moves with all its folder
+            (library.root / move.source).parent.mkdir(parents=True, exist_ok=True)
+            moves.append(move)
+        _write_table(library, library.root / move.source, rows)
+    return moves
+
+
 def _write_index(library: Library, episodes: Sequence[StagedEpisode], uids: Int64) -> Move:
     """Write the index of all tracks, old and new; their tables are where they are just now."""
     workshop = library.root / journal.WORKSHOP / schema.EPISODES
@@ -117,6 +129,7 @@ def _write(
     library: Library,
     characters: Sequence[Character],
     identities: Mapping[str, Sequence[Identity]],
+    staged: Set[str],
 ) -> list[Move]:
     moves = [_move(schema.CHARACTERS), _move(schema.LIBRARY)]
     people = sorted(characters, key=lambda one: one.id)
@@ -125,8 +138,8 @@ def _write(
     for episode in sorted(identities):
         move = _move(f"{schema.EPISODES}/{episode}/{schema.IDENTITIES}")
         source = library.root / move.source
-        if not source.parent.exists():  # of a new episode, it moves with all its folder
-            source.parent.mkdir(parents=True)
+        if episode not in staged:  # of a new episode, it moves with all its folder
+            source.parent.mkdir(parents=True, exist_ok=True)
             moves.append(move)
         _write_table(library, source, sorted(identities[episode], key=lambda one: one.track))
     return moves
@@ -232,3 +245,5 @@ def _check_repeats(library: Library, episodes: Sequence[StagedEpisode]) -> None:
     for staged in episodes:
         if gone := {one.episode for one in staged.repeats} - (known - {staged.episode}):
             raise ValueError(f"repeats: expected {staged.episode} to repeat others, got {gone}")
+        if gone := staged.repeated_by.keys() - (known - {staged.episode}):
+            raise ValueError(f"repeats: expected others to repeat {staged.episode}, got {gone}")

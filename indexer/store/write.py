@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +31,8 @@ class StagedEpisode:
     folder: Path
     repeats: tuple[Repeat, ...] = ()
     """What it shows that earlier episodes showed already."""
+    repeated_by: Mapping[str, Sequence[Repeat]] = field(default_factory=dict)
+    """What others show again, by episode, where their tracks are matched with its new ones."""
 
 
 class EpisodeWriter:

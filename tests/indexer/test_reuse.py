@@ -8,9 +8,11 @@ import pytest
 
 from indexer.config import RepeatSettings
 from indexer.records import UNKNOWN, Identity, Repeat
-from indexer.reuse import identities_of, in_order, known_from, repeated
+from indexer.reuse import identities_of, in_order, known_from, repeated, repeated_by
 from indexer.store import read, schema
-from indexer.store.library import Library
+from indexer.store.library import Library, locked, open_library
+from indexer.store.publish import publish
+from indexer.store.verify import verify
 from indexer.store.write import EpisodeWriter
 from tests.libraries import ANN, BOB, CAST, Episode, Shown, episode, new, put, write
 
@@ -66,6 +68,30 @@ def test_what_repeats_an_episode_is_not_earlier_when_it_is_indexed_again(tmp_pat
     library = put(library, made, CAST, found(library, made))
     assert found(library, FIRST) == []
     assert [one.episode for one in found(library, made)] == [FIRST.id]
+
+
+def test_tracks_are_matched_anew_when_what_is_repeated_is_indexed_again(tmp_path: Path) -> None:
+    library = put(new(tmp_path), FIRST, CAST)
+    made = recap("two.mp4", 50, 30, 100)
+    library = put(library, made, CAST, found(library, made))
+    swapped = replace(
+        episode("one.mp4", [40, 60], [Shown(0, 39, BOB), Shown(40, 99, ANN)], hashes=HASHES[:100]),
+        traces=FIRST.traces[::-1],
+    )
+    with EpisodeWriter(library, swapped.id, swapped.sha256) as writer:
+        staged = write(writer, swapped)
+        staged = replace(staged, repeated_by=repeated_by(library, staged))
+        with locked(library) as current:
+            who = {swapped.id: swapped.identities}
+            publish(
+                current, episodes=[staged], characters=CAST, identities=who, next_character_id=4
+            )
+    [again] = read.read_repeats(open_library(tmp_path), made.id)
+    assert (again.tracks, again.their_tracks) == (
+        (made.tracks[0].uid,),
+        (swapped.tracks[1].uid,),
+    )
+    assert verify(open_library(tmp_path)) == []
 
 
 def test_an_empty_library_and_a_damaged_episode_show_nothing(tmp_path: Path) -> None:
