@@ -50,11 +50,12 @@ class Pictures:
         self.size = int(self._starts[-1])
         self._hashes = np.concatenate([blank[:0], *(x for e in earlier for x in (e.hashes, blank))])
         known = np.flatnonzero(self._hashes != BLANK)
-        self._places, self._ends = [], []
+        self._places, self._bounds = [], []
         for quarter in range(_QUARTERS):
             keys = _quarter(self._hashes[known], quarter)
             self._places.append(known[np.argsort(keys.astype(np.uint16), kind="stable")])
-            self._ends.append(np.cumsum(np.bincount(keys, minlength=1 << _BITS)))
+            counts = np.bincount(keys, minlength=1 << _BITS)
+            self._bounds.append(np.concatenate([[0], np.cumsum(counts)]))
 
     def delays(self, mine: Int64, step: int) -> Int64:
         """Return where the first of some pictures may have been, most likely first, (K,).
@@ -92,9 +93,9 @@ class Pictures:
         starts, counts = [], []
         for quarter in range(_QUARTERS):
             keys = _quarter(asked, quarter)[:, None] ^ _PROBES
-            ends = np.concatenate([[0], self._ends[quarter]])
-            starts.append(ends[keys])
-            counts.append(ends[keys + 1] - ends[keys])
+            bounds = self._bounds[quarter]
+            starts.append(bounds[keys])
+            counts.append(bounds[keys + 1] - starts[-1])
         return np.array(starts), np.array(counts)
 
     def distances(self, mine: Int64, delay: int) -> Float32:

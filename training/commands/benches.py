@@ -21,6 +21,7 @@ from indexer.parallel import Workers
 from indexer.store import disk
 from indexer.store.library import open_library
 from training import lfw
+from training.bench.repeats import search_made
 from training.evaluate import calibration
 from training.evaluate.bench_clips import bench_clips
 from training.evaluate.lfw_bench import bench_lfw
@@ -61,6 +62,9 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     )
     tracking.add_argument("--mot", type=Path, metavar="TXT", help="and write what was predicted")
     tracking.set_defaults(run=_evaluate_tracks)
+    many = commands.add_parser("bench-repeats", help="how long a season takes to be searched")
+    many.add_argument("--episodes", type=int, default=100, metavar="N", help="of 22 minutes")
+    many.set_defaults(run=_bench_repeats)
     again = commands.add_parser("evaluate-repeats", help="recaps and titles against a truth")
     again.add_argument("season", type=Path, metavar="SEASON", help="of training synthesize")
     again.add_argument("library", type=Path, metavar="LIBRARY", help="that holds its episodes")
@@ -154,6 +158,14 @@ def _evaluate_tracks(options: argparse.Namespace) -> None:
         for name, value in {**rows, "faces ignored": int(ignored.sum())}.items()
     ]
     print(tabulate(shown, disable_numparse=True))
+
+
+def _bench_repeats(options: argparse.Namespace) -> None:
+    if options.episodes < 1:
+        raise ConfigError("--episodes", f"{options.episodes} is none", "give 1 or more")
+    done = search_made(options.episodes)
+    print(f"{done.seconds:.1f} s among {done.frames} frames of {done.episodes} episodes")
+    print(f"recall {done.recall:.4f}, precision {done.precision:.4f}")
 
 
 def _evaluate_repeats(options: argparse.Namespace) -> None:
