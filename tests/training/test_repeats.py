@@ -45,8 +45,10 @@ def season(tmp_path: Path) -> Path:
 def library(root: Path, *repeats: Repeat) -> Library:
     shown = [Shown(0, 9, 0), Shown(12, 25, 0), Shown(30, 59, 0)]
     second = episode("ep02.mp4", [10, 20, 30], shown)
-    pair = {"tracks": (second.tracks[0].uid,), "their_tracks": (FIRST.tracks[1].uid,)}
-    known = [replace(one, **pair) if one.shot == 0 else one for one in repeats]
+    mine, theirs = (second.tracks[0].uid,), (FIRST.tracks[1].uid,)
+    known = [
+        replace(one, tracks=mine, their_tracks=theirs) if one.shot == 0 else one for one in repeats
+    ]
     return put(put(new(root), FIRST, CAST), second, CAST, known)
 
 
