@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import StoreError
+from indexer.records import Repeat
 from indexer.store import appearances, read, schema, tables
 from indexer.store.library import Library
 from indexer.store.read import read_table
@@ -98,7 +99,10 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
 @pytest.fixture
 def library(tmp_path: Path) -> tuple[Library, Episode]:
     made = episode("Pilot.mp4", (20,), [Shown(0, 9, ANN), Shown(2, 19, 0)])
-    return put(new(tmp_path / "it's a [small] *library*, 100%?#\"ü"), made, CAST), made
+    home = put(new(tmp_path / "it's a [small] *library*, 100%?#\"ü"), episode("Before.mp4"), CAST)
+    known = episode("Before.mp4").id
+    again = Repeat(0, 0, 9, known, 5, 1.5, (made.tracks[0].uid,), (made.tracks[1].uid,))
+    return put(home, made, CAST, [again]), made
 
 
 def test_any_reader_opens_the_tables_and_finds_them_explained(
