@@ -13,11 +13,12 @@ Where things are, from the command line down; a module knows only what is below 
     pipeline  enroll    a video, or stills, through all stages into a library
     naming  page        what people decide about who is who; everybody at a glance
     identify  models    who tracks are: names first, then people; the networks, ready to run
-    decode shots sample detect link embed cluster recognize stills      the stages
+    reuse               what earlier episodes showed already, and who that is
+    decode shots sample detect link embed cluster recognize repeats stills      the stages
     store               everything kept on disk, and the questions it answers
     audit  diff         how good people are without a label; what changed of them
     affinity clothes    who may be one person; what is worn below a face
-    nets geometry crops config progress parallel     networks; boxes; settings; bars; workers
+    nets geometry crops pictures config progress parallel   networks; boxes; settings; bars
     records             what stages hand to each other, and the conventions
     errors              what can go wrong in the world
 

@@ -8,36 +8,16 @@ track is to the rest of its person.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
 
 from indexer import affinity
 from indexer.affinity import Affinity
-from indexer.records import UNKNOWN, Bool, Float64, Identity, Int64, Track
+from indexer.records import NO_AUDIT, UNKNOWN, Audit, Bool, Float64, Identity, Int64, Track
 
 _PRIOR = -1.5
 """Log-odds that two tracks chosen at random are of one person."""
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """Estimates for one episode; shares of the tracks' screen time, in [0, 1]."""
-
-    purity: float
-    """How much of a person's screen time is likely to be that person's."""
-    completeness: float
-    """How much of it is likely to be found under that one person and not under another."""
-    violations: int
-    """Pairs of tracks that share a frame and are taken for one person: each is an error."""
-    split_half: float
-    """Share of the tracks whose two halves are nearest to the same person."""
-    tracks: int
-    """How many tracks that rests on."""
-
-
-NOTHING = Audit(1.0, 1.0, 0, 1.0, 0)
 
 
 def audit(
@@ -57,7 +37,7 @@ def audit(
     people = np.array([one.character for one in identities], dtype=np.int64)
     kept = np.flatnonzero(people != UNKNOWN).astype(np.int64)
     if len(kept) == 0:
-        return NOTHING
+        return NO_AUDIT
     seconds = np.array([track.end_s - track.start_s for track in tracks])
     same = people[:, None] == people
     violations = int(np.triu(same & together)[np.ix_(kept, kept)].sum())

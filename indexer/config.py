@@ -142,6 +142,16 @@ class RecognizeSettings:
 
 
 @dataclass(config=_STRICT)
+class RepeatSettings:
+    """What counts as a shot that was shown before."""
+
+    min_length_s: Positive = 0.5
+    """A repeat is at least this long."""
+    max_distance: Annotated[float, Field(ge=0, le=7)] = 4.0
+    """The most bits, of 63, by which the pictures of a repeated shot differ on average."""
+
+
+@dataclass(config=_STRICT)
 class StoreSettings:
     """How the library is kept."""
 
@@ -160,6 +170,7 @@ class Settings:
     embed: EmbedSettings = EmbedSettings()
     cluster: ClusterSettings = ClusterSettings()
     recognize: RecognizeSettings = RecognizeSettings()
+    repeats: RepeatSettings = RepeatSettings()
     store: StoreSettings = StoreSettings()
 
 
@@ -199,12 +210,20 @@ def that_matter(settings: Settings) -> dict[str, dict[str, Any]]:
     return tables
 
 
+_JUDGING = ("cluster", "recognize")
+
+
 def of_looking(tables: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tables of settings that a video must be looked at again for, when they change.
 
     Who tracks are is judged from what was written down of them.
     """
-    return {name: table for name, table in tables.items() if name not in ("cluster", "recognize")}
+    return {name: table for name, table in tables.items() if name not in _JUDGING}
+
+
+def of_judging(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rest of the tables: those that who tracks are depends on."""
+    return {name: tables[name] for name in _JUDGING if name in tables}
 
 
 def _parse_override(text: str) -> dict[str, dict[str, Any]]:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import cluster, stills
+from indexer import cluster, judging, stills
 from indexer.config import Settings
 from indexer.errors import ImageError
-from indexer.identify import Cast, identify
+from indexer.identify import Cast
 from indexer.models import Models, still_faces
 from indexer.nets import encoder as encoders
 from indexer.progress import Progress, silent
-from indexer.records import Character, Float32, Identity
-from indexer.store import decisions, read
+from indexer.records import Character, Float32
 from indexer.store import library as libraries
+from indexer.store import read
 from indexer.store.library import Library
 from indexer.store.publish import publish
 
@@ -75,24 +75,18 @@ def enroll(
         gallery[person.name] = np.concatenate(rows)
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         cast = _with_gallery(now, gallery)
-        stick, decided = models.encoder.yardstick, decisions.read_constraints(now)
-        identities: dict[str, Sequence[Identity]] = {}
-        for episode in progress(read.episodes(now), total=len(read.episodes(now)), what="episodes"):
-            before = {i.track: i for i in read.read_identities(now, episode)}
-            tracks = read.read_tracks(now, episode)
-            cast = identify(tracks, before, cast, stick, settings, decided)
-            identities[episode] = cast.identities
-        if not identities:
-            cast = identify([], {}, cast, stick, settings)
+        stick = models.encoder.yardstick
+        judged = judging.judge(now, cast, stick, settings, progress=progress)
         publish(
             now,
             episodes=[],
-            characters=cast.characters,
-            identities=identities,
-            next_character_id=cast.next_id,
+            characters=judged.characters,
+            identities=judged.identities,
+            next_character_id=judged.next_id,
+            audits=judged.audits,
         )
-    enrolled = [c for c in cast.characters if c.named and c.label in gallery]
-    return Enrolled(enrolled, skipped, len(identities))
+    enrolled = [c for c in judged.characters if c.named and c.label in gallery]
+    return Enrolled(enrolled, skipped, len(judged.identities))
 
 
 def _check_name(folder: Path, name: str) -> None:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from indexer import affinity, cluster, recognize
 from indexer import audit as audits
 from indexer.affinity import Affinity
-from indexer.audit import Audit
 from indexer.config import Settings
 from indexer.recognize import Apart
-from indexer.records import UNKNOWN, Bool, Character, Constraints, Identity, Track, Yardstick
-
-NOTHING = Constraints()
+from indexer.records import (
+    NO_AUDIT,
+    UNKNOWN,
+    Audit,
+    Bool,
+    Character,
+    Constraints,
+    Identity,
+    Track,
+    Yardstick,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,36 +35,52 @@ class Cast:
     """In the order of the tracks."""
     next_id: int
     """The id of the next new character."""
-    audit: Audit = audits.NOTHING
+    audit: Audit = NO_AUDIT
     """How good the episode's people are, as far as can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known of tracks before they are looked at, by uid."""
+
+    before: Mapping[int, Identity] = field(default_factory=dict)
+    """What was said of them earlier: one that stays without a name stays the person it was."""
+    decided: Constraints = field(default_factory=Constraints)
+    """What people decided, which holds whatever else speaks."""
+    taken: Mapping[int, Identity] = field(default_factory=dict)
+    """Who those are that an earlier episode showed already."""
+
+
+NOTHING = Heard()
 
 
 def identify(
     tracks: Sequence[Track],
-    before: Mapping[int, Identity],
     cast: Cast,
     stick: Yardstick,
     settings: Settings,
-    decided: Constraints = NOTHING,
+    heard: Heard = NOTHING,
 ) -> Cast:
     """Return who each track is: a named character, or a person that nobody has named yet.
 
     Args:
         tracks: of one episode.
-        before: what was said of them earlier, by uid: a track that stays without a name stays
-            the person it was.
         cast: everybody known so far; its identities play no role.
         stick: of the encoder that made the embeddings.
         settings: of recognition and clustering.
-        decided: what people decided, which holds whatever else speaks.
+        heard: what is known of the tracks already.
     """
+    before, decided = heard.before, heard.decided
     together = cluster.cooccurring(tracks)
     unnamed = [character for character in cast.characters if not character.named]
-    gallery = [character for character in cast.characters if character.named]
+    own = {character.id: character for character in cast.characters if character.named}
+    others = [one for one in own.values() if one.id in decided.merged]
+    gallery = _gallery(own, decided)
     # What is kept rests on the gallery alone, whatever was indexed in which order.
     named = recognize.calibrate(gallery, None, together[:0, :0], stick, settings.recognize)
+    named = [dataclasses.replace(one, prototypes=own[one.id].prototypes) for one in named]
     if not tracks:
-        return Cast(sorted([*named, *unnamed], key=lambda c: c.id), [], cast.next_id)
+        return Cast(_by_id(named, others, unnamed), [], cast.next_id)
     related = _related(tracks, gallery, together, stick, settings)
     seen = recognize.gather(tracks, related, together, settings.recognize)
     here = recognize.calibrate(gallery, seen, together, stick, settings.recognize)
@@ -68,13 +91,19 @@ def identify(
     identities = [
         _unnamed(i, before[i.track])
         if i.character == UNKNOWN
+        and i.track not in decided.pinned
         and i.track in before
         and before[i.track].character in ids
         and (i.track, before[i.track].character) not in decided.barred
         else i
         for i in found
     ]
-    rest = [n for n, i in enumerate(identities) if i.character == UNKNOWN]
+    identities = taken_over(identities, _open(heard), cast.characters, together)
+    rest = [
+        n
+        for n, i in enumerate(identities)
+        if i.character == UNKNOWN and i.track not in decided.pinned
+    ]
     barred = _barred(unnamed, identities, together[rest])
     barred |= _forbidden([tracks[n] for n in rest], unnamed, decided)
     among = related.only(np.array(rest, dtype=np.int64))
@@ -84,12 +113,55 @@ def identify(
     people = cluster.people(strangers, groups, known, among, stick, settings.cluster)
     for n, person in zip(rest, people.identities, strict=True):
         identities[n] = _unnamed(found[n], person)
+    identities = _merged(identities, decided, together)
     return Cast(
-        characters=sorted([*named, *unnamed, *people.new], key=lambda c: c.id),
+        characters=_by_id(named, others, unnamed, people.new),
         identities=identities,
         next_id=cast.next_id + len(people.new),
         audit=audits.audit(tracks, identities, related, together),
     )
+
+
+def _by_id(*some: Sequence[Character]) -> list[Character]:
+    return sorted([one for group in some for one in group], key=lambda one: one.id)
+
+
+def _gallery(named: Mapping[int, Character], decided: Constraints) -> list[Character]:
+    """Return whom tracks may be called: whoever is somebody else lends that one their stills."""
+    lent: dict[int, list[Character]] = {}
+    for one in named.values():
+        lent.setdefault(decided.merged.get(one.id, one.id), []).append(one)
+    return [
+        dataclasses.replace(
+            one, prototypes=np.concatenate([other.prototypes for other in lent[one.id]])
+        )
+        for one in named.values()
+        if one.id in lent and one.id not in decided.merged
+    ]
+
+
+def _open(heard: Heard) -> dict[int, Identity]:
+    """Return what is taken over of tracks about which nobody decided otherwise."""
+    decided = heard.decided
+    return {
+        uid: one
+        for uid, one in heard.taken.items()
+        if uid not in decided.pinned and (uid, one.character) not in decided.barred
+    }
+
+
+def _merged(identities: Sequence[Identity], decided: Constraints, together: Bool) -> list[Identity]:
+    """Return the identities with whoever is somebody else, as a person said, being that one.
+
+    Unless that one is in the same frame, or the track is known not to show them.
+    """
+    found = list(identities)
+    for n, one in enumerate(identities):
+        end = decided.merged.get(one.character, one.character)
+        beside = {found[m].character for m in np.flatnonzero(together[n])}
+        if end != one.character and end not in beside and (one.track, end) not in decided.barred:
+            found[n] = dataclasses.replace(one, character=end)
+    return found
 
 
 def _apart(
@@ -131,6 +203,36 @@ def _related(
     different = recognize.centres(gallery, np.zeros(dimension, np.float32))
     dressed = settings.recognize.evidence in ("clothes", "joint")
     return affinity.relate(tracks, together, different, stick, clothes=dressed)
+
+
+def taken_over(
+    identities: Sequence[Identity],
+    taken: Mapping[int, Identity],
+    characters: Sequence[Character],
+    together: Bool,
+) -> list[Identity]:
+    """Return who tracks are, given that an earlier episode showed some of them already.
+
+    What was said there holds, but for a person without a name where a name is given by now, and
+    for one who is somebody else in the same frame.
+
+    Args:
+        identities: of N tracks, as they are judged by themselves.
+        taken: what was said of some of them, by uid.
+        characters: everybody known; who is gone is not taken over.
+        together: which tracks share a frame, (N, N).
+    """
+    known = {character.id: character.named for character in characters}
+    found = list(identities)
+    for n, judged in enumerate(identities):
+        earlier = taken.get(judged.track)
+        if earlier is None or earlier.character not in known:
+            continue
+        is_better = known[earlier.character] or not known.get(judged.character, False)
+        beside = {found[m].character for m in np.flatnonzero(together[n])}
+        if is_better and earlier.character not in beside:
+            found[n] = earlier
+    return found
 
 
 def _unnamed(judged: Identity, person: Identity) -> Identity:

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass as checked
 
 from indexer import cluster
 from indexer.errors import StoreError
-from indexer.records import UNKNOWN, Character, Float32, Identity, Track
+from indexer.records import Character, Float32, Identity, Track
 from indexer.store import decisions as log
 from indexer.store import library as libraries
 from indexer.store import read

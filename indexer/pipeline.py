@@ -14,16 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer import config, decode, embed, instalments, link, sample, shots
-from indexer.audit import NOTHING, Audit
+from indexer import again, config, decode, embed, instalments, judging, link, reuse, sample, shots
 from indexer.config import Settings
 from indexer.diff import Diff, Seen, diff
 from indexer.errors import StoreError
-from indexer.identify import Cast, identify
+from indexer.identify import Cast, Heard, identify
 from indexer.looking import Looker
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
-from indexer.records import UNKNOWN, Character, DecodeReport, Faces, Frame, Shot, Track, VideoFacts
+from indexer.records import (
+    UNKNOWN,
+    Audit,
+    Character,
+    DecodeReport,
+    Faces,
+    Frame,
+    Shot,
+    Track,
+    VideoFacts,
+)
 from indexer.store import appearances, decisions, read, schema, unfinished
 from indexer.store import library as libraries
 from indexer.store.library import Library
@@ -130,18 +139,19 @@ def index(
         episode = known or schema.episode_id(path, sha256)
         if budget_s is None and not unfinished.exists(library, sha256):
             source = _whole(path, sha256, video, looker, progress)
-            now = _write(source, episode, library, looker)
-            return _with_diff(_summary(now, episode, looker.watch), before, now)
+            now, moved = _write(source, episode, library, looker)
+            return _with_diff(_summary(now, episode, looker.watch), before.at(moved), now)
     with unfinished.resumed(library, sha256) as work:
         instalments.go_on(path, work, looker, budget_s, progress)
         seen = work.coverage
         if seen < _coverage(library, known):  # with other settings: the better one stays for now
             done = _summary(library, known, looker.watch)
             return dataclasses.replace(done, coverage=seen, published=False)
-        now = _write(_so_far(path, sha256, video.facts, work), episode, library, looker)
+        source = _so_far(path, sha256, video.facts, work)
+        now, moved = _write(source, episode, library, looker)
     if seen == 1:
         unfinished.forget(now, sha256)
-    return _with_diff(_summary(now, episode, looker.watch), before, now)
+    return _with_diff(_summary(now, episode, looker.watch), before.at(moved), now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +174,13 @@ class _People:
         }
         return _People(read.read_characters(library), tracks)
 
+    def at(self, moved: Mapping[int, int]) -> _People:
+        """Return the same with tracks of an episode indexed again under the uids they have now."""
+        heads = {uid >> 20 for uid in moved}
+        kept = {uid: one for uid, one in self.tracks.items() if uid >> 20 not in heads}
+        renamed = {new: self.tracks[old] for old, new in moved.items() if old in self.tracks}
+        return _People(self.characters, kept | renamed)
+
 
 def _with_diff(done: Indexed, before: _People, library: Library) -> Indexed:
     """Return what was done, with what it changed of the library's people."""
@@ -173,24 +190,20 @@ def _with_diff(done: Indexed, before: _People, library: Library) -> Indexed:
 
 
 def _judged_anew(library: Library, episode: str, models: Models, settings: Settings) -> Library:
-    """Return the library with an episode judged by other settings than its last writer's."""
-    judging = {"cluster", "recognize"}
-    wanted = {k: v for k, v in config.that_matter(settings).items() if k in judging}
+    """Return the library with an episode judged by the settings, if it was judged by others."""
     with libraries.locked(library, settings.store.lock_wait_s) as now:
-        on_disk = libraries.open_library(now.root).settings
-        if {k: v for k, v in on_disk.items() if k in judging} == wanted:
+        judged_by, _ = read.read_judgement(now, episode)
+        if config.of_judging(judged_by) == config.of_judging(config.that_matter(settings)):
             return library
-        before = {i.track: i for i in read.read_identities(now, episode)}
         cast = Cast(read.read_characters(now), [], now.next_character_id)
-        tracks, stick = read.read_tracks(now, episode), models.encoder.yardstick
-        decided = decisions.read_constraints(now)
-        cast = identify(tracks, before, cast, stick, settings, decided)
+        judged = judging.judge(now, cast, models.encoder.yardstick, settings, [episode])
         return publish(
             now,
             episodes=[],
-            characters=cast.characters,
-            identities={episode: cast.identities},
-            next_character_id=cast.next_id,
+            characters=judged.characters,
+            identities=judged.identities,
+            next_character_id=judged.next_id,
+            audits=judged.audits,
         )
 
 
@@ -222,8 +235,10 @@ def _so_far(path: Path, sha256: str, facts: VideoFacts, work: Unfinished) -> _So
     return _Source(path, sha256, facts, work.frames(), look, lambda: work.report, work.coverage)
 
 
-def _write(source: _Source, episode: str, library: Library, looker: Looker) -> Library:
-    """Return the library with the episode in it."""
+def _write(
+    source: _Source, episode: str, library: Library, looker: Looker
+) -> tuple[Library, Mapping[int, int]]:
+    """Return what `_publish` does of a video."""
     with EpisodeWriter(library, episode, source.sha256) as writer:
         book = _Book(writer, 1 / float(source.facts.rate))
         tracks = list(_tracks(source, book, looker))
@@ -238,20 +253,35 @@ def _publish(
     manifest: Mapping[str, Any],
     tracks: Sequence[Track],
     looker: Looker,
-) -> Library:
-    """Return the library with the episode in it, its people judged by who is known right now."""
+) -> tuple[Library, Mapping[int, int]]:
+    """Return the library with the episode in it, its people judged by who is known right now.
+
+    And the new uids of the tracks of its older index, if there was one.
+    """
     stick, settings = looker.models.encoder.yardstick, looker.settings
     with libraries.locked(library, settings.store.lock_wait_s) as now:
+        staged = writer.finish(manifest)
+        shown = reuse.repeated(now, staged, settings.repeats)
+        rest = reuse.repeated_by(now, staged)
+        staged = dataclasses.replace(staged, repeats=tuple(shown), repeated_by=rest)
+        taken = reuse.known_from(shown, reuse.identities_of(now, shown))
+        log = decisions.read_decisions(now)
+        found = again.places(now, staged) if writer.episode in read.episodes(now) else {}
+        entry = again.moved(log, staged, found)
+        log += [entry] if entry else []
+        heard = Heard(decided=decisions.constraints(log), taken=taken)
         cast = Cast(read.read_characters(now), [], now.next_character_id)
-        decided = decisions.read_constraints(now)
-        cast = identify(tracks, {}, cast, stick, settings, decided)
-        return publish(
+        cast = identify(tracks, cast, stick, settings, heard)
+        done = publish(
             now,
-            episodes=[writer.finish({**manifest, "audit": dataclasses.asdict(cast.audit)})],
+            episodes=[staged],
             characters=cast.characters,
             identities={writer.episode: cast.identities},
             next_character_id=cast.next_id,
+            audits={writer.episode: cast.audit},
+            decisions=log if entry else None,
         )
+    return done, found
 
 
 def _manifest(source: _Source, book: _Book) -> dict[str, Any]:
@@ -382,7 +412,7 @@ def _summary(library: Library, episode: str, watch: Stopwatch | None) -> Indexed
         tracks=manifest["counts"]["tracks"],
         people=len(shown),
         named=len(shown & named),
-        audit=Audit(**manifest["audit"]) if "audit" in manifest else NOTHING,
+        audit=read.read_judgement(library, episode)[1],
         diff=Diff({}, {}, 1.0, ()),
         wall_s=watch.wall_s if watch else 0.0,
         seconds=watch.seconds if watch else {},

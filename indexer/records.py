@@ -32,6 +32,8 @@ Bool = NDArray[np.bool_]
 
 UNKNOWN = 0
 """The character id of nobody: real ids count from 1."""
+BLANK = 0
+"""The hash of a picture with nothing on it, which may be a repeat of any other such."""
 
 
 def _check(name: str, array: NDArray[np.generic], shape: tuple[int | None, ...]) -> None:
@@ -81,6 +83,8 @@ class Frame:
     """Counts from 0; 0 until the shots are known."""
     usable: bool
     """False for a blank picture, as in a fade; True until somebody looked."""
+    hash: int
+    """Of what it looks like, 63 bits; BLANK for a blank picture, and until somebody looked."""
     width: int
     """Pixels across, as displayed."""
     height: int
@@ -112,6 +116,55 @@ class Shot:
     start_s: float
     end_s: float
     """When the last frame leaves the screen: the next shot's start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A stretch of a shot that an earlier episode showed already."""
+
+    shot: int
+    start_frame: int
+    end_frame: int
+    """The last frame, itself in the stretch."""
+    episode: str
+    """The id of the earlier one."""
+    their_start_frame: int
+    """The frame of the earlier episode that `start_frame` looks like; the rest follow."""
+    distance: float
+    """Mean bits, of 63, by which the pictures' hashes differ."""
+    tracks: tuple[int, ...] = ()
+    """Uids of the tracks whose faces are the same in both."""
+    their_tracks: tuple[int, ...] = ()
+    """Uids of the same tracks in the earlier episode."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_frame <= self.end_frame or self.their_start_frame < 0:
+            raise ValueError(f"frames: expected at least one, from 0 on, got {self}")
+        if len(self.tracks) != len(self.their_tracks):
+            raise ValueError(f"tracks: expected as many as theirs, got {self}")
+
+    @property
+    def delay(self) -> int:
+        """What to add to a frame of the stretch to get the earlier one."""
+        return self.their_start_frame - self.start_frame
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the faces of tracks are, N of them, in any order."""
+
+    tracks: Int64
+    """(N,), the uid of each face's track."""
+    frames: Int64
+    """(N,)."""
+    boxes: Float32
+    """(N, 4), as shares of the picture's width and height."""
+
+    def __post_init__(self) -> None:
+        count = len(self.tracks)
+        _check("tracks", self.tracks, (None,))
+        _check("frames", self.frames, (count,))
+        _check("boxes", self.boxes, (count, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -475,3 +528,26 @@ class DecodeReport:
     """Frames that the container promises, 0 where it does not say."""
     truncated: bool
     """The file ended clearly before the end that it promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How good the people of an episode are, as far as it can be told without a label.
+
+    Shares are of the tracks' screen time, in [0, 1].
+    """
+
+    purity: float
+    """How much of a person's screen time is likely to be that person's."""
+    completeness: float
+    """How much of it is likely to be found under that one person and not under another."""
+    violations: int
+    """Pairs of tracks that share a frame and are taken for one person: each is an error."""
+    split_half: float
+    """Share of the tracks whose two halves are nearest to the same person."""
+    tracks: int
+    """How many tracks that rests on."""
+
+
+NO_AUDIT = Audit(1.0, 1.0, 0, 1.0, 0)
+"""Of an episode in which nobody is seen."""

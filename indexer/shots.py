@@ -8,17 +8,23 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 import cv2
+import numpy as np
 from scenedetect import AdaptiveDetector, FrameTimecode
 
 from indexer.config import ShotSettings
-from indexer.records import Frame, UInt8
+from indexer.records import BLANK, Frame, UInt8
 
 _WIDTH = 240
 """Pixels across of what the detector sees: enough for cuts, and quick to make."""
+_HASHED_ROWS = (0.13, 0.8)
+"""Share of the height from which to which a picture is hashed: between a widescreen film's bars,
+and above captions."""
+_HASH_GRID, _HASH_SIDE = 32, 8
+_MEDIAN = _HASH_SIDE**2 // 2 - 1  # of 63
 
 
 def split(frames: Iterable[Frame], rate: Fraction, settings: ShotSettings) -> Iterator[Frame]:
-    """Yield every frame with its `shot` and whether it is `usable`, in order.
+    """Yield every frame with its `shot`, its `hash` and whether it is `usable`, in order.
 
     A frame is held until the detector has seen the `window` frames after it, since only then
     it is known whether a cut precedes it.
@@ -44,8 +50,10 @@ def split(frames: Iterable[Frame], rate: Fraction, settings: ShotSettings) -> It
             cut.frame_num
             for cut in detector.process_frame(code, cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         )
-        usable = _contrast(small) >= settings.min_contrast
-        waiting.append(dataclasses.replace(seen, usable=usable))
+        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.uint8)
+        usable = _contrast(grey) >= settings.min_contrast
+        look = picture_hash(grey) if usable else BLANK
+        waiting.append(dataclasses.replace(seen, usable=usable, hash=look))
         if len(waiting) > settings.window:
             frame = waiting.popleft()
             shot += frame.index in cuts
@@ -56,7 +64,26 @@ def split(frames: Iterable[Frame], rate: Fraction, settings: ShotSettings) -> It
         yield dataclasses.replace(frame, shot=shot)
 
 
-def _contrast(image: UInt8) -> float:
+def picture_hash(grey: UInt8) -> int:
+    """Return 63 bits of what a picture looks like: alike in most bits for pictures that look alike.
+
+    The signs of its lowest frequencies against their median, its mean brightness left out, as in
+    pHash (Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions",
+    section 3.2.1). Never BLANK.
+
+    Args:
+        grey: (H, W).
+    """
+    top, bottom = (round(share * len(grey)) for share in _HASHED_ROWS)
+    part = grey[top : max(bottom, top + 1)]
+    small = cv2.resize(part, (_HASH_GRID, _HASH_GRID), interpolation=cv2.INTER_AREA)
+    low = cv2.dct(small.astype(np.float32))[:_HASH_SIDE, :_HASH_SIDE].ravel()
+    bits = low > np.partition(low[1:], _MEDIAN)[_MEDIAN]
+    bits[0] = False
+    return int.from_bytes(np.packbits(bits).tobytes()) or 1
+
+
+def _contrast(grey: UInt8) -> float:
     """Return the standard deviation of the grey levels, of 255."""
-    _, deviation = cv2.meanStdDev(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+    _, deviation = cv2.meanStdDev(grey)
     return float(deviation[0, 0])

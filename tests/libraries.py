@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,18 @@ import numpy as np
 from hypothesis import strategies as st
 
 from indexer.clothes import COLOURS
-from indexer.records import Character, Float32, Frame, Identity, Shot, Trace, Track, UInt8
+from indexer.records import (
+    BLANK,
+    Character,
+    Float32,
+    Frame,
+    Identity,
+    Repeat,
+    Shot,
+    Trace,
+    Track,
+    UInt8,
+)
 from indexer.store import appearances, nearest, read, schema, tables, vectors
 from indexer.store.library import Library, locked, open_or_create
 from indexer.store.publish import publish
@@ -72,6 +83,7 @@ def episode(
     shots: Sequence[int] = (),
     shown: Sequence[Shown] = (),
     times: Sequence[float] = (),
+    hashes: Sequence[int] = (),
 ) -> Episode:
     """Return an episode with shots of so many frames; all else follows from its name.
 
@@ -80,8 +92,10 @@ def episode(
         shots: how many frames each shot has.
         shown: the tracks, each within one shot.
         times: of all frames and of the end, in seconds; 25 a second if empty.
+        hashes: of all frames; of blank ones if empty.
     """
     count = sum(shots)
+    looks = list(hashes) or [BLANK] * count
     clock = list(times) or [frame / RATE for frame in range(count + 1)]
     starts = np.cumsum([0, *shots]).tolist()
     shot_of = np.repeat(np.arange(len(shots)), shots).tolist()
@@ -95,7 +109,9 @@ def episode(
     return Episode(
         video=Path(name),
         sha256=sha256,
-        frames=[_frame(frame, clock[frame], shot_of[frame]) for frame in range(count)],
+        frames=[
+            _frame(frame, clock[frame], shot_of[frame], looks[frame]) for frame in range(count)
+        ],
         shots=[
             Shot(number, start, end - 1, clock[start], clock[end])
             for number, (start, end) in enumerate(pairwise(starts))
@@ -155,10 +171,15 @@ def write(writer: EpisodeWriter, made: Episode) -> StagedEpisode:
     return writer.finish(made.manifest())
 
 
-def put(library: Library, made: Episode, characters: Sequence[Character]) -> Library:
-    """Publish an episode and the characters, and return the library then."""
+def put(
+    library: Library,
+    made: Episode,
+    characters: Sequence[Character],
+    repeats: Sequence[Repeat] = (),
+) -> Library:
+    """Publish an episode, what it repeats, and the characters, and return the library then."""
     with EpisodeWriter(library, made.id, made.sha256) as writer:
-        staged = write(writer, made)
+        staged = replace(write(writer, made), repeats=tuple(repeats))
         with locked(library) as current:
             return publish(
                 current,
@@ -196,13 +217,14 @@ def thumbnail() -> UInt8:
     return np.full((16, 16, 3), 90, dtype=np.uint8)
 
 
-def _frame(index: int, time_s: float, shot: int) -> Frame:
+def _frame(index: int, time_s: float, shot: int, look: int) -> Frame:
     return Frame(
         index=index,
         pts=index * 512,
         time_s=time_s,
         shot=shot,
         usable=True,
+        hash=look,
         width=640,
         height=360,
         render=_no_pixels,

@@ -197,7 +197,7 @@ def test_the_same_video_gives_the_same_bytes_whatever_the_threads(
     threads = ("--set", f"decode.threads={workers}", "--set", f"detect.workers={workers}")
     assert run("index", library.show.video, "--library", other, *threads).status == 0
     tables = [p.relative_to(library.library) for p in library.library.rglob("*.parquet")]
-    assert len(tables) == 7
+    assert len(tables) == 8
     for table in tables:
         assert filecmp.cmp(library.library / table, other / table, shallow=False), table
 

@@ -21,7 +21,14 @@ from indexer.store.verify import verify
 from tests.conftest import Show, run
 from tests.videos import Recipe, make
 
-TABLES = (schema.FRAMES, schema.SHOTS, schema.TRACKS, schema.FACES, schema.MANIFEST)
+TABLES = (
+    schema.FRAMES,
+    schema.SHOTS,
+    schema.TRACKS,
+    schema.FACES,
+    schema.REPEATS,
+    schema.MANIFEST,
+)
 USUAL = Settings()
 HARDLY_ANY = 1e-3
 """Seconds that are over before anything is looked at: each run does the least it can."""

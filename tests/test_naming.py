@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from indexer import naming
 from indexer.config import Settings
 from indexer.errors import StoreError
-from indexer.identify import Cast, identify
+from indexer.identify import Cast, Heard, identify
 from indexer.naming import Merge, Move, Name, NotThis, Request, Split
 from indexer.records import Constraints
 from indexer.store import decisions, read
@@ -159,15 +159,17 @@ def test_later_judgements_obey() -> None:
     gallery = [character(1, axis(0)), character(2, axis(1))]
     tracks = [track(1, axis(1)), replace(track(2, at_cosine(axis(0), 0.99)), start_frame=5)]
     chosen = Settings(recognize=PLAIN)
-    free = identify(tracks, {}, Cast(gallery, [], 3), STICK, chosen)
+    free = identify(tracks, Cast(gallery, [], 3), STICK, chosen)
     assert [i.character for i in free.identities] == [2, 1]
     decided = Constraints({1: 1}, frozenset())
-    bound = identify(tracks, {}, Cast(gallery, [], 3), STICK, chosen, decided)
+    bound = identify(tracks, Cast(gallery, [], 3), STICK, chosen, Heard(decided=decided))
     assert [i.character for i in bound.identities] == [1, 3]
     assert bound.identities[0].probability == 1
     never = Constraints({}, frozenset({(1, 2)}))
     assert (
-        identify(tracks[:1], {}, Cast(gallery, [], 3), STICK, chosen, never).identities[0].character
+        identify(tracks[:1], Cast(gallery, [], 3), STICK, chosen, Heard(decided=never))
+        .identities[0]
+        .character
         == 3
     )
 

@@ -8,13 +8,14 @@ written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
+import cv2
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
@@ -198,3 +199,32 @@ def _mux_silence(out: OutputContainer, stream: AudioStream, seconds: float) -> N
         silence.sample_rate, silence.pts = _AUDIO_RATE, start
         out.mux(stream.encode(silence))
     out.mux(stream.encode(None))
+
+
+def retell(path: Path, source: Path, stretches: Sequence[tuple[int, int]], caption: str) -> Path:
+    """Write stretches of a video again, smaller and worse, with a caption, and return the path.
+
+    Args:
+        path: where to.
+        source: an MP4 of constant rate.
+        stretches: the first and last frame of each, in the order they are shown in.
+        caption: over all of them.
+    """
+    wanted = [frame for first, last in stretches for frame in range(first, last + 1)]
+    with av.open(str(source)) as file:
+        rate = file.streams.video[0].average_rate or Fraction(25)
+        shown = {
+            number: frame.to_ndarray(format="rgb24", width=480, height=270)
+            for number, frame in enumerate(file.decode(video=0))
+            if number in wanted
+        }
+    with av.open(str(path), "w") as out:
+        options = {"preset": "veryfast", "crf": "28"}
+        stream = out.add_stream("libx264", rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = 480, 270, "yuv420p"
+        for number in wanted:
+            pixels = shown[number].copy()
+            cv2.putText(pixels, caption, (20, 248), cv2.FONT_HERSHEY_DUPLEX, 0.6, (240,) * 3)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        out.mux(stream.encode(None))
+    return path

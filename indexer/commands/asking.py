@@ -44,18 +44,30 @@ def add(parsers: Parsers) -> None:
         metavar="N",
         help="only the best (default: 10 tracks like an image, all scenes)",
     )
+    _add_no_repeats(query)
     export = parsers.add("export", _export, "write who is on screen in every frame")
     export.add_argument("episode", metavar="EPISODE", help="its id, or the video's name")
     export.add_argument("--format", choices=["json", "csv", "webvtt"], default="json")
     export.add_argument("--output", type=Path, metavar="FILE", help="instead of stdout")
+    _add_no_repeats(export)
     people = parsers.add("people", _people, "list everybody by screen time")
     people.add_argument("--unnamed", action="store_true", help="only those without a name")
     people.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet")
     people.add_argument("--page", type=Path, metavar="HTML", help="write a page to name them on")
+    _add_no_repeats(people)
     parsers.add("info", _info, "say what the library holds").add_argument(
         "--character", metavar="NAME", help="and what one character's threshold rests on"
     )
     parsers.add("verify", _verify, "check that the library is whole")
+
+
+def _add_no_repeats(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-repeats",
+        dest="repeats",
+        action="store_false",
+        help="leave out what an earlier episode showed already: recaps, title sequences",
+    )
 
 
 def _query(options: argparse.Namespace) -> int:
@@ -66,7 +78,8 @@ def _query(options: argparse.Namespace) -> int:
         if options.with_ or options.without or options.min_seconds or options.episode:
             problem = "goes without --with, --without, --min-seconds and --episode"
             raise StoreError("--image", problem, "leave them out, or use --character")
-        hits = query.similar(opened, _face_of(options, opened.encoder_id), options.count or 10)
+        face = _face_of(options, opened.encoder_id)
+        hits = query.similar(opened, face, options.count or 10, repeats=options.repeats)
     else:
         wanted = query.SceneQuery(
             options.character,
@@ -74,6 +87,7 @@ def _query(options: argparse.Namespace) -> int:
             tuple(options.without),
             options.min_seconds,
             options.episode,
+            options.repeats,
         )
         hits = query.scenes(opened, wanted)[: options.count]
     print_rows([_row(hit, options) for hit in hits], options, "nothing found")
@@ -110,7 +124,8 @@ def _export(options: argparse.Namespace) -> int:
 
     opened = library.open_library(options.library)
     episode = read.find_episode(opened, options.episode)
-    export.export_to(opened, episode, options.format, options.output or sys.stdout)
+    target = options.output or sys.stdout
+    export.export_to(opened, episode, options.format, target, repeats=options.repeats)
     return DONE
 
 
@@ -120,7 +135,7 @@ def _people(options: argparse.Namespace) -> int:
     opened = library.open_library(options.library)
     rows = [
         dataclasses.asdict(one)
-        for one in query.people(opened)
+        for one in query.people(opened, repeats=options.repeats)
         if not (options.unnamed and one.named)
     ]
     if options.sheet or options.page:
@@ -136,7 +151,7 @@ def _people(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from indexer.store import library, read  # noqa: PLC0415
+    from indexer.store import library, query, read  # noqa: PLC0415
 
     opened = library.open_library(options.library)
     if options.character:
@@ -149,6 +164,7 @@ def _info(options: argparse.Namespace) -> int:
         manifest = read.read_manifest(opened, episode)
         video = manifest["video"]
         row = {"episode": episode, "duration_s": video["duration_s"], **manifest["counts"]}
+        row["repeated_s"] = query.repeated_s(opened, episode)
         rows.append({**row, "coverage": manifest.get("coverage", 1.0)})
     if not options.json:
         print(f"{opened.root}: encoder {opened.encoder_id[:12]}, {len(rows)} episodes")

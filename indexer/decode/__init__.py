@@ -53,7 +53,7 @@ from indexer.decode.clock import Clock
 from indexer.decode.screen import Screen
 from indexer.decode.source import Source
 from indexer.errors import VideoError
-from indexer.records import DecodeReport, Frame, VideoFacts
+from indexer.records import BLANK, DecodeReport, Frame, VideoFacts
 
 _INDEXED = ("mov,mp4", "matroska")
 """Containers that know where their keyframes are."""
@@ -183,6 +183,7 @@ class Video:
                 time_s=float(pts * self._source.time_base - self._source.start),
                 shot=0,
                 usable=True,
+                hash=BLANK,
                 width=self.screen.width,
                 height=self.screen.height,
                 render=partial(self.screen.render, picture),

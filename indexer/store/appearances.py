@@ -7,6 +7,7 @@ hand), the same rows are gathered from the episodes' own tables, a thousand time
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class Appearance:
     probability: float
     shot_start_s: float
     shot_end_s: float
+    repeat: bool
+    """Whether an earlier episode showed most of the track already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Source:
     """Where an episode's rows come from."""
 
     folder: Path
-    """Holds its tracks and shots."""
+    """Holds its tracks, shots and repeats."""
     identities: Path
 
 
@@ -72,8 +75,7 @@ def gathered(library: Library, some: Iterable[str]) -> pa.Table:
 def joined(library: Library, sources: Sequence[Source]) -> pa.Table:
     """Return the appearances of episodes whose tables are where the sources say, by uid."""
     folders = [one.folder for one in sources]
-    names = ["uid", "shot", "start_s", "end_s"]
-    tracks = _stacked(library, [one / schema.TRACKS for one in folders], schema.TRACKS, names)
+    tracks = _tracks(library, folders)
     shots = _stacked(
         library, [one / schema.SHOTS for one in folders], schema.SHOTS, ["shot", "start_s", "end_s"]
     ).rename_columns(["shot", "shot_start_s", "shot_end_s", "source"])
@@ -128,14 +130,27 @@ def agrees(library: Library) -> bool:
     return of_library(library).equals(gathered(library, episodes(library)))
 
 
-def of_episode(library: Library, episode: str) -> list[Appearance]:
-    """Return all tracks of an episode with who they are, by start and uid."""
-    return records(gathered(library, [episode]))
+def of_episode(library: Library, episode: str, *, repeats: bool = True) -> list[Appearance]:
+    """Return the tracks of an episode with who they are, by start and uid.
+
+    Args:
+        library: that holds the episode.
+        episode: its id.
+        repeats: also those that an earlier episode showed already.
+    """
+    table = gathered(library, [episode])
+    return records(table if repeats else without_repeats(table))
 
 
 def records(table: pa.Table) -> list[Appearance]:
     """Return the rows of a table as records, by start and uid."""
     return [Appearance(**row) for row in by_start(table).to_pylist()]
+
+
+def table_of(library: Library, some: Sequence[Appearance]) -> pa.Table:
+    """Return records as the rows of a table."""
+    columns = schema.table_schema(schema.APPEARANCES, library.dimension)
+    return pa.Table.from_pylist([dataclasses.asdict(one) for one in some], columns)
 
 
 def by_start(table: pa.Table) -> pa.Table:
@@ -154,6 +169,35 @@ def mean_probability(some: Sequence[Appearance]) -> float:
     weights = [max(one.end_s - one.start_s, _SHORTEST_S) for one in some]
     weighted = (weight * one.probability for weight, one in zip(weights, some, strict=True))
     return sum(weighted) / sum(weights)
+
+
+def without_repeats(table: pa.Table) -> pa.Table:
+    """Return the appearances that no earlier episode showed already."""
+    return table.filter(pc.invert(table["repeat"]))
+
+
+def repeated(table: pa.Table) -> set[int]:
+    """Return the uids of the tracks that an earlier episode showed already."""
+    return set(table.filter(table["repeat"])["track"].to_pylist())
+
+
+def _tracks(library: Library, folders: Sequence[Path]) -> pa.Table:
+    """Return the tracks of some episodes, and which of them are repeats."""
+    names = ["uid", "shot", "start_s", "end_s", "start_frame", "end_frame"]
+    tracks = _stacked(library, [one / schema.TRACKS for one in folders], schema.TRACKS, names)
+    source, first, last = (
+        tables.integers_of(tracks[name]) for name in ("source", "start_frame", "end_frame")
+    )
+    shown = np.zeros(len(source), np.int64)  # frames of each track that were shown before
+    for number, folder in enumerate(folders):
+        stretches = read_table(library, folder / schema.REPEATS, ["start_frame", "end_frame"])
+        starts, ends = (tables.integers_of(stretches[name]) for name in stretches.column_names)
+        mine = np.flatnonzero(source == number)
+        low = np.maximum(first[mine, None], starts)  # (tracks, stretches)
+        high = np.minimum(last[mine, None], ends)
+        shown[mine] = np.maximum(high + 1 - low, 0).sum(axis=1)
+    repeat = 2 * shown > last + 1 - first
+    return tracks.drop_columns(names[-2:]).append_column("repeat", pa.array(repeat, pa.bool_()))
 
 
 def _stacked(

@@ -114,6 +114,15 @@ def in_force(decisions: Sequence[Decision]) -> list[Decision]:
     return [one for one in decisions if one.number not in undone and not one.undoes]
 
 
+def spoken_of(decisions: Sequence[Decision]) -> set[int]:
+    """Return the uids that the tracks have now about which there is a decision, in force or not."""
+    found: set[int] = set()
+    for one in decisions:
+        found = {new for uid in found if (new := one.place(uid)) is not None}
+        found |= {*one.tracks, *one.before, *(uid for uid, _ in one.never)}
+    return found
+
+
 def constraints(decisions: Sequence[Decision]) -> Constraints:
     """Return what the decisions in force demand of every later judgement."""
     pinned: dict[int, int] = {}

@@ -6,12 +6,12 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from html import escape
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any, Protocol, TextIO
 
 import pyarrow.compute as pc
 from webvtt import Caption, WebVTT
@@ -26,23 +26,24 @@ from indexer.store.library import Library
 SCHEMA = "timeline/1"
 _FRAMES_AT_ONCE = 1024
 _CSV_COLUMNS = ("character", "start_s", "end_s", "shot", "track", "probability")
+_REPEAT = ("start_frame", "end_frame", "episode", "their_start_frame")
 _TIME_DIGITS, _BOX_DIGITS, _PROBABILITY_DIGITS = 6, 2, 4
 
 
-def write_json(library: Library, episode: str, stream: TextIO) -> None:
+def write_json(library: Library, episode: str, stream: TextIO, *, repeats: bool = True) -> None:
     """Write the episode's timeline/1 (timeline.schema.json): who is where in every frame.
 
     Frame by frame: memory does not grow with the episode's length. An unknown face has the
     character 0 and the name null; a person nobody has named has an id and the name null.
     """
     manifest = read.read_manifest(library, episode)
-    appearances = seen.of_episode(library, episode)
+    appearances = seen.of_episode(library, episode, repeats=repeats)
     head = {
         "schema": SCHEMA,
         "encoder_id": library.encoder_id,
         "video": {key: manifest["video"][key] for key in schema.VIDEO_KEYS},
         "shots": _shots(library, episode),
-        "characters": _characters(library, episode, appearances),
+        "characters": _characters(library, appearances),
     }
     encode = json.JSONEncoder(allow_nan=False).encode
     stream.write(encode(head)[:-1] + ', "frames": [')
@@ -53,24 +54,25 @@ def write_json(library: Library, episode: str, stream: TextIO) -> None:
     stream.write("\n]}\n")
 
 
-def write_csv(library: Library, episode: str, stream: TextIO) -> None:
+def write_csv(library: Library, episode: str, stream: TextIO, *, repeats: bool = True) -> None:
     """Write a line for every track, by start: who it is (empty if unknown), when, in which shot."""
     labels = _labels(library)
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
-    for one in seen.of_episode(library, episode):
+    for one in seen.of_episode(library, episode, repeats=repeats):
         line = _interval(one) | {"character": labels[one.character]}
         writer.writerow([line[column] for column in _CSV_COLUMNS])
 
 
-def write_webvtt(library: Library, episode: str, stream: TextIO) -> None:
+def write_webvtt(library: Library, episode: str, stream: TextIO, *, repeats: bool = True) -> None:
     """Write subtitles that say who is on screen: a cue while the same people are, a line each.
 
     People whom nobody has named go by their label; unknown faces are left out.
     """
     labels = _labels(library)
     captions = WebVTT()
-    known = [one for one in seen.of_episode(library, episode) if one.character != UNKNOWN]
+    shown = seen.of_episode(library, episode, repeats=repeats)
+    known = [one for one in shown if one.character != UNKNOWN]
     for start_s, end_s, people in _cues(known):
         names = sorted(escape(" ".join(labels[one].split()), quote=False) for one in people)
         start, end = (str(Timestamp.from_seconds(one)) for one in (start_s, end_s))
@@ -78,25 +80,43 @@ def write_webvtt(library: Library, episode: str, stream: TextIO) -> None:
     captions.write(stream)
 
 
-FORMATS: dict[str, Callable[[Library, str, TextIO], None]] = {
+class Form(Protocol):
+    """Writes an episode in one form."""
+
+    def __call__(
+        self, library: Library, episode: str, stream: TextIO, *, repeats: bool = True
+    ) -> None:
+        """Write it; without `repeats`, leave out the faces an earlier episode showed already."""
+
+
+FORMATS: dict[str, Form] = {
     "json": write_json,
     "csv": write_csv,
     "webvtt": write_webvtt,
 }
 
 
-def export_to(library: Library, episode: str, form: str, target: Path | TextIO) -> None:
+def export_to(
+    library: Library, episode: str, form: str, target: Path | TextIO, *, repeats: bool = True
+) -> None:
     """Write the episode in the form that FORMATS name; a file is written whole or not at all.
+
+    Args:
+        library: that holds the episode.
+        episode: its id.
+        form: a name in FORMATS.
+        target: a file, or an open stream.
+        repeats: also the faces that an earlier episode showed already.
 
     Raises:
         StoreError: the episode cannot be read, or the file not be written.
     """
     if not isinstance(target, Path):
-        FORMATS[form](library, episode, target)
+        FORMATS[form](library, episode, target, repeats=repeats)
         return
     with disk.explained(target), _opened(target) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
-        FORMATS[form](library, episode, text)
+        FORMATS[form](library, episode, text, repeats=repeats)
         text.detach()
 
 
@@ -111,6 +131,10 @@ def _labels(library: Library) -> dict[int, str]:
 
 
 def _shots(library: Library, episode: str) -> list[dict[str, Any]]:
+    repeats: dict[int, list[dict[str, Any]]] = {}
+    for again in read.read_repeats(library, episode):
+        stretch = {name: getattr(again, name) for name in _REPEAT}
+        repeats.setdefault(again.shot, []).append(stretch)
     return [
         {
             "shot": one.shot,
@@ -118,17 +142,16 @@ def _shots(library: Library, episode: str) -> list[dict[str, Any]]:
             "end_s": round(one.end_s, _TIME_DIGITS),
             "start_frame": one.start_frame,
             "end_frame": one.end_frame,
+            **({"repeats": repeats[one.shot]} if one.shot in repeats else {}),
         }
         for one in read.read_shots(library, episode)
     ]
 
 
-def _characters(
-    library: Library, episode: str, appearances: Sequence[Appearance]
-) -> list[dict[str, Any]]:
+def _characters(library: Library, appearances: Sequence[Appearance]) -> list[dict[str, Any]]:
     """Return who is in the episode, longest on screen first."""
     found = []
-    for one in query.screen_times(library, seen.gathered(library, [episode])):
+    for one in query.screen_times(library, seen.table_of(library, appearances)):
         here = [track for track in appearances if track.character == one.id]
         if here:
             found.append(
@@ -170,7 +193,8 @@ def _frames(
         for row in rows.sort_by([("frame", "ascending"), ("track", "ascending")]).to_pylist():
             box = [round(side, _BOX_DIGITS) for side in row["box"]]
             face = {"track": row["track"], "box": box, "detected": row["detected"]}
-            faces.setdefault(row["frame"], []).append(face | who[row["track"]])
+            if row["track"] in who:
+                faces.setdefault(row["frame"], []).append(face | who[row["track"]])
         for row in read.read_table(library, folder / schema.FRAMES, None, where).to_pylist():
             yield {
                 "frame": row["frame"],

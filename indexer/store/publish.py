@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 
 from indexer.errors import StoreError
-from indexer.records import UNKNOWN, Character, Identity, Int64
+from indexer.records import NO_AUDIT, UNKNOWN, Audit, Character, Identity, Int64, Repeat
 from indexer.store import appearances, disk, journal, nearest, read, schema, tables
 from indexer.store import decisions as log
 from indexer.store.appearances import Source
@@ -17,6 +19,9 @@ from indexer.store.decisions import Decision
 from indexer.store.journal import Move
 from indexer.store.library import Library, encoded, locked
 from indexer.store.write import StagedEpisode
+
+_NO_AUDITS: Mapping[str, Audit] = MappingProxyType({})
+_NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 
 
 def publish(  # noqa: PLR0913 - all but one by name
@@ -26,6 +31,7 @@ def publish(  # noqa: PLR0913 - all but one by name
     characters: Sequence[Character],
     identities: Mapping[str, Sequence[Identity]],
     next_character_id: int,
+    audits: Mapping[str, Audit] = _NO_AUDITS,
     decisions: Sequence[Decision] | None = None,
     wait_s: float = 60.0,
 ) -> Library:
@@ -38,6 +44,8 @@ def publish(  # noqa: PLR0913 - all but one by name
         identities: of every track of each staged episode, and of any other episode that was
             recognised again, by episode id.
         next_character_id: the id that the next new character gets.
+        audits: of the episodes that were judged by the library's settings; where identities were
+            changed by a person's word alone, audit and settings of before are kept.
         decisions: the whole log of people's decisions, if something was added to it.
         wait_s: seconds to wait for the lock, if it is not held already.
 
@@ -53,9 +61,10 @@ def publish(  # noqa: PLR0913 - all but one by name
         _check_people(current, characters, next_character_id)
         _check_episodes(current, episodes)
         _check_identities(current, episodes, identities, {one.id for one in characters})
+        _check_repeats(current, episodes)
         new = replace(current, next_character_id=next_character_id, revision=current.revision + 1)
         with disk.explained(library.root):
-            _commit(current, new, _Change(episodes, characters, identities, decisions))
+            _commit(current, new, _Change(episodes, characters, identities, audits, decisions))
         try:
             with disk.explained(library.root):
                 journal.roll_forward(library.root)
@@ -74,6 +83,7 @@ class _Change:
     episodes: Sequence[StagedEpisode]
     characters: Sequence[Character]
     identities: Mapping[str, Sequence[Identity]]
+    audits: Mapping[str, Audit]
     decisions: Sequence[Decision] | None
 
 
@@ -82,7 +92,9 @@ def _commit(old: Library, new: Library, change: _Change) -> None:
     (new.root / journal.WORKSHOP).mkdir()
     try:
         moves = _move_in(new, episodes)
-        moves += _write(new, characters, identities)
+        moves += _write_repeats(new, episodes)
+        moves += _write_people(new, characters)
+        moves += _write_identities(new, change)
         if change.decisions is not None:
             moves.append(_move(schema.DECISIONS))
             disk.write_file(new.root / moves[-1].source, log.encoded(change.decisions))
@@ -108,6 +120,20 @@ def _move_in(library: Library, episodes: Sequence[StagedEpisode]) -> list[Move]:
     return moves
 
 
+def _write_repeats(library: Library, episodes: Sequence[StagedEpisode]) -> list[Move]:
+    """Write what new episodes repeat, and what is new of those that repeat them."""
+    tables_of = {name: rows for one in episodes for name, rows in one.repeated_by.items()}
+    tables_of |= {one.episode: one.repeats for one in episodes}
+    staged, moves = {one.episode for one in episodes}, []
+    for episode, rows in sorted(tables_of.items()):
+        move = _move(f"{schema.EPISODES}/{episode}/{schema.REPEATS}")
+        if episode not in staged:  # of a new episode, it moves with all its folder
+            (library.root / move.source).parent.mkdir(parents=True, exist_ok=True)
+            moves.append(move)
+        _write_table(library, library.root / move.source, rows)
+    return moves
+
+
 def _write_index(library: Library, episodes: Sequence[StagedEpisode], uids: Int64) -> Move:
     """Write the index of all tracks, old and new; their tables are where they are just now."""
     workshop = library.root / journal.WORKSHOP / schema.EPISODES
@@ -121,22 +147,29 @@ def _write_index(library: Library, episodes: Sequence[StagedEpisode], uids: Int6
     return move
 
 
-def _write(
-    library: Library,
-    characters: Sequence[Character],
-    identities: Mapping[str, Sequence[Identity]],
-) -> list[Move]:
+def _write_people(library: Library, characters: Sequence[Character]) -> list[Move]:
     moves = [_move(schema.CHARACTERS), _move(schema.LIBRARY)]
     people = sorted(characters, key=lambda one: one.id)
     _write_table(library, library.root / moves[0].source, people)
     disk.write_file(library.root / moves[1].source, encoded(library))
-    for episode in sorted(identities):
+    return moves
+
+
+def _write_identities(library: Library, change: _Change) -> list[Move]:
+    staged, moves = {one.episode for one in change.episodes}, []
+    for episode in sorted(change.identities):
         move = _move(f"{schema.EPISODES}/{episode}/{schema.IDENTITIES}")
         source = library.root / move.source
-        if not source.parent.exists():  # of a new episode, it moves with all its folder
-            source.parent.mkdir(parents=True)
+        if episode not in staged:  # of a new episode, it moves with all its folder
+            source.parent.mkdir(parents=True, exist_ok=True)
             moves.append(move)
-        _write_table(library, source, sorted(identities[episode], key=lambda one: one.track))
+        if episode in change.audits or episode in staged:
+            settings, audit = library.settings, change.audits.get(episode, NO_AUDIT)
+        else:
+            settings, audit = read.read_judgement(library, episode)
+        rows = sorted(change.identities[episode], key=lambda one: one.track)
+        stamped = replace(library, settings=settings)
+        _write_table(stamped, source, rows, {schema.AUDIT: json.dumps(asdict(audit))})
     return moves
 
 
@@ -163,10 +196,13 @@ def _write_appearances(
 
 
 def _write_table(
-    library: Library, path: Path, records: Sequence[Character] | Sequence[Identity]
+    library: Library,
+    path: Path,
+    records: Sequence[Character] | Sequence[Identity] | Sequence[Repeat],
+    more: Mapping[str, str] = _NOTHING_MORE,
 ) -> None:
     columns = schema.table_schema(path.name, library.dimension)
-    facts = schema.stamp(library.encoder_id, library.settings)
+    facts = {**schema.stamp(library.encoder_id, library.settings), **more}
     tables.write_table(path, tables.batch_of_records(columns.with_metadata(facts), records))
 
 
@@ -230,3 +266,13 @@ def _check_identities(
         if used - known - {UNKNOWN}:
             gone = sorted(used - known - {UNKNOWN})
             raise ValueError(f"characters: expected also {gone}, whom {episode} shows")
+
+
+def _check_repeats(library: Library, episodes: Sequence[StagedEpisode]) -> None:
+    """Check that what is repeated is in the library."""
+    known = set(read.episodes(library))
+    for staged in episodes:
+        if gone := {one.episode for one in staged.repeats} - (known - {staged.episode}):
+            raise ValueError(f"repeats: expected {staged.episode} to repeat others, got {gone}")
+        if gone := staged.repeated_by.keys() - (known - {staged.episode}):
+            raise ValueError(f"repeats: expected others to repeat {staged.episode}, got {gone}")

@@ -33,6 +33,8 @@ class SceneQuery:
     min_seconds: float = 0.0
     episode: str = ""
     """Only this episode, called as `find_episode` understands; all of them if empty."""
+    repeats: bool = True
+    """Also what an earlier episode showed already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def scenes(library: Library, query: SceneQuery) -> list[Hit]:
     asked = [read.find_character(library, name) for name in (query.character, *query.with_)]
     barred = [read.find_character(library, name) for name in query.without]
     owners = {schema.id_digits(one): one for one in read.episodes(library)}
-    everywhere = seen.of_library(library)
+    everywhere = _shown(library, repeats=query.repeats)
     rows = seen.where(everywhere, "character", [one.id for one in (*asked, *barred)])
     if query.episode:
         wanted = read.find_episode(library, query.episode)
@@ -98,10 +100,11 @@ def scenes(library: Library, query: SceneQuery) -> list[Hit]:
     return sorted(hits, key=_best_first)
 
 
-def similar(library: Library, embedding: Float32, count: int) -> list[Hit]:
+def similar(library: Library, embedding: Float32, count: int, *, repeats: bool = True) -> list[Hit]:
     """Return the `count` tracks most like an embedding, (D,), nearest first.
 
-    The score is the cosine; the character's label is empty where nobody knows who it is.
+    The score is the cosine; the character's label is empty where nobody knows who it is. Without
+    `repeats`, tracks that an earlier episode showed already are left out.
 
     Raises:
         StoreError: the index cannot be read, or does not agree with the tables.
@@ -115,6 +118,13 @@ def similar(library: Library, embedding: Float32, count: int) -> list[Hit]:
     everywhere = seen.of_library(library)
     index = nearest.read(library, tables.integers_of(everywhere["track"]))
     found = nearest.search(library, index, embedding, count)
+    if not repeats:
+        again = seen.repeated(everywhere)
+        wanted = count
+        while sum(uid not in again for uid, _ in found) < count and len(found) == wanted:
+            wanted *= 2
+            found = nearest.search(library, index, embedding, wanted)
+        found = [(uid, score) for uid, score in found if uid not in again][:count]
     rows = seen.where(everywhere, "track", [uid for uid, _ in found])
     tracks = {one.track: one for one in seen.records(rows)}
     return [
@@ -133,9 +143,30 @@ def similar(library: Library, embedding: Float32, count: int) -> list[Hit]:
     ]
 
 
-def people(library: Library) -> list[ScreenTime]:
-    """Return every character with their screen time in the library, longest first."""
-    return [] if library.revision == 0 else screen_times(library, seen.of_library(library))
+def people(library: Library, *, repeats: bool = True) -> list[ScreenTime]:
+    """Return every character with their screen time in the library, longest first.
+
+    Without `repeats`, what an earlier episode showed already does not count.
+    """
+    if library.revision == 0:
+        return []
+    return screen_times(library, _shown(library, repeats=repeats))
+
+
+def _shown(library: Library, *, repeats: bool) -> pa.Table:
+    everywhere = seen.of_library(library)
+    return everywhere if repeats else seen.without_repeats(everywhere)
+
+
+def repeated_s(library: Library, episode: str) -> float:
+    """Return how many seconds of an episode an earlier one showed already."""
+    stretches = read.read_repeats(library, episode)
+    if not stretches:
+        return 0.0
+    path = library.episode(episode) / schema.FRAMES
+    times = read.read_table(library, path, ["time_s"])["time_s"].to_pylist()
+    times.append(read.read_manifest(library, episode)["video"]["duration_s"])
+    return round(sum(times[one.end_frame + 1] - times[one.start_frame] for one in stretches), 6)
 
 
 def screen_times(library: Library, appearances: pa.Table) -> list[ScreenTime]:

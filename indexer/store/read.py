@@ -8,11 +8,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from indexer.errors import StoreError
-from indexer.records import Character, Identity, Shot, Track
+from indexer.records import Audit, Character, Identity, Int64, Places, Repeat, Shot, Track
 from indexer.store import disk, schema, tables
 from indexer.store.library import Library, check_version
 
@@ -84,12 +86,53 @@ def read_tracks(library: Library, episode: str) -> list[Track]:
 
 def read_shots(library: Library, episode: str) -> list[Shot]:
     """Return the shots of an episode."""
-    return tables.shots_of(read_table(library, library.episode(episode) / schema.SHOTS))
+    return shots_in(library, library.episode(episode))
+
+
+def shots_in(library: Library, folder: Path) -> list[Shot]:
+    """Return the shots of the episode in a folder."""
+    return tables.shots_of(read_table(library, folder / schema.SHOTS))
 
 
 def read_identities(library: Library, episode: str) -> list[Identity]:
     """Return who the tracks of an episode are."""
     return tables.identities_of(read_table(library, library.episode(episode) / schema.IDENTITIES))
+
+
+def read_judgement(library: Library, episode: str) -> tuple[dict[str, Any], Audit]:
+    """Return the settings by which an episode was judged, and the audit of it."""
+    path = library.episode(episode) / schema.IDENTITIES
+    stamp = read_table(library, path, ["track"]).schema.metadata
+    try:
+        audit = json.loads(stamp[schema.AUDIT.encode()])
+        return json.loads(stamp[b"settings"]), Audit(**audit)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(path, "does not say how it was judged", _REPAIR) from error
+
+
+def read_repeats(library: Library, episode: str) -> list[Repeat]:
+    """Return what an episode shows that earlier ones showed already, in order."""
+    return tables.repeats_of(read_table(library, library.episode(episode) / schema.REPEATS))
+
+
+def read_hashes(library: Library, folder: Path) -> Int64:
+    """Return the hash of every frame of the episode in a folder, (F,)."""
+    table = read_table(library, folder / schema.FRAMES, ["hash"])
+    return tables.integers_of(table["hash"])
+
+
+def places_in(library: Library, folder: Path, first: int, last: int) -> Places:
+    """Return where faces are from one frame of the episode in a folder to another, itself too."""
+    path, frame = folder / schema.FACES, pc.field("frame")
+    where = (frame >= first) & (frame <= last)
+    rows = read_table(library, path, ["track", "frame", "box"], where)
+    video = manifest_in(folder)["video"]
+    sides = np.array([video["width"], video["height"]] * 2, np.float32)
+    return Places(
+        tracks=tables.integers_of(rows["track"]),
+        frames=tables.integers_of(rows["frame"]),
+        boxes=(tables.vectors_of(rows["box"]) / np.maximum(sides, 1)).astype(np.float32),
+    )
 
 
 def check_tables(library: Library, episode: str) -> None:
@@ -98,7 +141,7 @@ def check_tables(library: Library, episode: str) -> None:
     Raises:
         StoreError: one of them is missing or damaged.
     """
-    for name in (schema.SHOTS, schema.FRAMES, schema.TRACKS, schema.FACES, schema.IDENTITIES):
+    for name in schema.EPISODE_TABLES:
         for column in schema.table_schema(name, library.dimension).names:
             read_table(library, library.episode(episode) / name, [column])
 
@@ -128,7 +171,12 @@ def read_manifest(library: Library, episode: str) -> dict[str, Any]:
     Raises:
         StoreError: it is missing or damaged, or there is no such episode.
     """
-    path = library.episode(episode) / schema.MANIFEST
+    return manifest_in(library.episode(episode))
+
+
+def manifest_in(folder: Path) -> dict[str, Any]:
+    """Return what `read_manifest` does, of the episode in a folder."""
+    path = folder / schema.MANIFEST
     try:
         with disk.explained(path):
             manifest = json.loads(path.read_bytes())

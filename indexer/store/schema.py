@@ -28,7 +28,11 @@ FRAMES = "frames.parquet"
 TRACKS = "tracks.parquet"
 FACES = "faces.parquet"
 IDENTITIES = "identities.parquet"
+REPEATS = "repeats.parquet"
+EPISODE_TABLES = (SHOTS, FRAMES, TRACKS, FACES, IDENTITIES, REPEATS)
 THUMBNAILS = "thumbnails"
+AUDIT = "audit"
+"""What the table of identities says besides: how good they are, without a label, as JSON."""
 
 VIDEO_KEYS = (
     "path",
@@ -92,7 +96,8 @@ def table_schema(name: str, dimension: int) -> pa.Schema:
     """Return the columns of the table kept in the file `name`, each with a description.
 
     Args:
-        name: CHARACTERS, APPEARANCES, SHOTS, FRAMES, TRACKS, FACES or IDENTITIES.
+        name: CHARACTERS, APPEARANCES, SHOTS, FRAMES, TRACKS, FACES, IDENTITIES or
+            REPEATS.
         dimension: of the embeddings.
     """
     vector = pa.list_(pa.float32(), dimension)
@@ -149,6 +154,7 @@ _COLUMNS = {
         probability | float64 | that the character is right; for 0, that it is none of the known
         shot_start_s | float64 | when the shot's first frame is shown, in seconds
         shot_end_s | float64 | when its last frame leaves the screen, in seconds
+        repeat | bool | whether an earlier episode showed most of the track already
     """,
     SHOTS: """
         shot | int64 | counts from 0
@@ -162,6 +168,7 @@ _COLUMNS = {
         pts | int64 | presentation time in ticks of the video's time base
         time_s | float64 | presentation time in seconds, 0 where the container starts
         shot | int64 | the shot that the frame is in
+        hash | int64 | perceptual hash of the picture, 63 bits; 0 for a blank one
     """,
     TRACKS: """
         uid | int64 | unique in the library, below 2**53
@@ -197,5 +204,15 @@ _COLUMNS = {
         by_face | float64 | the probability by the track's own faces alone
         link | int64 | uid of the track that helped most, by face and clothes, 0 for none
         reason | string | why no name is given; empty if one is
+    """,
+    REPEATS: """
+        shot | int64 | the shot of which an earlier episode showed some or all
+        start_frame | int64 | first frame that it showed
+        end_frame | int64 | last frame that it showed, in the same shot
+        episode | string | id of the earlier episode
+        their_start_frame | int64 | frame of it that looks like start_frame; the rest follow
+        distance | float64 | mean bits, of 63, by which the hashes of the pictures differ
+        tracks | int64s | uids of the tracks whose faces are the same in both
+        their_tracks | int64s | uids of the same tracks in the earlier episode
     """,
 }

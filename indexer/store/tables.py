@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from indexer.records import Character, Float32, Identity, Int64, Shot, Track
+from indexer.records import Character, Float32, Identity, Int64, Repeat, Shot, Track
 from indexer.store import disk
 
 ROWS_PER_GROUP = 65_536
@@ -92,7 +92,7 @@ def batch_of(columns: pa.Schema, values: Mapping[str, Any]) -> pa.RecordBatch:
 
 
 def batch_of_records(
-    columns: pa.Schema, records: Sequence[Track | Shot | Identity | Character]
+    columns: pa.Schema, records: Sequence[Track | Shot | Identity | Character | Repeat]
 ) -> pa.RecordBatch:
     """Return a row for each record; columns and fields have the same names."""
     names = columns.names
@@ -117,6 +117,14 @@ def identities_of(table: pa.Table) -> list[Identity]:
 def shots_of(table: pa.Table) -> list[Shot]:
     """Return the shots of a table's rows."""
     return [Shot(**row) for row in _rows(table)]
+
+
+def repeats_of(table: pa.Table) -> list[Repeat]:
+    """Return the repeats of a table's rows."""
+    lists = ("tracks", "their_tracks")
+    return [
+        Repeat(**(row | {name: tuple(row[name]) for name in lists})) for row in table.to_pylist()
+    ]
 
 
 def vectors_of(column: pa.ChunkedArray) -> Float32:

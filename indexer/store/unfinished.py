@@ -26,7 +26,7 @@ _FOLDER = "unfinished"
 _TABLES = (
     "facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "frames (frame INTEGER PRIMARY KEY, pts INTEGER, time_s REAL, shot INTEGER, usable INTEGER,"
-    " width INTEGER, height INTEGER)",
+    " hash INTEGER, width INTEGER, height INTEGER)",
     "faces (frame INTEGER PRIMARY KEY, time_s REAL, shot INTEGER, found BLOB, crops BLOB)",
     "filled (look INTEGER PRIMARY KEY)",
 )
@@ -151,8 +151,11 @@ class Unfinished:
             if end is not None:
                 self._set_fact("end", json.dumps(dataclasses.asdict(end)))
             self._database.executemany(
-                "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(f.index, f.pts, f.time_s, f.shot, f.usable, f.width, f.height) for f in frames],
+                "INSERT INTO frames VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (f.index, f.pts, f.time_s, f.shot, f.usable, f.hash, f.width, f.height)
+                    for f in frames
+                ],
             )
             self._database.executemany(
                 "INSERT OR REPLACE INTO faces VALUES (?, ?, ?, ?, ?)",
@@ -238,9 +241,9 @@ class Unfinished:
         self._database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
 
-def _frame(row: tuple[int, int, float, int, int, int, int]) -> Frame:
-    index, pts, time_s, shot, usable, width, height = row
-    return Frame(index, pts, time_s, shot, bool(usable), width, height, gone)
+def _frame(row: tuple[int, int, float, int, int, int, int, int]) -> Frame:
+    index, pts, time_s, shot, usable, look, width, height = row
+    return Frame(index, pts, time_s, shot, bool(usable), look, width, height, gone)
 
 
 def _packed(faces: Faces) -> tuple[bytes, bytes]:

@@ -18,7 +18,7 @@ def verify(library: Library) -> list[str]:
     """Return what is wrong with the library, a line each; none if it is whole."""
     problems = [*_tried(_check_library, library, ""), *_tried(_check_appearances, library, "")]
     for episode in read.episodes(library):
-        for check in (_check_manifest, _check_frames, _check_tracks, _check_faces, _check_names):
+        for check in _CHECKS:
             problems += _tried(check, library, episode)
     return problems
 
@@ -121,3 +121,30 @@ def _check_names(library: Library, episode: str) -> Iterator[str]:
     gone = sorted({one.character for one in identities} - known)
     if gone:
         yield f"{schema.IDENTITIES}: the library has no characters {gone}"
+
+
+def _check_repeats(library: Library, episode: str) -> Iterator[str]:
+    shots = {one.shot: one for one in read.read_shots(library, episode)}
+    known, last = set(read.episodes(library)), -1
+    for one in read.read_repeats(library, episode):
+        if one.episode not in known:
+            yield f"{schema.REPEATS}: the library has no {one.episode}; index this one again"
+        shot = shots.get(one.shot)
+        if (
+            shot is None
+            or not shot.start_frame <= one.start_frame <= one.end_frame <= shot.end_frame
+        ):
+            yield f"{schema.REPEATS}: a stretch from frame {one.start_frame} is not in its shot"
+        if one.start_frame <= last:
+            yield f"{schema.REPEATS}: a stretch from frame {one.start_frame} overlaps another"
+        last = one.end_frame
+
+
+_CHECKS = (
+    _check_manifest,
+    _check_frames,
+    _check_tracks,
+    _check_faces,
+    _check_names,
+    _check_repeats,
+)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from indexer.records import Frame, Shot, Trace, Track, UInt8
+from indexer.records import Frame, Repeat, Shot, Trace, Track, UInt8
 from indexer.store import disk, schema, tables
 from indexer.store.library import Library, staging
 
@@ -29,6 +29,10 @@ class StagedEpisode:
 
     episode: str
     folder: Path
+    repeats: tuple[Repeat, ...] = ()
+    """What it shows that earlier episodes showed already."""
+    repeated_by: Mapping[str, Sequence[Repeat]] = field(default_factory=dict)
+    """What others show again, by episode, where their tracks are matched with its new ones."""
 
 
 class EpisodeWriter:
@@ -99,6 +103,7 @@ class EpisodeWriter:
             "pts": [one.pts for one in rows],
             "time_s": times,
             "shot": [one.shot for one in rows],
+            "hash": np.array([one.hash for one in rows], dtype=np.int64),
         }
         with disk.explained(self._library.root):
             self._frame_table.add(tables.batch_of(self._columns[schema.FRAMES], values))

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer import affinity, cluster
-from indexer.audit import NOTHING, Audit, audit
-from indexer.records import Identity, Track
+from indexer.audit import audit
+from indexer.records import NO_AUDIT, Audit, Identity, Track
 from tests.indexer.test_recognize import STICK, D, at_cosine, axis, track
 
 
@@ -46,8 +46,8 @@ def test_one_person_twice_in_a_frame_is_counted() -> None:
 
 
 def test_nobody_is_nothing() -> None:
-    assert audited([], []) == NOTHING
-    assert audited([track(1, axis(0))], [0]) == NOTHING
+    assert audited([], []) == NO_AUDIT
+    assert audited([track(1, axis(0))], [0]) == NO_AUDIT
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8))

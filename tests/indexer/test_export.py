@@ -17,6 +17,7 @@ import webvtt
 from hypothesis import given, settings
 
 from indexer.errors import StoreError
+from indexer.records import Repeat
 from indexer.store import export
 from indexer.store.export import FORMATS, export_to
 from indexer.store.library import Library
@@ -243,11 +244,11 @@ def test_a_file_is_written_whole_or_not_at_all(
     target.parent.mkdir()
     target.write_text("before")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("in the middle")
 
     with monkeypatch.context() as patch:
-        patch.setitem(FORMATS, form, fail)
+        patch.setattr(export, "FORMATS", {form: fail})
         with pytest.raises(RuntimeError):
             export_to(library, made.id, form, target)
     assert target.read_text() == "before"
@@ -280,3 +281,26 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_what_was_shown_before_is_said_and_can_be_left_out(tmp_path: Path) -> None:
+    first = episode("one.mp4", [50], [Shown(0, 24, ANN)])
+    second = episode("two.mp4", [25, 50], [Shown(0, 19, ANN), Shown(25, 44, CARL)])
+    library = put(new(tmp_path), first, CAST)
+    library = put(library, second, CAST, [Repeat(0, 0, 24, first.id, 5, 1.5)])
+    whole = timeline(library, second)
+    assert [shot.get("repeats") for shot in whole["shots"]] == [
+        [{"start_frame": 0, "end_frame": 24, "episode": first.id, "their_start_frame": 5}],
+        None,
+    ]
+    assert len(whole["characters"]) == 2
+    streams = {form: io.StringIO() for form in FORMATS}
+    for form, stream in streams.items():
+        export_to(library, second.id, form, stream, repeats=False)
+    rest = json.loads(streams["json"].getvalue())
+    VALIDATOR.validate(rest)
+    assert rest["shots"] == whole["shots"]
+    assert rest["characters"] == [one for one in whole["characters"] if one["id"] == CARL]
+    assert [len(frame["faces"]) for frame in rest["frames"]] == [0] * 25 + [1] * 20 + [0] * 30
+    assert len(streams["csv"].getvalue().splitlines()) == 2
+    assert streams["webvtt"].getvalue().count("-->") == 1

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import StoreError
-from indexer.records import Bool, Float64, Hit
+from indexer.records import Bool, Float64, Hit, Repeat
 from indexer.store import read, schema
-from indexer.store.library import open_library
-from indexer.store.query import BRIDGE_S, SceneQuery, people, scenes, similar
+from indexer.store.library import Library, open_library
+from indexer.store.query import BRIDGE_S, SceneQuery, people, repeated_s, scenes, similar
 from tests import libraries
 from tests.libraries import (
     ANN,
@@ -301,3 +301,40 @@ def test_a_query_starts_quickly_and_without_the_heavy_libraries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "set()\n"
+
+
+def with_recap(root: Path) -> tuple[Library, Episode, Episode]:
+    """A library of two episodes, the second of which begins with what the first one shows."""
+    first = episode("one.mp4", [50], [Shown(0, 24, ANN)])
+    second = episode("two.mp4", [25, 50], [Shown(0, 19, ANN), Shown(25, 44, ANN), Shown(5, 24, 0)])
+    library = put(new(root), first, CAST)
+    return put(library, second, CAST, [Repeat(0, 0, 12, first.id, 5, 1.5)]), first, second
+
+
+def test_what_was_shown_before_counts_unless_it_is_left_out(tmp_path: Path) -> None:
+    library, first, second = with_recap(tmp_path)
+    [ann, *_] = people(library)
+    assert (ann.screen_time_s, ann.tracks) == (2.6, 3)
+    [ann, *_] = people(library, repeats=False)
+    assert (ann.screen_time_s, ann.tracks, ann.episodes) == (1.8, 2, 2)
+    assert repeated_s(library, first.id) == 0
+    assert repeated_s(library, second.id) == 0.52
+    hits = scenes(library, SceneQuery("Ann", episode="two"))
+    assert [(hit.shot, hit.start_s) for hit in hits] == [(0, 0.0), (1, 1.0)]
+    [hit] = scenes(library, SceneQuery("Ann", episode="two", repeats=False))
+    assert (hit.shot, hit.start_s, hit.end_s) == (1, 1.0, 1.8)
+
+
+def test_a_track_is_a_repeat_if_more_than_half_of_it_is(tmp_path: Path) -> None:
+    library, _, second = with_recap(tmp_path)
+    again, fresh, less = (track.uid for track in second.tracks)  # 13 of 20 frames, none, 8 of 20
+    face = second.tracks[0].embedding
+    found = [hit.track for hit in similar(library, face, 3)]
+    assert again == found[0]
+    left = [hit.track for hit in similar(library, face, 3, repeats=False)]
+    assert set(left) == {one.uid for one in with_recap(tmp_path / "b")[1].tracks} | {fresh, less}
+    assert [hit.track for hit in similar(library, face, 1, repeats=False)] == left[:1]
+
+
+def test_people_without_repeats_in_an_empty_library(tmp_path: Path) -> None:
+    assert people(new(tmp_path / "none"), repeats=False) == []

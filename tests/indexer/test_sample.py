@@ -20,7 +20,7 @@ def frames(shots: Iterable[tuple[int, int]], blank: Iterable[int] = ()) -> list[
         raise AssertionError(f"nobody may look: {width}x{height}")
 
     return [
-        Frame(i, i, i / 25, shot, i not in set(blank), 4, 4, nothing)
+        Frame(i, i, i / 25, shot, i not in set(blank), 0, 4, 4, nothing)
         for shot, (first, last) in enumerate(shots)
         for i in range(first, last + 1)
     ]

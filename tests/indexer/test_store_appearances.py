@@ -31,6 +31,8 @@ def slow(library: Library) -> list[Appearance]:
     for one in read.episodes(library):
         shots = {shot.shot: shot for shot in read.read_shots(library, one)}
         tracks = {track.uid: track for track in read.read_tracks(library, one)}
+        stretches = read.read_repeats(library, one)
+        shown = {f for again in stretches for f in range(again.start_frame, again.end_frame + 1)}
         for who in read.read_identities(library, one):
             track = tracks[who.track]
             shot = shots[track.shot]
@@ -44,6 +46,8 @@ def slow(library: Library) -> list[Appearance]:
                     probability=who.probability,
                     shot_start_s=shot.start_s,
                     shot_end_s=shot.end_s,
+                    repeat=2 * len(shown & set(range(track.start_frame, track.end_frame + 1)))
+                    > track.end_frame + 1 - track.start_frame,
                 )
             )
     return sorted(found, key=lambda one: (one.start_s, one.track))
@@ -72,9 +76,9 @@ def test_by_hand(tmp_path: Path) -> None:
     library = put(new(tmp_path), PILOT, CAST)
     ann, bob, nobody = (one.uid for one in PILOT.tracks)
     assert appearances.of_episode(library, PILOT.id) == [
-        Appearance(ann, 0, 0.0, 0.4, ANN, 0.9, 0.0, 0.8),
-        Appearance(bob, 0, 0.08, 0.8, BOB, 0.9, 0.0, 0.8),
-        Appearance(nobody, 1, 0.8, 1.0, 0, 0.9, 0.8, 1.0),
+        Appearance(ann, 0, 0.0, 0.4, ANN, 0.9, 0.0, 0.8, repeat=False),
+        Appearance(bob, 0, 0.08, 0.8, BOB, 0.9, 0.0, 0.8, repeat=False),
+        Appearance(nobody, 1, 0.8, 1.0, 0, 0.9, 0.8, 1.0, repeat=False),
     ]
 
 

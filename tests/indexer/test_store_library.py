@@ -88,7 +88,7 @@ def content(**change: Any) -> bytes:  # noqa: ANN401 - JSON
             content(schema_version=99),
             r"a newer version .*this one reads 2\) \(update this project\)",
         ),
-        (content(schema_version=0), r"an older version .* \(index the videos again"),
+        (content(schema_version=1), r"an older version .* \(index the videos again"),
         (content(encoder_id=None), "encoder_id is missing or of the wrong kind"),
         (content(dimension="8"), "dimension is missing or of the wrong kind"),
         (content(settings=[]), "settings is missing or of the wrong kind"),

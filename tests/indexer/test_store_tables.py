@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.errors import StoreError
+from indexer.records import Repeat
 from indexer.store import appearances, read, schema, tables
 from indexer.store.library import Library
 from indexer.store.read import read_table
 from indexer.store.tables import TableWriter
 from tests.libraries import ANN, CAST, DIMENSION, Episode, Shown, episode, episodes, new, put
 
-TABLES = (schema.SHOTS, schema.FRAMES, schema.TRACKS, schema.FACES, schema.IDENTITIES)
+TABLES = schema.EPISODE_TABLES
 FRAMES = schema.table_schema(schema.FRAMES, DIMENSION)
 
 
@@ -30,7 +31,13 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def frames(start: int, end: int) -> Any:  # noqa: ANN401 - Arrow has no types
     numbers = np.arange(start, end)
-    values = {"frame": numbers, "pts": numbers * 512, "time_s": numbers / 25, "shot": numbers // 9}
+    values = {
+        "frame": numbers,
+        "pts": numbers * 512,
+        "time_s": numbers / 25,
+        "shot": numbers // 9,
+        "hash": numbers * 77,
+    }
     return tables.batch_of(FRAMES, values)
 
 
@@ -86,13 +93,16 @@ def test_two_runs_give_the_same_bytes(tmp_path: Path) -> None:
         files = (tmp_path / name).rglob("*")
         trees.append({one.name: one.read_bytes() for one in files if one.is_file()})
     assert trees[0] == trees[1]
-    assert len(trees[0]) == 13
+    assert len(trees[0]) == 14
 
 
 @pytest.fixture
 def library(tmp_path: Path) -> tuple[Library, Episode]:
     made = episode("Pilot.mp4", (20,), [Shown(0, 9, ANN), Shown(2, 19, 0)])
-    return put(new(tmp_path / "it's a [small] *library*, 100%?#\"ü"), made, CAST), made
+    home = put(new(tmp_path / "it's a [small] *library*, 100%?#\"ü"), episode("Before.mp4"), CAST)
+    known = episode("Before.mp4").id
+    again = Repeat(0, 0, 9, known, 5, 1.5, (made.tracks[0].uid,), (made.tracks[1].uid,))
+    return put(home, made, CAST, [again]), made
 
 
 def test_any_reader_opens_the_tables_and_finds_them_explained(

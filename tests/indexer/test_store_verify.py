@@ -60,6 +60,16 @@ def _no_manifest_video(path: Path) -> None:
     path.write_text(json.dumps({"episode": MADE.id}))
 
 
+def _repeats(*rows: tuple[int, int, int]) -> Callable[[pa.Table], pa.Table]:
+    """Put stretches into a table: shot, first and last frame, of an episode that is not there."""
+    none: list[int] = []
+    names = ("shot", "start_frame", "end_frame")
+    rest = {"episode": "gone", "their_start_frame": 0, "distance": 0.0}
+    lists = {"tracks": none, "their_tracks": none}
+    full = [dict(zip(names, row, strict=True)) | rest | lists for row in rows]
+    return lambda table: pa.Table.from_pylist(full, table.schema)
+
+
 def _empty_index(path: Path) -> None:
     faiss.write_index(faiss.IndexIDMap2(faiss.IndexFlatIP(8)), str(path))
 
@@ -129,6 +139,22 @@ FOLDER = f"episodes/{MADE.id}"
             f"{FOLDER}/identities.parquet",
             lambda path: _rewrite(path, lambda table: table.slice(1)),
             "identities.parquet: not every track has one identity",
+        ),
+        (f"{FOLDER}/repeats.parquet", Path.unlink, "repeats.parquet: is missing"),
+        (
+            f"{FOLDER}/repeats.parquet",
+            lambda path: _rewrite(path, _repeats((0, 3, 5))),
+            "repeats.parquet: the library has no gone",
+        ),
+        (
+            f"{FOLDER}/repeats.parquet",
+            lambda path: _rewrite(path, _repeats((0, 3, 20))),
+            "repeats.parquet: a stretch from frame 3 is not in its shot",
+        ),
+        (
+            f"{FOLDER}/repeats.parquet",
+            lambda path: _rewrite(path, _repeats((0, 3, 9), (0, 9, 12))),
+            "repeats.parquet: a stretch from frame 9 overlaps another",
         ),
         (
             f"{FOLDER}/thumbnails/{MADE.tracks[1].uid}.jpg",

@@ -74,6 +74,7 @@ def test_an_episode_by_hand(tmp_path: Path) -> None:
         "frames.parquet",
         "identities.parquet",
         "manifest.json",
+        "repeats.parquet",
         "shots.parquet",
         "thumbnails",
         "tracks.parquet",

@@ -22,7 +22,7 @@ from indexer.embed import align
 from indexer.errors import ImageError, VideoError
 from indexer.geometry import iou, overlap_of_smaller
 from indexer.nets import encoder, mtcnn
-from indexer.records import Detections, Frame, UInt8
+from indexer.records import BLANK, Detections, Frame, UInt8
 from indexer.shots import split
 from indexer.stills import Person
 from training.people import write_people
@@ -338,6 +338,7 @@ def test_the_shot_detector_finds_the_cuts_and_no_others(people: People) -> None:
                 time_s=index / 25,
                 shot=0,
                 usable=True,
+                hash=BLANK,
                 width=spec.width,
                 height=spec.height,
                 render=render,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from indexer.clothes import COLOURS
-from indexer.records import Character, Float32, Frame, Identity, Shot, Trace, Track, UInt8
+from indexer.records import BLANK, Character, Float32, Frame, Identity, Shot, Trace, Track, UInt8
 from indexer.store import schema
 from indexer.store.library import Library, locked, open_or_create
 from indexer.store.publish import publish
@@ -98,6 +98,7 @@ def _frame(number: int) -> Frame:
         time_s=number / _RATE,
         shot=number // _SHOT_FRAMES,
         usable=True,
+        hash=BLANK,
         width=640,
         height=360,
         render=_pixels,

@@ -165,10 +165,9 @@ def audited_purity(library: Library, ids: Sequence[str]) -> float | None:
 
     The mean over the episodes, by how many tracks each audit rests on; None without an audit.
     """
-    said = [read.read_manifest(library, one).get("audit") for one in ids]
-    audits = [one for one in said if one is not None]
-    tracks = sum(one["tracks"] for one in audits)
-    return sum(one["purity"] * one["tracks"] for one in audits) / tracks if tracks else None
+    audits = [read.read_judgement(library, one)[1] for one in ids]
+    tracks = sum(one.tracks for one in audits)
+    return sum(one.purity * one.tracks for one in audits) / tracks if tracks else None
 
 
 def true_faces(truth: Truth) -> TrueFaces:

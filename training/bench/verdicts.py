@@ -78,7 +78,7 @@ def rejudged(
     said: dict[int, Said] = {}
     snapshots = []
     for one in ids:
-        cast = identify(read.read_tracks(library, one), {}, cast, stick, settings)
+        cast = identify(read.read_tracks(library, one), cast, stick, settings)
         said = {**said, **_said(cast.identities, cast.characters)}
         snapshots.append(Snapshot("", said))
     return snapshots

@@ -20,10 +20,13 @@ from indexer.nets import weights, yardstick
 from indexer.parallel import Workers
 from indexer.records import Yardstick
 from indexer.store import disk
+from indexer.store.library import open_library
 from training import lfw, whiten
+from training.bench.repeats import search_made
 from training.evaluate import calibration
 from training.evaluate.bench_clips import bench_clips
 from training.evaluate.lfw_bench import bench_lfw
+from training.evaluate.repeats import evaluate_repeats
 
 LFW_SETTINGS = ("detect.min_face=0.2",)
 """In LFW's photos the face is large; smaller ones are bystanders."""
@@ -66,6 +69,13 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     trust.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for libraries")
     trust.add_argument("--out", type=Path, required=True, metavar="YARDSTICK")
     trust.set_defaults(run=_trust)
+    many = commands.add_parser("bench-repeats", help="how long a season takes to be searched")
+    many.add_argument("--episodes", type=int, default=100, metavar="N", help="of 22 minutes")
+    many.set_defaults(run=_bench_repeats)
+    again = commands.add_parser("evaluate-repeats", help="recaps and titles against a truth")
+    again.add_argument("season", type=Path, metavar="SEASON", help="of training synthesize")
+    again.add_argument("library", type=Path, metavar="LIBRARY", help="that holds its episodes")
+    again.set_defaults(run=_evaluate_repeats)
     calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
     calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
     calibrate.add_argument("--photos", type=int, default=900)
@@ -172,6 +182,26 @@ def _trust(options: argparse.Namespace) -> None:
     yardstick.save(options.out, stick, facts.encoder_id)
     print(f"{options.out}: {len(others)} others, {len(episodes)} episodes")
     print(json.dumps({"pairs": stick.pairs, "names": stick.names, "belief": stick.belief}))
+
+
+def _bench_repeats(options: argparse.Namespace) -> None:
+    if options.episodes < 1:
+        raise ConfigError("--episodes", f"{options.episodes} is none", "give 1 or more")
+    done = search_made(options.episodes)
+    print(f"{done.seconds:.1f} s among {done.frames} frames of {done.episodes} episodes")
+    print(f"recall {done.recall:.4f}, precision {done.precision:.4f}")
+
+
+def _evaluate_repeats(options: argparse.Namespace) -> None:
+    found = evaluate_repeats(options.season, open_library(options.library))
+    rows = [
+        [one.kind, one.shots, one.shots_found, one.frames, one.recall, one.sources_right]
+        for one in found.kinds
+    ]
+    headers = ["", "shots", "found", "frames", "recall", "rightly placed"]
+    print(tabulate(rows, headers=headers, floatfmt=".4f"))
+    print(f"precision {found.precision:.4f} of {found.frames_said} frames")
+    print(f"{found.tracks_matched} of {found.tracks} repeated tracks are known as earlier ones")
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -1,0 +1,145 @@
+"""What of an episode earlier ones showed already, and who their tracks say that is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from indexer import repeats
+from indexer.config import RepeatSettings
+from indexer.errors import StoreError
+from indexer.pictures import Past
+from indexer.records import BLANK, Identity, Int64, Repeat
+from indexer.store import read
+from indexer.store.library import Library
+from indexer.store.write import StagedEpisode
+
+
+def repeated(library: Library, staged: StagedEpisode, settings: RepeatSettings) -> list[Repeat]:
+    """Return what an episode shows that others of the library showed before, tracks matched.
+
+    An episode that itself repeats this one, as after indexing this one again, does not count as
+    earlier; and what an earlier one repeats counts as its own source's.
+
+    Args:
+        library: as it is now.
+        staged: the episode, finished.
+        settings: what counts as a repeat.
+
+    Raises:
+        StoreError: a table is missing or damaged.
+    """
+    shots = read.shots_in(library, staged.folder)
+    hashes = read.read_hashes(library, staged.folder)
+    found = repeats.find(shots, hashes, _earlier(library, staged.episode), settings)
+    return [_matched(library, staged.folder, library.episode(one.episode), one) for one in found]
+
+
+def repeated_by(library: Library, staged: StagedEpisode) -> dict[str, list[Repeat]]:
+    """Return what other episodes repeat, for those that repeat this one: tracks matched anew.
+
+    Args:
+        library: as it is now.
+        staged: the episode, indexed again: its tracks are others than before.
+    """
+    found = {}
+    for one in read.episodes(library):
+        with suppress(StoreError):  # as in `_earlier`
+            stretches = read.read_repeats(library, one)
+            if one != staged.episode and staged.episode in _sources(stretches):
+                found[one] = [
+                    _matched(library, library.episode(one), staged.folder, again)
+                    if again.episode == staged.episode
+                    else again
+                    for again in stretches
+                ]
+    return found
+
+
+def known_from(
+    stretches: Sequence[Repeat], identities: Mapping[int, Identity]
+) -> dict[int, Identity]:
+    """Return who tracks are, by uid, for those that repeat a track of whom that is known.
+
+    Args:
+        stretches: of one episode.
+        identities: of the earlier episodes, by uid.
+    """
+    return {
+        mine: dataclasses.replace(identities[theirs], track=mine)
+        for one in stretches
+        for mine, theirs in zip(one.tracks, one.their_tracks, strict=True)
+        if theirs in identities
+    }
+
+
+def identities_of(library: Library, stretches: Iterable[Repeat]) -> dict[int, Identity]:
+    """Return who the tracks of the repeated episodes are, by uid.
+
+    Raises:
+        StoreError: a table is missing or damaged.
+    """
+    sources = sorted({one.episode for one in stretches} & set(read.episodes(library)))
+    return {i.track: i for one in sources for i in read.read_identities(library, one)}
+
+
+def in_order(known: Mapping[str, Sequence[Repeat]]) -> list[str]:
+    """Return episodes so that what is repeated comes first; by id where that does not matter."""
+    order: list[str] = []
+    waiting = sorted(known)
+    while waiting:
+        ready = [one for one in waiting if not _sources(known[one]) & set(waiting) - {one}]
+        order.append(ready[0] if ready else waiting[0])
+        waiting.remove(order[-1])
+    return order
+
+
+def _sources(stretches: Iterable[Repeat]) -> set[str]:
+    return {one.episode for one in stretches}
+
+
+def _later(episode: str, known: Mapping[str, Sequence[Repeat]]) -> set[str]:
+    """Return the episode and those that repeat it, or repeat one that does."""
+    later, size = {episode}, 0
+    while len(later) > size:
+        size = len(later)
+        later |= {one for one, stretches in known.items() if _sources(stretches) & later}
+    return later
+
+
+def _own(hashes: Int64, stretches: Iterable[Repeat]) -> Int64:
+    """Return the hashes of an episode, blank where it repeats another."""
+    own = np.array(hashes)
+    for one in stretches:
+        own[one.start_frame : one.end_frame + 1] = BLANK
+    return own
+
+
+def _matched(library: Library, folder: Path, earlier: Path, one: Repeat) -> Repeat:
+    """Return a stretch of the episode in a folder with the tracks that are the same."""
+    first, last = one.their_start_frame, one.end_frame + one.delay
+    same: Mapping[int, int] = {}
+    with suppress(StoreError):  # as in `_earlier`
+        mine = read.places_in(library, folder, one.start_frame, one.end_frame)
+        theirs = read.places_in(library, earlier, first, last)
+        same = repeats.same_tracks(one, mine, theirs)
+    return dataclasses.replace(one, tracks=tuple(same), their_tracks=tuple(same.values()))
+
+
+def _earlier(library: Library, episode: str) -> list[Past]:
+    """Return the pictures of the episodes that are earlier than one, those of their own alone.
+
+    An episode that is damaged shows nothing: it is to be indexed again, which must not fail
+    because another one is damaged too.
+    """
+    known: dict[str, tuple[Int64, list[Repeat]]] = {}
+    for one in read.episodes(library):
+        with suppress(StoreError):
+            hashes = read.read_hashes(library, library.episode(one))
+            known[one] = hashes, read.read_repeats(library, one)
+    later = _later(episode, {one: stretches for one, (_, stretches) in known.items()})
+    return [Past(one, _own(*what)) for one, what in known.items() if one not in later]
