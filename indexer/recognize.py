@@ -123,6 +123,12 @@ def centres(characters: Sequence[Character], common: Float32) -> Float32:
     return affinity.without(np.array(rows, np.float32).reshape(-1, len(common)), 0 * common)
 
 
+def known_by(tracks: Sequence[Track]) -> Float32:
+    """Return the one vector that somebody without a name is known by, a unit row (1, D)."""
+    total = sum((t.quality.sum() * t.embedding for t in tracks), np.zeros(1, np.float32))
+    return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)[None]
+
+
 def calibrate(
     characters: Sequence[Character],
     seen: Evidence | None,
@@ -191,10 +197,11 @@ def _least_log_odds(count: int, stick: Yardstick, settings: RecognizeSettings) -
     """Return the log-odds against a stranger that give a lone candidate the least probability."""
     slope, offset = stick.belief
     wanted = (logit(min(settings.min_probability, _SURE)) - offset) / slope
-    return float(wanted - _prior_log_odds(count, settings))
+    return float(wanted - prior_log_odds(count, settings))
 
 
-def _prior_log_odds(count: int, settings: RecognizeSettings) -> float:
+def prior_log_odds(count: int, settings: RecognizeSettings) -> float:
+    """Return the log-odds of being one of `count` characters rather than a stranger."""
     known = (1 - settings.stranger_share) / max(count, 1)
     return float(np.log(known) - np.log(settings.stranger_share))
 
@@ -220,7 +227,7 @@ def recognize(
         stick: the encoder's.
         settings: the prior of strangers, the promise, and the least probability.
     """
-    prior = _prior_log_odds(len(characters), settings)
+    prior = prior_log_odds(len(characters), settings)
     middles = centres(characters, seen.common)
     shift = np.array([c.midpoint - stick.calibration.wide[-1].midpoint for c in characters])
     slope = np.array([character.slope for character in characters])

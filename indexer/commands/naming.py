@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.commands.console import DONE, NOTHING, Parsers, print_json, print_rows
+from indexer.commands.console import DONE, NOTHING, Parsers, print_json, print_rows, settings_of
 from indexer.errors import StoreError
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ def add(parsers: Parsers) -> None:
     other.add_argument("person", metavar="PERSON")
     undo = parsers.add("undo", _undo, "take a decision back")
     undo.add_argument("number", nargs="?", type=int, default=0, metavar="N", help="or the last one")
+    forget = parsers.add("forget", _forget, "remove all there is of somebody", settings=True)
+    forget.add_argument("person", metavar="NAME")
+    forget.add_argument("--dry-run", action="store_true", help="say what would go, and do nothing")
     parsers.add("decisions", _decisions, "list what people decided")
 
 
@@ -96,6 +99,35 @@ def _say(options: argparse.Namespace, done: Decided) -> int:
         count = f"{len(one.tracks)} tracks, {done.seconds[one.number]:.1f} s"
         print(f"{one.number}: {one.says}" + (f" ({count})" if one.tracks else ""))
     return DONE
+
+
+def _forget(options: argparse.Namespace) -> int:
+    from indexer import forget as forgetting  # noqa: PLC0415
+    from indexer import models  # noqa: PLC0415
+    from indexer.store import library  # noqa: PLC0415
+
+    settings = settings_of(options)
+    stick = models.load_models(settings).encoder.yardstick
+    opened = library.open_library(options.library)
+    done = forgetting.forget(opened, options.person, stick, settings, dry=options.dry_run)
+    if options.json:
+        print_json(dataclasses.asdict(done))
+        return NOTHING if done.left else DONE
+    would = "would be" if options.dry_run else "is"
+    print(
+        f"{done.name} {would} forgotten: {done.tracks} tracks, {done.seconds:.1f} s, of "
+        f"{done.episodes} episodes, {done.stills} stills, {done.decisions} decisions"
+    )
+    if done.alike:
+        print(f"  {done.alike} of the tracks had no name, and were likelier {done.name} than not")
+    scan = f"  {done.scanned} vectors that are left were compared: "
+    if done.left:
+        print(f"{scan}likelier {done.name} than not, but of another name, are")
+    else:
+        print(f"{scan}the likeliest to be {done.name} is so with {done.nearest:.1%}")
+    for one in done.left:
+        print(f"    {one.what}: {one.probability:.1%}")
+    return NOTHING if done.left else DONE
 
 
 def _decisions(options: argparse.Namespace) -> int:

@@ -3,20 +3,20 @@
 ``decisions.jsonl`` has a line for each decision, numbered from 1. A decision says whom each of its
 tracks shows from then on, whom tracks can never be, what people are called, and what all of that
 was before. Whatever is in force, in the order of the log, binds every later judgement. Undoing adds
-a line too.
+a line too. Only forgetting somebody changes lines that are there: they fall silent about them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from indexer.errors import StoreError
-from indexer.records import Constraints, Identity
+from indexer.records import UNKNOWN, Constraints, Identity
 from indexer.store import disk, schema
 from indexer.store.library import Library
 
@@ -70,6 +70,7 @@ class Decision:
         return self.renamed.get(uid)
 
 
+_FORGOTTEN = "about somebody who is forgotten"
 _ADAPTER = TypeAdapter(Decision)
 
 
@@ -121,6 +122,51 @@ def spoken_of(decisions: Sequence[Decision]) -> set[int]:
         found = {new for uid in found if (new := one.place(uid)) is not None}
         found |= {*one.tracks, *one.before, *(uid for uid, _ in one.never)}
     return found
+
+
+def without(decisions: Sequence[Decision], uids: Set[int], people: Set[int]) -> list[Decision]:
+    """Return a log that says nothing any more of some tracks and people; numbers stay.
+
+    Args:
+        decisions: the log.
+        uids: of the tracks, as they are called now.
+        people: their ids.
+    """
+    gone, found = set(uids), []
+    for one in reversed(decisions):
+        kept = _redacted(one, gone, people)
+        found.append(kept)
+        if one.again is not None:  # before, its tracks were called otherwise
+            older = {old for old, new in one.renamed.items() if new in gone}
+            gone = {uid for uid in gone if uid >> 20 != one.again} | older
+    found.reverse()
+    silent: set[int] = set()
+    for place, (one, kept) in enumerate(zip(decisions, found, strict=True)):
+        if one != kept or one.undoes in silent:
+            silent.add(one.number)
+            found[place] = replace(kept, says=_FORGOTTEN)
+    return found
+
+
+def _redacted(one: Decision, gone: Set[int], people: Set[int]) -> Decision:
+    def silent(row: Identity) -> Identity:
+        return replace(
+            row,
+            character=UNKNOWN if row.character in people else row.character,
+            runner_up=UNKNOWN if row.runner_up in people else row.runner_up,
+            link=UNKNOWN if row.link in gone else row.link,
+        )
+
+    return replace(
+        one,
+        tracks={u: who for u, who in one.tracks.items() if u not in gone and who not in people},
+        before={u: silent(row) for u, row in one.before.items() if u not in gone},
+        never=tuple(pair for pair in one.never if pair[0] not in gone and pair[1] not in people),
+        called=tuple(person for person in one.called if person.id not in people),
+        were=tuple(person for person in one.were if person.id not in people),
+        merged=tuple(pair for pair in one.merged if not people & set(pair)),
+        renamed={old: new for old, new in one.renamed.items() if new not in gone},
+    )
 
 
 def constraints(decisions: Sequence[Decision]) -> Constraints:

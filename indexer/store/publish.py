@@ -163,9 +163,8 @@ def _write_identities(library: Library, change: _Change) -> list[Move]:
         if episode not in staged:  # of a new episode, it moves with all its folder
             source.parent.mkdir(parents=True, exist_ok=True)
             moves.append(move)
-        if episode in change.audits or episode in staged:
-            settings, audit = library.settings, change.audits.get(episode, NO_AUDIT)
-        else:
+        settings, audit = library.settings, change.audits.get(episode, NO_AUDIT)
+        if episode not in change.audits and episode in read.episodes(library):
             settings, audit = read.read_judgement(library, episode)
         rows = sorted(change.identities[episode], key=lambda one: one.track)
         stamped = replace(library, settings=settings)

@@ -19,7 +19,7 @@ from indexer.records import Frame, Repeat, Shot, Trace, Track, UInt8
 from indexer.store import disk, schema, tables
 from indexer.store.library import Library, staging
 
-_TRACKS_PER_GROUP = 1024
+TRACKS_PER_GROUP = 1024
 _JPEG_QUALITY = 90
 
 
@@ -85,7 +85,7 @@ class EpisodeWriter:
         self._stack.__exit__(kind, error, trace)
 
     def _table(self, name: str) -> tables.TableWriter:
-        rows = _TRACKS_PER_GROUP if name == schema.TRACKS else tables.ROWS_PER_GROUP
+        rows = TRACKS_PER_GROUP if name == schema.TRACKS else tables.ROWS_PER_GROUP
         return tables.TableWriter(self._folder / name, self._columns[name], rows)
 
     def add_frames(self, frames: Iterable[Frame]) -> None:

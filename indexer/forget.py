@@ -1,0 +1,260 @@
+"""A name in, a library without that person out, and a proof of it.
+
+Rows, vectors, pictures, stills and decisions of the person go, and so does whatever has no other
+name and is more likely this person than not. Then everything that is left is compared with what
+the person was known by.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from indexer import affinity, cluster, recognize
+from indexer.config import Settings
+from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
+from indexer.store import decisions, erase, read, unfinished
+from indexer.store import library as libraries
+from indexer.store.library import Library
+from indexer.store.publish import publish
+
+_EVEN = 0.5
+"""The calibrated radius: where somebody is as likely the person as not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Something that stays although it is within the radius, as it has another's name."""
+
+    what: str
+    """As in "track 123 of ep-01, named Bob"."""
+    probability: float
+    """That it shows the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What forgetting somebody came to."""
+
+    name: str
+    tracks: int
+    """That went, of which"""
+    alike: int
+    """had no name, and were within the radius."""
+    seconds: float
+    """On screen."""
+    episodes: int
+    stills: int
+    """Vectors that the person was known by."""
+    decisions: int
+    """Entries of the log that no longer say what they said."""
+    scanned: int
+    """Vectors that were compared afterwards: of tracks, of their faces, and of people."""
+    nearest: float
+    """The highest probability of all that is left, 0 if nothing is."""
+    left: Sequence[Left]
+    """What is within the radius still, the likeliest first."""
+
+
+def forget(
+    library: Library, name: str, stick: Yardstick, settings: Settings, *, dry: bool = False
+) -> Forgotten:
+    """Remove all there is of somebody from a library, in one step, and return what that was.
+
+    Args:
+        library: locked meanwhile.
+        name: of the person, or "Person 3".
+        stick: of the encoder that made the library.
+        settings: of recognition.
+        dry: whether nothing is to be written.
+
+    Raises:
+        StoreError: nobody is called so; the library cannot be read or written.
+    """
+    with libraries.locked(library, settings.store.lock_wait_s) as now:
+        person = read.find_character(now, name)
+        state = _State.of(now, person, stick, settings)
+        gone = state.named() | state.alike()
+        log = decisions.read_decisions(now)
+        shorter = decisions.without(log, gone, state.ids)
+        done = state.summary(gone, sum(a != b for a, b in zip(log, shorter, strict=True)))
+        if not dry:
+            state.publish(now, gone, shorter)
+        return done
+
+
+@dataclass(slots=True)
+class _State:
+    """A library, and how likely what is in it is somebody."""
+
+    person: Character
+    ids: set[int]
+    """The person's, and those of whoever was said to be the person."""
+    people: Sequence[Character]
+    tracks: Mapping[str, Sequence[Track]]
+    said: Mapping[str, Sequence[Identity]]
+    chances: Mapping[int, tuple[float, int]]
+    """Uid → the highest probability of any of the track's vectors, and how many those are."""
+    stick: Yardstick
+
+    @staticmethod
+    def of(library: Library, person: Character, stick: Yardstick, settings: Settings) -> _State:
+        merged = decisions.read_constraints(library).merged
+        ids = {person.id} | {one for one, end in merged.items() if end == person.id}
+        people = read.read_characters(library)
+        tracks = {one: read.read_tracks(library, one) for one in read.episodes(library)}
+        said = {one: read.read_identities(library, one) for one in tracks}
+        mine = [one for one in people if one.id in ids]
+        chances: dict[int, tuple[float, int]] = {}
+        for some in tracks.values():
+            chances |= _chances(some, mine, people, stick, settings)
+        return _State(person, ids, people, tracks, said, chances, stick)
+
+    def named(self) -> set[int]:
+        """Return the uids of the person's tracks."""
+        return {i.track for rows in self.said.values() for i in rows if i.character in self.ids}
+
+    def alike(self) -> set[int]:
+        """Return the uids of tracks that are more likely the person's than not, with no name."""
+        known = {one.id for one in self.people if one.named}
+        return {
+            i.track
+            for rows in self.said.values()
+            for i in rows
+            if i.character not in known and self.chances[i.track][0] >= _EVEN
+        }
+
+    def summary(self, gone: set[int], changed: int) -> Forgotten:
+        """Return what goes and what is left."""
+        names = {one.id: one.label for one in self.people}
+        left = [
+            Left(f"track {i.track} of {episode}, {names.get(i.character, 'unknown')}", chance)
+            for episode, rows in self.said.items()
+            for i in rows
+            if i.track not in gone and (chance := self.chances[i.track][0]) >= _EVEN
+        ]
+        rest = [one for one in self._people_left(gone) if one.id not in self.ids]
+        mine = [one for one in self.people if one.id in self.ids]
+        for one in rest:
+            chance = float(_likely(one.prototypes, mine, self.stick).max(initial=0.0))
+            if chance >= _EVEN:
+                left.append(Left(f"what {one.label} is known by", chance))
+        kept = [chance for uid, chance in self.chances.items() if uid not in gone]
+        shown = [t for some in self.tracks.values() for t in some if t.uid in gone]
+        return Forgotten(
+            name=self.person.label,
+            tracks=len(gone),
+            alike=len(gone - self.named()),
+            seconds=sum(one.end_s - one.start_s for one in shown),
+            episodes=sum(any(t.uid in gone for t in some) for some in self.tracks.values()),
+            stills=sum(len(one.prototypes) for one in mine),
+            decisions=changed,
+            scanned=sum(count for _, count in kept) + sum(len(one.prototypes) for one in rest),
+            nearest=max([chance for chance, _ in kept] + [one.probability for one in left] + [0.0]),
+            left=sorted(left, key=lambda one: -one.probability),
+        )
+
+    def _people_left(self, gone: set[int]) -> list[Character]:
+        """Return who is left: without a name, those who are seen still, as what is left shows."""
+        shown: dict[int, list[Track]] = {}
+        touched: set[int] = set()
+        for episode, rows in self.said.items():
+            for track, i in zip(_by_uid(self.tracks[episode]), rows, strict=True):
+                if track.uid in gone:
+                    touched.add(i.character)
+                else:
+                    shown.setdefault(i.character, []).append(track)
+        found = []
+        for one in self.people:
+            if one.id in self.ids or (not one.named and one.id in touched - shown.keys()):
+                continue
+            if not one.named and one.id in touched:
+                mean = recognize.known_by(shown[one.id])
+                one = dataclasses.replace(one, prototypes=mean)  # noqa: PLW2901
+            found.append(one)
+        return found
+
+    def publish(self, library: Library, gone: set[int], log: Sequence[decisions.Decision]) -> None:
+        """Write what is left."""
+        people = self._people_left(gone)
+        known = {one.id for one in people}
+        touched = [
+            one
+            for one, rows in self.said.items()
+            if gone & {i.track for i in rows}
+            or erase.names_any(read.read_repeats(library, one), gone)
+        ]
+        begun = {read.read_manifest(library, one)["video"]["sha256"] for one in self.said}
+        with libraries.staging(library.root) as folder:
+            publish(
+                library,
+                episodes=[erase.without_tracks(library, one, gone, folder) for one in touched],
+                characters=people,
+                identities={
+                    one: [_spoken(i, known, gone) for i in rows if i.track not in gone]
+                    for one, rows in self.said.items()
+                },
+                next_character_id=library.next_character_id,
+                decisions=log,
+            )
+        for sha256 in sorted(begun):  # crops of faces that nobody has looked at yet
+            unfinished.forget(library, sha256)
+
+
+def _by_uid(tracks: Sequence[Track]) -> list[Track]:
+    return sorted(tracks, key=lambda one: one.uid)
+
+
+def _spoken(row: Identity, known: set[int], gone: set[int]) -> Identity:
+    """Return what is said of a track, without a word of who is gone."""
+    return dataclasses.replace(
+        row,
+        character=row.character if row.character in known else UNKNOWN,
+        runner_up=row.runner_up if row.runner_up in known else UNKNOWN,
+        link=UNKNOWN if row.link in gone else row.link,
+    )
+
+
+def _chances(
+    tracks: Sequence[Track],
+    mine: Sequence[Character],
+    people: Sequence[Character],
+    stick: Yardstick,
+    settings: Settings,
+) -> dict[int, tuple[float, int]]:
+    """Return how likely each track of an episode shows the person, as `_State.chances`."""
+    if not tracks:
+        return {}
+    none = np.zeros(len(tracks[0].embedding), np.float32)
+    vectors = np.stack([track.embedding for track in tracks])
+    together, widths = cluster.cooccurring(tracks), affinity.clear_px(tracks)
+    gallery = recognize.centres([one for one in people if one.named], none)
+    shared = affinity.common(vectors, widths, together, gallery)
+    middles = recognize.centres(mine, shared)
+    prior = recognize.prior_log_odds(1, settings.recognize)
+
+    def likely(rows: Float32, clear: Float32) -> Float64:
+        odds = affinity.name_odds(affinity.without(rows, shared), clear, middles, shared, stick)
+        return np.asarray(expit(odds.max(axis=1) + prior))
+
+    whole = likely(vectors, widths)
+    faces = np.concatenate([track.embeddings for track in tracks])
+    quality = np.concatenate([track.quality for track in tracks])
+    single = likely(faces, np.float32(affinity.CLEAR_PX) * quality)
+    counts = [len(track.embeddings) for track in tracks]
+    best = np.maximum.reduceat(single, np.cumsum([0, *counts[:-1]]))
+    return {
+        track.uid: (float(max(whole[n], best[n])), 1 + counts[n]) for n, track in enumerate(tracks)
+    }
+
+
+def _likely(rows: Float32, mine: Sequence[Character], stick: Yardstick) -> Float64:
+    """Return how likely vectors that somebody is known by are the person's, (M,)."""
+    none = np.zeros(rows.shape[1], np.float32)
+    clear = np.full(len(rows), affinity.CLEAR_PX, np.float32)
+    odds = affinity.name_odds(rows, clear, recognize.centres(mine, none), none, stick)
+    return np.asarray(expit(odds.max(axis=1)))

@@ -1,0 +1,153 @@
+"""Somebody is forgotten: nothing of them is left, and the rest is as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer import forget, naming
+from indexer.config import Settings
+from indexer.errors import StoreError
+from indexer.naming import Merge, Name
+from indexer.records import Calibration, Line, Repeat, Yardstick
+from indexer.store import appearances, decisions, nearest, read, schema, tables, vectors
+from indexer.store.library import Library, open_library
+from indexer.store.verify import verify
+from tests import libraries
+from tests.conftest import Indexed, run
+from tests.libraries import ANN, BOB, CARL, CAST, Shown
+
+_STEEP = (Line(0.6, 40.0), Line(0.6, 100.0))
+STICK = Yardstick.of(Calibration((20.0, 80.0), _STEEP, _STEEP, 0.9, 0.1), libraries.DIMENSION)
+PILOT = libraries.episode(
+    shots=(50, 50), shown=[Shown(0, 20, ANN), Shown(5, 30, CARL), Shown(60, 90, BOB)]
+)
+FINALE = libraries.episode("Finale.mkv", shots=(40,), shown=[Shown(0, 20, ANN)])
+FIRST, SECOND, THIRD = (one.uid for one in PILOT.tracks)
+[AGAIN] = (one.uid for one in FINALE.tracks)
+
+
+@pytest.fixture
+def pilot(tmp_path: Path) -> Library:
+    one = libraries.put(libraries.new(tmp_path / "library"), PILOT, CAST)
+    shown = Repeat(0, 0, 20, PILOT.id, 0, 1.0, (AGAIN,), (FIRST,))
+    return libraries.put(one, FINALE, CAST, [shown])
+
+
+def forgotten(library: Library, name: str, *, dry: bool = False) -> forget.Forgotten:
+    return forget.forget(open_library(library.root), name, STICK, Settings(), dry=dry)
+
+
+def uids_everywhere(library: Library) -> list[set[int]]:
+    """The tracks that each table and the index of the library know."""
+    now = open_library(library.root)
+    everything = appearances.of_library(now)
+    uids = tables.integers_of(everything["track"])
+    found = [set(uids.tolist()), set(vectors.uids_of(nearest.read(now, uids)).tolist())]
+    tracks, faces, names, pictures, again = set(), set(), set(), set(), set()
+    for one in read.episodes(now):
+        folder = now.episode(one)
+        tracks |= {track.uid for track in read.read_tracks(now, one)}
+        column = read.read_table(now, folder / schema.FACES, ["track"])["track"]
+        faces |= set(tables.integers_of(column).tolist())
+        names |= {i.track for i in read.read_identities(now, one)}
+        pictures |= {int(path.stem) for path in (folder / schema.THUMBNAILS).iterdir()}
+        for repeat in read.read_repeats(now, one):
+            again |= {*repeat.tracks, *repeat.their_tracks}
+    return [*found, tracks, faces, names, pictures, again]
+
+
+def test_nothing_is_left(pilot: Library) -> None:
+    assert all(FIRST in some for some in uids_everywhere(pilot))
+    done = forgotten(pilot, "ann")
+    assert (done.name, done.tracks, done.episodes, done.left) == ("Ann", 2, 2, [])
+    assert not any({FIRST, AGAIN} & some for some in uids_everywhere(pilot))
+    now = open_library(pilot.root)
+    assert [one.label for one in read.read_characters(now)] == [
+        one.label for one in CAST if one.id != ANN
+    ]
+    assert verify(now) == []
+    with pytest.raises(StoreError, match="no character 'Ann'"):
+        forgotten(pilot, "Ann")
+
+
+def test_the_rest_is_as_it_was(pilot: Library) -> None:
+    before = {one.uid: one for one in PILOT.tracks}
+    forgotten(pilot, "Ann")
+    now = open_library(pilot.root)
+    for track in read.read_tracks(now, PILOT.id):
+        assert np.array_equal(track.embeddings, before[track.uid].embeddings)
+    said = {i.track: i.character for i in read.read_identities(now, PILOT.id)}
+    assert said == {SECOND: CARL, THIRD: BOB}
+    counts = read.read_manifest(now, PILOT.id)["counts"]
+    assert (counts["tracks"], counts["frames"]) == (2, 100)
+
+
+def test_a_dry_run_does_nothing(pilot: Library) -> None:
+    before = libraries.state(pilot)
+    assert forgotten(pilot, "Ann", dry=True).tracks == 2
+    assert libraries.state(open_library(pilot.root)) == before
+
+
+def test_what_is_likely_the_person_goes_too_unless_it_has_a_name(pilot: Library) -> None:
+    """Carl looks like Bob: while he has no name, that may well be Bob."""
+    carl = PILOT.tracks[1].embedding
+    people = [replace(one, prototypes=carl[None]) if one.id == BOB else one for one in CAST]
+    now = libraries.put(open_library(pilot.root), PILOT, people)
+    done = forgotten(now, "Bob", dry=True)
+    assert (done.tracks, done.alike, done.left) == (2, 1, [])
+    naming.decide(open_library(pilot.root), [Name("Person 3", "Carl")])
+    done = forgotten(pilot, "Bob")
+    assert (done.tracks, done.alike) == (1, 0)
+    assert {one.what for one in done.left} == {
+        f"track {SECOND} of {PILOT.id}, Carl",
+        "what Carl is known by",
+    }
+    assert done.nearest > 0.5
+    assert verify(open_library(pilot.root)) == []
+
+
+def test_the_log_falls_silent(pilot: Library) -> None:
+    naming.decide(open_library(pilot.root), [Name("Person 3", "Carl")])
+    naming.decide(open_library(pilot.root), [Name("Bob", "Robert")])
+    naming.undo(open_library(pilot.root), 1)
+    naming.undo(open_library(pilot.root), 3)
+    done = forgotten(pilot, "Carl")
+    assert done.decisions == 3
+    text = decisions.path_of(pilot).read_text()
+    assert "Carl" not in text
+    assert str(SECOND) not in text
+    log = decisions.read_decisions(open_library(pilot.root))
+    assert [one.number for one in log] == [1, 2, 3, 4]
+    assert log[1].says == "Bob is Robert"
+    assert verify(open_library(pilot.root)) == []
+
+
+def test_whoever_was_said_to_be_the_person_goes_too(pilot: Library) -> None:
+    naming.decide(open_library(pilot.root), [Merge(person="Bob", into="Ann")])
+    assert forgotten(pilot, "Ann").tracks == 3
+    labels = {one.label for one in read.read_characters(open_library(pilot.root))}
+    assert not labels & {"Ann", "Bob"}
+
+
+def test_by_command(library: Indexed, tmp_path: Path) -> None:
+    root = tmp_path / "library"
+    shutil.copytree(library.library, root)
+    planned = run("forget", "Ada", "--dry-run", "--library", root)
+    assert (planned.status, planned.err) == (0, "")
+    assert planned.out.startswith("Ada would be forgotten: ")
+    done = run("forget", "Ada", "--json", "--library", root)
+    assert done.status == 0
+    said = json.loads(done.out)
+    assert said["tracks"] > 0
+    assert said["nearest"] < 0.5
+    assert run("verify", "--library", root).status == 0
+    assert run("query", "--character", "Ada", "--library", root).status == 2
+    refused = run("forget", "Ada", "--library", root)
+    assert refused.status == 2
+    assert "no character 'Ada'" in refused.err
