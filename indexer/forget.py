@@ -215,6 +215,7 @@ def _spoken(row: Identity, known: set[int], gone: set[int]) -> Identity:
         row,
         character=row.character if row.character in known else UNKNOWN,
         runner_up=row.runner_up if row.runner_up in known else UNKNOWN,
+        second=row.second if row.second in known else UNKNOWN,
         link=UNKNOWN if row.link in gone else row.link,
     )
 

@@ -201,7 +201,7 @@ def _related(
     """Return how tracks are related, by what the settings let names rest on."""
     dimension = len(tracks[0].embedding)
     different = recognize.centres(gallery, np.zeros(dimension, np.float32))
-    dressed = settings.recognize.evidence in ("clothes", "joint")
+    dressed = settings.recognize.evidence in recognize.DRESSED
     return affinity.relate(tracks, together, different, stick, clothes=dressed)
 
 
@@ -249,6 +249,7 @@ def _unnamed(judged: Identity, person: Identity) -> Identity:
         by_face=judged.by_face,
         link=judged.link,
         reason=judged.reason,
+        second=judged.second,
     )
 
 

@@ -45,6 +45,8 @@ said who the other is."""
 _LIKELY = 0.5
 _SAID = 100.0
 """Log-odds of what somebody said."""
+DRESSED = ("clothes", "joint")
+"""What names rest on where clothes count."""
 OPEN, NOBODY = -1, -2
 """Of whom nobody said anything; and who is nobody of the gallery, as somebody said."""
 
@@ -97,7 +99,7 @@ def gather(
     if settings.evidence == "face":
         first = np.stack([track.embeddings[0] for track in tracks])
         vectors = affinity.without(first, known.common)
-    elif settings.evidence in ("clothes", "joint"):
+    elif settings.evidence in DRESSED:
         helped = affinity.pooled(known, _near(tracks) if settings.evidence == "clothes" else None)
         vectors, clear, weights = helped.vectors, helped.widths, helped.weights
     others = weights * np.minimum(widths, affinity.CLEAR_PX)
@@ -384,6 +386,7 @@ def _identity(track: Track, characters: Sequence[Character], judged: Judged) -> 
         by_face=float(judged.alone[0]),
         link=judged.helper,
         reason=_reason(track, nobody, best[1], second[1]),
+        second=second[0],
     )
 
 

@@ -482,6 +482,8 @@ class Identity:
     """The uid of the track that helped most, by face and clothes; UNKNOWN if none did."""
     reason: str = ""
     """Why no name is given; empty if one is."""
+    second: int = UNKNOWN
+    """Where none is given, the next likely after the runner-up, as in "Ann or Bob"."""
 
 
 @dataclass(frozen=True, slots=True)

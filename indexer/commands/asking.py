@@ -15,6 +15,8 @@ from indexer.commands.console import (
     Parsers,
     clock,
     count,
+    models_for,
+    moment,
     print_json,
     print_rows,
     seconds,
@@ -24,7 +26,7 @@ from indexer.errors import ImageError, StoreError
 from indexer.records import Float32, Hit
 
 if TYPE_CHECKING:
-    pass
+    from indexer.store.library import Library
 
 
 def add(parsers: Parsers) -> None:
@@ -58,7 +60,30 @@ def add(parsers: Parsers) -> None:
     parsers.add("info", _info, "say what the library holds").add_argument(
         "--character", metavar="NAME", help="and what one character's threshold rests on"
     )
+    explain = parsers.add(
+        "explain", _explain, "say why everybody at a time is who they are", settings=True
+    )
+    explain.add_argument("episode", metavar="EPISODE", help="its id, or the video's name")
+    explain.add_argument("time", type=moment, metavar="TIME", help="as in 83.5 or 1:23.5")
+    explain.add_argument("--picture", type=Path, metavar="PNG", help="draw it as well")
     parsers.add("verify", _verify, "check that the library is whole")
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from indexer import explain  # noqa: PLC0415
+    from indexer.store import library, read  # noqa: PLC0415
+
+    opened = library.open_library(options.library)
+    episode = read.find_episode(opened, options.episode)
+    encoder = models_for(settings_of(options), opened).encoder
+    found = explain.explain(opened, episode, options.time, encoder.yardstick)
+    if options.picture:
+        explain.write_picture(options.picture, opened, found)
+    if options.json:
+        print_json(dataclasses.asdict(found))
+    else:
+        print(explain.as_text(found))
+    return DONE if found.faces else NOTHING
 
 
 def _add_no_repeats(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +103,7 @@ def _query(options: argparse.Namespace) -> int:
         if options.with_ or options.without or options.min_seconds or options.episode:
             problem = "goes without --with, --without, --min-seconds and --episode"
             raise StoreError("--image", problem, "leave them out, or use --character")
-        face = _face_of(options, opened.encoder_id)
+        face = _face_of(options, opened)
         hits = query.similar(opened, face, options.count or 10, repeats=options.repeats)
     else:
         wanted = query.SceneQuery(
@@ -94,17 +119,13 @@ def _query(options: argparse.Namespace) -> int:
     return DONE if hits else NOTHING
 
 
-def _face_of(options: argparse.Namespace, encoder_id: str) -> Float32:
+def _face_of(options: argparse.Namespace, opened: Library) -> Float32:
     """Return the embedding of the largest face in an image, (D,)."""
     from indexer import models, stills  # noqa: PLC0415
     from indexer.nets import encoder  # noqa: PLC0415
 
     settings = settings_of(options)
-    ready = models.load_models(settings)
-    if ready.encoder.facts.encoder_id != encoder_id:
-        raise StoreError(
-            options.library, "was made by another encoder", "set embed.weights to the one it was"
-        )
+    ready = models_for(settings, opened)
     faces = models.still_faces(ready, stills.read(options.image), settings)
     if len(faces.detections) == 0:
         raise ImageError(options.image, "shows no face", "choose another image")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tabulate import tabulate
 from tqdm import tqdm
 
-from indexer.errors import IndexerError
+from indexer.errors import IndexerError, StoreError
 
 if TYPE_CHECKING:
     from indexer.config import Settings
+    from indexer.models import Models
+    from indexer.store.library import Library
 
 T = TypeVar("T")
 Command = Callable[[argparse.Namespace], int]
@@ -76,6 +78,18 @@ def duration(text: str) -> float:
     return float(seconds)
 
 
+def moment(text: str) -> float:
+    """Return the seconds of a time in a video: 83.5, 1:23.5 or 0:01:23.5."""
+    parts = text.split(":")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 3 or not all(0 <= n < math.inf for n in numbers):  # noqa: PLR2004
+        raise argparse.ArgumentTypeError(f"{text} is no time: give 83.5, 1:23.5 or 0:01:23.5")
+    return float(sum(n * 60**place for place, n in enumerate(reversed(numbers))))
+
+
 def count(text: str) -> int:
     """Return a whole number from 1 on."""
     count = int(text)
@@ -89,6 +103,22 @@ def settings_of(options: argparse.Namespace) -> Settings:
     from indexer import config  # noqa: PLC0415  (a query by name has none)
 
     return config.load(options.config, options.set)
+
+
+def models_for(settings: Settings, library: Library) -> Models:
+    """Return the networks that the settings ask for, which must be those of the library.
+
+    Raises:
+        StoreError: they are others.
+    """
+    from indexer import models  # noqa: PLC0415
+
+    ready = models.load_models(settings)
+    wanted, found = library.encoder_id, ready.encoder.facts.encoder_id
+    if found != wanted:
+        problem = f"was made with encoder {wanted}, not {found}"
+        raise StoreError(library.root, problem, "set embed.weights and embed.head to what it was")
+    return ready
 
 
 def bar(items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.commands.console import DONE, NOTHING, Parsers, print_json, print_rows, settings_of
+from indexer.commands.console import (
+    DONE,
+    NOTHING,
+    Parsers,
+    models_for,
+    print_json,
+    print_rows,
+    settings_of,
+)
 from indexer.errors import StoreError
 
 if TYPE_CHECKING:
@@ -103,12 +111,11 @@ def _say(options: argparse.Namespace, done: Decided) -> int:
 
 def _forget(options: argparse.Namespace) -> int:
     from indexer import forget as forgetting  # noqa: PLC0415
-    from indexer import models  # noqa: PLC0415
     from indexer.store import library  # noqa: PLC0415
 
     settings = settings_of(options)
-    stick = models.load_models(settings).encoder.yardstick
     opened = library.open_library(options.library)
+    stick = models_for(settings, opened).encoder.yardstick
     done = forgetting.forget(opened, options.person, stick, settings, dry=options.dry_run)
     if options.json:
         print_json(dataclasses.asdict(done))

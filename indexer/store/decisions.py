@@ -154,6 +154,7 @@ def _redacted(one: Decision, gone: Set[int], people: Set[int]) -> Decision:
             row,
             character=UNKNOWN if row.character in people else row.character,
             runner_up=UNKNOWN if row.runner_up in people else row.runner_up,
+            second=UNKNOWN if row.second in people else row.second,
             link=UNKNOWN if row.link in gone else row.link,
         )
 

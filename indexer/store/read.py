@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from indexer.errors import StoreError
-from indexer.records import Audit, Character, Identity, Int64, Places, Repeat, Shot, Track
+from indexer.records import Audit, Character, Float64, Identity, Int64, Places, Repeat, Shot, Track
 from indexer.store import disk, schema, tables
 from indexer.store.library import Library, check_version
 
+_TOLERANCE_S = 1e-6
 _REPAIR = "index the video again, or restore it from a copy"
 _REPAIRS = {
     schema.CHARACTERS: "restore it from a copy, or index into another --library",
@@ -119,6 +120,22 @@ def read_hashes(library: Library, folder: Path) -> Int64:
     """Return the hash of every frame of the episode in a folder, (F,)."""
     table = read_table(library, folder / schema.FRAMES, ["hash"])
     return tables.integers_of(table["hash"])
+
+
+def frame_at(library: Library, episode: str, time_s: float) -> tuple[int, Float64]:
+    """Return the frame on screen at a time, and the times of all frames, (F,), in seconds.
+
+    Raises:
+        StoreError: the table is missing or damaged, or the video is not on at that time.
+    """
+    path = library.episode(episode) / schema.FRAMES
+    times = np.array(read_table(library, path, ["time_s"])["time_s"].to_pylist(), np.float64)
+    end_s = read_manifest(library, episode)["video"]["duration_s"]
+    frame = int(np.searchsorted(times, time_s + _TOLERANCE_S, side="right")) - 1
+    if frame < 0 or time_s > end_s:
+        problem = f"has no frame at {time_s:g} s"
+        raise StoreError(episode, problem, f"it is from 0 to {end_s:.3f} s")
+    return frame, times
 
 
 def places_in(library: Library, folder: Path, first: int, last: int) -> Places:

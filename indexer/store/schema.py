@@ -204,6 +204,7 @@ _COLUMNS = {
         by_face | float64 | the probability by the track's own faces alone
         link | int64 | uid of the track that helped most, by face and clothes, 0 for none
         reason | string | why no name is given; empty if one is
+        second | int64 | where none is, id of the next likely after runner_up, 0 for none
     """,
     REPEATS: """
         shot | int64 | the shot of which an earlier episode showed some or all
