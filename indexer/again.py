@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from indexer import repeats
 from indexer.errors import StoreError
-from indexer.records import Repeat
+from indexer.records import Identity, Repeat
 from indexer.store import read, schema
 from indexer.store.decisions import Decision, spoken_of
 from indexer.store.library import Library
@@ -32,6 +33,20 @@ def places(library: Library, staged: StagedEpisode) -> dict[int, int]:
         return {}
     whole = Repeat(0, 0, last, staged.episode, 0, 0.0)
     return {old: new for new, old in reversed(repeats.same_tracks(whole, mine, theirs).items())}
+
+
+def said(library: Library, episode: str, found: Mapping[int, int]) -> dict[int, Identity]:
+    """Return what was said of the tracks of an episode's older index, by the uid they have now.
+
+    Args:
+        library: which holds the older index.
+        episode: its id.
+        found: as `places` returns it.
+    """
+    if not found:
+        return {}
+    rows = read.read_identities(library, episode)
+    return {found[i.track]: replace(i, track=found[i.track]) for i in rows if i.track in found}
 
 
 def moved(

@@ -16,6 +16,8 @@ class Seen:
     """An id, or UNKNOWN."""
     seconds: float
     episode: str
+    why: str = ""
+    """What that rests on, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Change:
     was: str
     now: str
     """A label, or "unknown"."""
+    why: str = ""
+    """What the new one rests on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,13 @@ class Diff:
     none had."""
     changes: Sequence[Change]
     """The tracks that make the difference to 1."""
+    proposed: Sequence[tuple[str, Sequence[str]]] = ()
+    """Labels of people without a name who were met, and of whom they may be besides."""
+    kept: Sequence[Change] = ()
+    """The tracks that would have another name, and kept theirs as nobody accepted it."""
+
+
+NO_DIFF = Diff({}, {}, 1.0, ())
 
 
 def diff(
@@ -75,7 +86,8 @@ def diff(
             kept += seen.seconds
         else:
             label = names.get(new, "unknown")
-            changes.append(Change(uid, seen.episode, seen.seconds, gone[seen.character], label))
+            was_called, why = gone[seen.character], after[uid].why
+            changes.append(Change(uid, seen.episode, seen.seconds, was_called, label, why))
     shown = [one for one in people if now.get(one.id)]
     return Diff(
         new={one.label: now[one.id] for one in shown if one.id not in met},

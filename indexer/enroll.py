@@ -11,8 +11,10 @@ import numpy as np
 
 from indexer import cluster, judging, stills
 from indexer.config import Settings
+from indexer.diff import Diff
 from indexer.errors import ImageError
 from indexer.identify import Cast
+from indexer.judging import Accept, Judged, People, never
 from indexer.models import Models, still_faces
 from indexer.nets import encoder as encoders
 from indexer.progress import Progress, silent
@@ -33,10 +35,17 @@ class Enrolled:
     """A line for each still that could not be used."""
     episodes: int
     """How many episodes were judged anew."""
+    diff: Diff
+    """What that changed."""
 
 
 def enroll(
-    folder: Path, library: Library, models: Models, settings: Settings, progress: Progress = silent
+    folder: Path,
+    library: Library,
+    models: Models,
+    settings: Settings,
+    progress: Progress = silent,
+    accept: Accept = never,
 ) -> Enrolled:
     """Make a character of each folder of stills and publish who every track now is.
 
@@ -49,6 +58,7 @@ def enroll(
         models: detector and encoder.
         settings: of all stages.
         progress: shows how far it is.
+        accept: whether tracks that had a name may get another.
 
     Raises:
         ImageError: the folder holds nobody, or somebody without a single still that can be used.
@@ -74,9 +84,12 @@ def enroll(
             )
         gallery[person.name] = np.concatenate(rows)
     with libraries.locked(library, settings.store.lock_wait_s) as now:
-        cast = _with_gallery(now, gallery)
-        stick = models.encoder.yardstick
-        judged = judging.judge(now, cast, stick, settings, progress=progress)
+        cast, stick = _with_gallery(now, gallery), models.encoder.yardstick
+
+        def judge(held: Mapping[int, int]) -> Judged:
+            return judging.judge(now, cast, stick, settings, progress=progress, held=held)
+
+        judged, changed = judging.settled(judge, People.of(now), {}, accept)
         publish(
             now,
             episodes=[],
@@ -86,7 +99,7 @@ def enroll(
             audits=judged.audits,
         )
     enrolled = [c for c in judged.characters if c.named and c.label in gallery]
-    return Enrolled(enrolled, skipped, len(judged.identities))
+    return Enrolled(enrolled, skipped, len(judged.identities), changed)
 
 
 def _check_name(folder: Path, name: str) -> None:

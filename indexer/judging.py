@@ -1,17 +1,34 @@
-"""A library in, who everybody in it is out: its episodes judged anew by all that is known now."""
+"""A library in, who everybody in it is out: its episodes judged anew by all that is known now.
+
+A name that somebody may have seen does not change behind their back: the tracks whose names would
+be others keep them, unless that is accepted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from indexer import reuse
+from indexer.alike import alike
 from indexer.config import Settings
+from indexer.diff import Diff, Seen, diff
 from indexer.identify import Cast, Heard, identify
 from indexer.progress import Progress, silent
-from indexer.records import Audit, Character, Identity, Yardstick
-from indexer.store import decisions, read
+from indexer.records import UNKNOWN, Audit, Character, Constraints, Identity, Track, Yardstick
+from indexer.store import appearances, decisions, read, schema
 from indexer.store.library import Library
+
+Accept = Callable[[Diff], bool]
+"""Says whether names may change as a diff says."""
+_ROUNDS = 3
+
+
+def never(_: Diff) -> bool:
+    """Accept no other name."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +43,140 @@ class Judged:
     next_id: int
 
 
-def judge(
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who is in a library, and whom its tracks are taken for."""
+
+    characters: Sequence[Character]
+    tracks: Mapping[int, Seen]
+
+    @staticmethod
+    def of(library: Library) -> People:
+        """Return those of a library."""
+        if library.revision == 0:
+            return People([], {})
+        ids = {schema.id_digits(one): one for one in read.episodes(library)}
+        tracks = {
+            one.track: Seen(
+                one.character, one.end_s - one.start_s, ids[schema.uid_digits(one.track)]
+            )
+            for one in appearances.records(appearances.of_library(library))
+        }
+        return People(read.read_characters(library), tracks)
+
+    def at(self, moved: Mapping[int, int]) -> People:
+        """Return the same with tracks of an episode indexed again under the uids they have now."""
+        heads = {uid >> 20 for uid in moved}
+        kept = {uid: one for uid, one in self.tracks.items() if uid >> 20 not in heads}
+        renamed = {new: self.tracks[old] for old, new in moved.items() if old in self.tracks}
+        return People(self.characters, kept | renamed)
+
+    def then(self, judged: Judged, new: Mapping[str, Sequence[Track]]) -> People:
+        """Return who is in the library afterwards.
+
+        Args:
+            judged: what will be published.
+            new: the tracks of new episodes, or of those indexed again.
+        """
+        heads = {int(schema.id_digits(one), 16) for one in new}
+        tracks = {uid: one for uid, one in self.tracks.items() if uid >> 20 not in heads}
+        for episode, rows in judged.identities.items():
+            lengths = {one.uid: one.end_s - one.start_s for one in new.get(episode, ())}
+            for one in rows:
+                seconds = lengths.get(one.track)
+                if seconds is None:
+                    seconds = self.tracks[one.track].seconds
+                tracks[one.track] = Seen(one.character, seconds, episode, _why(one))
+        return People(judged.characters, tracks)
+
+    def named(self) -> dict[int, int]:
+        """Return whom the tracks with a name are taken for, by uid."""
+        known = {one.id for one in self.characters if one.named}
+        return {uid: one.character for uid, one in self.tracks.items() if one.character in known}
+
+
+def _why(said: Identity) -> str:
+    sure = f"{said.probability:.1%}, by its face alone {said.by_face:.1%}"
+    return said.reason or ("" if said.character == UNKNOWN else sure)
+
+
+def settled(
+    judge: Callable[[Mapping[int, int]], Judged],
+    before: People,
+    new: Mapping[str, Sequence[Track]],
+    accept: Accept,
+) -> tuple[Judged, Diff]:
+    """Return what is to be published, and what it changes: names as they were, or as accepted.
+
+    Args:
+        judge: tells who everybody is if some tracks, by uid, are whom they were.
+        before: who was in the library, under the uids that tracks will have.
+        new: as of `People.then`.
+        accept: asked once, if a track would lose or change its name.
+    """
+    done = judge({})
+    found = _diff(before, before.then(done, new))
+    if not found.changes or accept(found):
+        return done, found
+    wanted, named, held = found.changes, before.named(), dict[int, int]()
+    for left in reversed(range(_ROUNDS)):
+        held |= {one.track: named[one.track] for one in found.changes}
+        done = judge(held if left else named)  # what is held may move others
+        found = _diff(before, before.then(done, new))
+        if not found.changes:
+            break
+    return done, dataclasses.replace(found, kept=wanted)
+
+
+def proposed(library: Library, episodes: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
+    """Return who of some episodes may be somebody else of the library: labels, longest seen first.
+
+    Args:
+        library: as it is now.
+        episodes: whose people without a name are asked about.
+    """
+    people = {one.id: one for one in read.read_characters(library)}
+    shown = appearances.records(appearances.of_library(library))
+    heads = {int(schema.id_digits(one), 16) for one in episodes}
+    met: dict[int, float] = {}
+    for one in shown:
+        if one.track >> 20 in heads:
+            met[one.character] = met.get(one.character, 0.0) + one.end_s - one.start_s
+    seen = {one.character for one in shown}
+    found = alike([one for one in people.values() if one.id in seen], shown, list(met))
+    order = sorted(found, key=lambda one: (-met[one], one))
+    return [
+        (people[one].label, [people[other].label for other in found[one]])
+        for one in order
+        if found[one]
+    ]
+
+
+def holding(decided: Constraints, held: Mapping[int, int]) -> Constraints:
+    """Return what people decided, and that some tracks show whom they did."""
+    return dataclasses.replace(decided, pinned={**held, **decided.pinned})
+
+
+def kept(
+    identities: Sequence[Identity], before: Mapping[int, Identity], held: Mapping[int, int]
+) -> list[Identity]:
+    """Return identities with all that was said before of the tracks that are held."""
+    return [before.get(one.track, one) if one.track in held else one for one in identities]
+
+
+def _diff(before: People, after: People) -> Diff:
+    return diff(before.tracks, after.tracks, before.characters, after.characters)
+
+
+def judge(  # noqa: PLR0913 - the last by name
     library: Library,
     cast: Cast,
     stick: Yardstick,
     settings: Settings,
+    *,
     episodes: Sequence[str] | None = None,
     progress: Progress = silent,
+    held: Mapping[int, int] = MappingProxyType({}),
 ) -> Judged:
     """Return who the tracks of a library are; nothing is written.
 
@@ -45,6 +189,7 @@ def judge(
         settings: of recognition and clustering.
         episodes: to judge; all if not given.
         progress: shows how far it is.
+        held: whom some tracks go on showing, by uid.
 
     Raises:
         StoreError: a table is missing or damaged.
@@ -61,9 +206,9 @@ def judge(
             taken = reuse.known_from(again[one], said)
         else:  # what it repeats is not judged now: what is said of it holds
             taken = reuse.known_from(again[one], reuse.identities_of(library, again[one]))
-        heard = Heard(before, decided, taken)
+        heard = Heard(before, holding(decided, held), taken)
         cast = identify(read.read_tracks(library, one), cast, stick, settings, heard)
-        identities[one], audits[one] = cast.identities, cast.audit
+        identities[one], audits[one] = kept(cast.identities, before, held), cast.audit
         said |= {i.track: i for i in cast.identities}
     if not chosen:  # people have thresholds before there is an episode
         cast = identify([], cast, stick, settings, Heard(decided=decided))

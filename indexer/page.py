@@ -11,20 +11,16 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer import affinity
-from indexer.records import UNKNOWN, Character, Float64
-from indexer.store import disk, read
+from indexer.alike import alike
+from indexer.records import UNKNOWN, Character
+from indexer.store import appearances, disk, read
 from indexer.store.library import Library
 
 FACES = 8
 """Of each person, at most: the best of different shots."""
 _SIDE, _GAP, _TEXT = 112, 6, 190
-_LIKELY = 0.45
-"""Cosine of two people from which it is asked whether they are one."""
-_MOST_ASKED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,6 @@ def everybody(library: Library) -> list[Somebody]:
     """
     people = {one.id: one for one in read.read_characters(library)}
     found: dict[int, list[Picture]] = {}
-    together: set[tuple[int, int]] = set()
     for episode in read.episodes(library):
         who = {one.track: one.character for one in read.read_identities(library, episode)}
         tracks = read.read_tracks(library, episode)
@@ -82,11 +77,12 @@ def everybody(library: Library) -> list[Somebody]:
                 seconds, quality = track.end_s - track.start_s, float(track.quality.max())
                 picture = Picture(track.uid, path, seconds, quality, episode, track.shot)
                 found.setdefault(who[track.uid], []).append(picture)
-        spans = [(one.start_frame, one.end_frame, who[one.uid]) for one in tracks]
-        together |= {(a, b) for s, e, a in spans for t, f, b in spans if s <= f and t <= e}
     shown = [people[one] for one in found]
-    likely = _likely(shown, together)
-    rows = [_somebody(one, found[one.id], likely.get(one.id, ())) for one in shown]
+    likely = alike(shown, appearances.records(appearances.of_library(library)))
+    rows = [
+        _somebody(one, found[one.id], [people[other].label for other in likely.get(one.id, ())])
+        for one in shown
+    ]
     return sorted(rows, key=lambda one: (one.named, -one.seconds, one.id))
 
 
@@ -103,29 +99,6 @@ def _somebody(person: Character, pictures: Sequence[Picture], like: Sequence[str
         pictures=[one for one in best if first[one.episode, one.shot] is one][:FACES],
         like=like,
     )
-
-
-def _likely(
-    people: Sequence[Character], together: set[tuple[int, int]]
-) -> dict[int, tuple[str, ...]]:
-    """Return who each person without a name may be besides, by id: never one in the same frame."""
-    if not people:
-        return {}
-    rows = np.stack([one.prototypes.mean(axis=0) for one in people])
-    centres = affinity.without(rows, np.zeros(rows.shape[1], np.float32))
-    cosines: Float64 = (centres @ centres.T).astype(np.float64)
-    found = {}
-    for row, one in enumerate(people):
-        others = [
-            (cosines[row, column], not other.named, other.label)
-            for column, other in enumerate(people)
-            if other.id != one.id
-            and (one.id, other.id) not in together
-            and cosines[row, column] >= _LIKELY
-        ]
-        best = sorted(others, key=lambda other: (other[1], -other[0]))
-        found[one.id] = () if one.named else tuple(label for *_, label in best[:_MOST_ASKED])
-    return found
 
 
 def steps(people: Sequence[Somebody]) -> list[Step]:

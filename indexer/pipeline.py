@@ -16,16 +16,16 @@ from typing import Any
 
 from indexer import again, config, decode, embed, instalments, judging, link, reuse, sample, shots
 from indexer.config import Settings
-from indexer.diff import Diff, Seen, diff
+from indexer.diff import NO_DIFF, Diff
 from indexer.errors import StoreError
 from indexer.identify import Cast, Heard, identify
+from indexer.judging import Accept, Judged, People, never
 from indexer.looking import Looker
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
 from indexer.records import (
     UNKNOWN,
     Audit,
-    Character,
     DecodeReport,
     Faces,
     Frame,
@@ -33,7 +33,7 @@ from indexer.records import (
     Track,
     VideoFacts,
 )
-from indexer.store import appearances, decisions, read, schema, unfinished
+from indexer.store import decisions, read, schema, unfinished
 from indexer.store import library as libraries
 from indexer.store.library import Library
 from indexer.store.publish import publish
@@ -102,13 +102,15 @@ def open_or_create(root: Path, models: Models, settings: Settings) -> Library:
     )
 
 
-def index(
+def index(  # noqa: PLR0913 - the last by name
     path: Path,
     library: Library,
     models: Models,
     settings: Settings,
     progress: Progress = silent,
     budget_s: float | None = None,
+    *,
+    accept: Accept = never,
 ) -> Indexed:
     """Put a video into a library and return what was found in it.
 
@@ -120,84 +122,56 @@ def index(
         progress: shows how far it is.
         budget_s: about how many seconds it may take; what is missing then is looked at by the
             next run, with a budget or without.
+        accept: whether tracks that had a name may get another, where a video is indexed again.
 
     Raises:
         VideoError: the video cannot be read.
         StoreError: the library cannot be written.
     """
     looker = Looker(models, settings, Stopwatch())
-    before = _People.of(library)
     with decode.open_video(path, settings.decode) as video:
         with looker.watch.on("hash"):
             sha256 = _sha256(path, progress)
         known = read.find_by_sha256(library, sha256)
         if known and _is_unchanged(library, known, settings):
             unfinished.forget(library, sha256)  # by a run that was killed once it had published
-            now = _judged_anew(library, known, models, settings)
-            return _with_diff(_summary(now, known, None), before, now)
+            now, changed = _judged_anew(library, known, looker, accept)
+            return _summary(now, known, None, changed)
         # A renamed copy stays the episode that it is.
         episode = known or schema.episode_id(path, sha256)
         if budget_s is None and not unfinished.exists(library, sha256):
             source = _whole(path, sha256, video, looker, progress)
-            now, moved = _write(source, episode, library, looker)
-            return _with_diff(_summary(now, episode, looker.watch), before.at(moved), now)
+            now, changed = _write(source, episode, library, looker, accept)
+            return _summary(now, episode, looker.watch, changed)
     with unfinished.resumed(library, sha256) as work:
         instalments.go_on(path, work, looker, budget_s, progress)
         seen = work.coverage
         if seen < _coverage(library, known):  # with other settings: the better one stays for now
-            done = _summary(library, known, looker.watch)
+            done = _summary(library, known, looker.watch, NO_DIFF)
             return dataclasses.replace(done, coverage=seen, published=False)
         source = _so_far(path, sha256, video.facts, work)
-        now, moved = _write(source, episode, library, looker)
+        now, changed = _write(source, episode, library, looker, accept)
     if seen == 1:
         unfinished.forget(now, sha256)
-    return _with_diff(_summary(now, episode, looker.watch), before.at(moved), now)
+    return _summary(now, episode, looker.watch, changed)
 
 
-@dataclass(frozen=True, slots=True)
-class _People:
-    """Who is in a library, and whom its tracks are taken for."""
-
-    characters: Sequence[Character]
-    tracks: Mapping[int, Seen]
-
-    @staticmethod
-    def of(library: Library) -> _People:
-        if library.revision == 0:
-            return _People([], {})
-        ids = {schema.id_digits(one): one for one in read.episodes(library)}
-        tracks = {
-            one.track: Seen(
-                one.character, one.end_s - one.start_s, ids[schema.uid_digits(one.track)]
-            )
-            for one in appearances.records(appearances.of_library(library))
-        }
-        return _People(read.read_characters(library), tracks)
-
-    def at(self, moved: Mapping[int, int]) -> _People:
-        """Return the same with tracks of an episode indexed again under the uids they have now."""
-        heads = {uid >> 20 for uid in moved}
-        kept = {uid: one for uid, one in self.tracks.items() if uid >> 20 not in heads}
-        renamed = {new: self.tracks[old] for old, new in moved.items() if old in self.tracks}
-        return _People(self.characters, kept | renamed)
-
-
-def _with_diff(done: Indexed, before: _People, library: Library) -> Indexed:
-    """Return what was done, with what it changed of the library's people."""
-    after = _People.of(library)
-    changed = diff(before.tracks, after.tracks, before.characters, after.characters)
-    return dataclasses.replace(done, diff=changed)
-
-
-def _judged_anew(library: Library, episode: str, models: Models, settings: Settings) -> Library:
+def _judged_anew(
+    library: Library, episode: str, looker: Looker, accept: Accept
+) -> tuple[Library, Diff]:
     """Return the library with an episode judged by the settings, if it was judged by others."""
+    settings, stick = looker.settings, looker.models.encoder.yardstick
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         judged_by, _ = read.read_judgement(now, episode)
         if config.of_judging(judged_by) == config.of_judging(config.that_matter(settings)):
-            return library
+            return library, NO_DIFF
         cast = Cast(read.read_characters(now), [], now.next_character_id)
-        judged = judging.judge(now, cast, models.encoder.yardstick, settings, [episode])
-        return publish(
+
+        def judge(held: Mapping[int, int]) -> Judged:
+            return judging.judge(now, cast, stick, settings, episodes=[episode], held=held)
+
+        judged, changed = judging.settled(judge, People.of(now), {}, accept)
+        done = publish(
             now,
             episodes=[],
             characters=judged.characters,
@@ -205,6 +179,7 @@ def _judged_anew(library: Library, episode: str, models: Models, settings: Setti
             next_character_id=judged.next_id,
             audits=judged.audits,
         )
+    return done, changed
 
 
 def _whole(
@@ -236,15 +211,15 @@ def _so_far(path: Path, sha256: str, facts: VideoFacts, work: Unfinished) -> _So
 
 
 def _write(
-    source: _Source, episode: str, library: Library, looker: Looker
-) -> tuple[Library, Mapping[int, int]]:
+    source: _Source, episode: str, library: Library, looker: Looker, accept: Accept
+) -> tuple[Library, Diff]:
     """Return what `_publish` does of a video."""
     with EpisodeWriter(library, episode, source.sha256) as writer:
         book = _Book(writer, 1 / float(source.facts.rate))
         tracks = list(_tracks(source, book, looker))
         manifest = _manifest(source, book)
         with looker.watch.on("publish"):
-            return _publish(library, writer, manifest, tracks, looker)
+            return _publish(library, writer, manifest, tracks, looker, accept)
 
 
 def _publish(
@@ -253,12 +228,10 @@ def _publish(
     manifest: Mapping[str, Any],
     tracks: Sequence[Track],
     looker: Looker,
-) -> tuple[Library, Mapping[int, int]]:
-    """Return the library with the episode in it, its people judged by who is known right now.
-
-    And the new uids of the tracks of its older index, if there was one.
-    """
-    stick, settings = looker.models.encoder.yardstick, looker.settings
+    accept: Accept,
+) -> tuple[Library, Diff]:
+    """Return the library with the episode in it, its people judged by who is known right now."""
+    stick, settings, episode = looker.models.encoder.yardstick, looker.settings, writer.episode
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         staged = writer.finish(manifest)
         shown = reuse.repeated(now, staged, settings.repeats)
@@ -266,22 +239,30 @@ def _publish(
         staged = dataclasses.replace(staged, repeats=tuple(shown), repeated_by=rest)
         taken = reuse.known_from(shown, reuse.identities_of(now, shown))
         log = decisions.read_decisions(now)
-        found = again.places(now, staged) if writer.episode in read.episodes(now) else {}
+        found = again.places(now, staged) if episode in read.episodes(now) else {}
         entry = again.moved(log, staged, found)
         log += [entry] if entry else []
-        heard = Heard(decided=decisions.constraints(log), taken=taken)
-        cast = Cast(read.read_characters(now), [], now.next_character_id)
-        cast = identify(tracks, cast, stick, settings, heard)
+        decided, earlier = decisions.constraints(log), again.said(now, episode, found)
+        known = Cast(read.read_characters(now), [], now.next_character_id)
+
+        def judge(held: Mapping[int, int]) -> Judged:
+            heard = Heard(decided=judging.holding(decided, held), taken=taken)
+            cast = identify(tracks, known, stick, settings, heard)
+            rows = judging.kept(cast.identities, earlier, held)
+            return Judged(cast.characters, {episode: rows}, {episode: cast.audit}, cast.next_id)
+
+        before = People.of(now).at(found)
+        judged, changed = judging.settled(judge, before, {episode: tracks}, accept)
         done = publish(
             now,
             episodes=[staged],
-            characters=cast.characters,
-            identities={writer.episode: cast.identities},
-            next_character_id=cast.next_id,
-            audits={writer.episode: cast.audit},
+            characters=judged.characters,
+            identities=judged.identities,
+            next_character_id=judged.next_id,
+            audits=judged.audits,
             decisions=log if entry else None,
         )
-    return done, found
+    return done, changed
 
 
 def _manifest(source: _Source, book: _Book) -> dict[str, Any]:
@@ -397,7 +378,7 @@ def _coverage(library: Library, episode: str) -> float:
         return 0.0
 
 
-def _summary(library: Library, episode: str, watch: Stopwatch | None) -> Indexed:
+def _summary(library: Library, episode: str, watch: Stopwatch | None, changed: Diff) -> Indexed:
     manifest = read.read_manifest(library, episode)
     named = {c.id for c in read.read_characters(library) if c.named}
     shown = {i.character for i in read.read_identities(library, episode)} - {UNKNOWN}
@@ -413,7 +394,7 @@ def _summary(library: Library, episode: str, watch: Stopwatch | None) -> Indexed
         people=len(shown),
         named=len(shown & named),
         audit=read.read_judgement(library, episode)[1],
-        diff=Diff({}, {}, 1.0, ()),
+        diff=dataclasses.replace(changed, proposed=judging.proposed(library, [episode])),
         wall_s=watch.wall_s if watch else 0.0,
         seconds=watch.seconds if watch else {},
     )

@@ -66,7 +66,8 @@ def test_its_tracks_are_who_they_were(recap: Recap) -> None:
         for pair in zip(one.tracks, one.their_tracks, strict=True)
     ]
     assert pairs
-    assert len(pairs) == len(read.read_tracks(opened, episode))
+    seen_long = [one for one in read.read_tracks(opened, episode) if one.detections > 1]
+    assert len(pairs) == len(seen_long)
     for mine, theirs in pairs:
         assert who[mine].character == who[theirs].character
 

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ from indexer.commands.console import (
 from indexer.errors import IndexerError
 
 if TYPE_CHECKING:
+    from indexer.diff import Change, Diff
+    from indexer.judging import Accept
     from indexer.pipeline import Indexed
 
 
@@ -36,10 +39,32 @@ def add(parsers: Parsers) -> None:
         metavar="TIME",
         help="about how long it may take, as in 90s, 10m or 1h30m; a later run goes on",
     )
+    _add_accept(index)
     enroll = parsers.add(
         "enroll", _enroll, "name people by a folder of stills for each", settings=True
     )
     enroll.add_argument("faces", type=Path, metavar="FACES")
+    _add_accept(enroll)
+
+
+def _add_accept(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept", action="store_true", help="let tracks that have a name get another, unasked"
+    )
+
+
+def _accepts(options: argparse.Namespace) -> Accept:
+    """Return what says whether names may change: --accept, or somebody at the terminal."""
+
+    def accepted(changed: Diff) -> bool:
+        if options.accept or not sys.stdin.isatty():
+            return bool(options.accept)
+        lines = ["These tracks would be called otherwise:", *_change_lines(changed.changes)]
+        print("\n".join(lines), file=sys.stderr)
+        print("Take the new names? [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    return accepted
 
 
 def _index(options: argparse.Namespace) -> int:
@@ -47,14 +72,14 @@ def _index(options: argparse.Namespace) -> int:
 
     settings = settings_of(options)
     ready = models.load_models(settings)
-    results, status = [], DONE
+    results, status, accept = [], DONE, _accepts(options)
     until = time.monotonic() + (options.budget or 0)
     for place, path in enumerate(options.videos):
         share = (until - time.monotonic()) / (len(options.videos) - place)
         budget_s = max(share, 0.0) if options.budget else None
         try:
             library = pipeline.open_or_create(options.library, ready, settings)
-            done = pipeline.index(path, library, ready, settings, bar, budget_s)
+            done = pipeline.index(path, library, ready, settings, bar, budget_s, accept=accept)
         except IndexerError as error:
             status = complain(error)
             continue
@@ -106,18 +131,34 @@ def _people_lines(done: Indexed) -> list[str]:
     estimated = f"{audit.purity:.1%} pure, {audit.completeness:.1%} complete"
     signs = f"{audit.violations} impossible pairs, halves of tracks agree {audit.split_half:.1%}"
     lines = [f"  people, estimated without labels: {estimated}; {signs}"]
+    return [*lines, *_diff_lines(changed)]
+
+
+def _diff_lines(changed: Diff) -> list[str]:
+    """Return what changed of the people."""
+    lines = []
     for what, some in (("new", changed.new), ("seen more", changed.grown)):
         if some:
             best = sorted(some.items(), key=lambda one: -one[1])
             names = ", ".join(f"{label} {seconds:.1f} s" for label, seconds in best[:_LISTED])
             more = f" and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
             lines.append(f"  {what}: {names}{more}")
+    for label, others in changed.proposed[:_LISTED]:
+        lines.append(f'  {label} may be {" or ".join(others)}: merge "{label}" "{others[0]}"')
     lines.append(f"  names kept: {changed.retention:.1%} of the screen time named before")
-    lines += [
-        f"    track {one.track} of {one.episode}, {one.seconds:.1f} s: {one.was} is now {one.now}"
-        for one in changed.changes
-    ]
+    lines += _change_lines(changed.changes)
+    if changed.kept:
+        lines.append("  these keep their names; with --accept they would be called otherwise:")
+        lines += _change_lines(changed.kept)
     return lines
+
+
+def _change_lines(changes: Sequence[Change]) -> list[str]:
+    return [
+        f"    track {one.track} of {one.episode}, {one.seconds:.1f} s: {one.was}, now {one.now}"
+        + f" ({one.why})" * bool(one.why)
+        for one in changes
+    ]
 
 
 _LISTED = 6
@@ -129,7 +170,7 @@ def _enroll(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     ready = models.load_models(settings)
     library = pipeline.open_or_create(options.library, ready, settings)
-    done = enroll.enroll(options.faces, library, ready, settings, bar)
+    done = enroll.enroll(options.faces, library, ready, settings, bar, _accepts(options))
     for problem in done.skipped:
         print(f"skipped {problem}", file=sys.stderr)
     rows = [
@@ -139,4 +180,6 @@ def _enroll(options: argparse.Namespace) -> int:
     print_rows(rows, options, "nobody")
     if not options.json:
         print(f"{done.episodes} episodes judged anew")
+        if done.episodes:
+            print("\n".join(_diff_lines(done.diff)))
     return DONE

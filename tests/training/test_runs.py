@@ -104,19 +104,20 @@ def test_kept_weights_are_mixed_with_the_trained_ones(
     _, same = weights(1)
     for name, value in begun.items():
         if value.dtype == np.float32:
-            assert mixed[name] == pytest.approx(0.25 * value + 0.75 * trained[name], abs=1e-5)
-            assert same[name] == pytest.approx(value, abs=1e-6)
+            wanted = 0.25 * value + 0.75 * trained[name]
+            assert np.allclose(mixed[name], wanted, rtol=0, atol=1e-5)
+            assert np.allclose(same[name], value, rtol=0, atol=1e-6)
 
 
 def test_the_points_of_faces_are_learnt(people: Path, models: Models, tmp_path: Path) -> None:
     how = small(
         "landmarks",
-        fit=Schedule(epochs=50, learning_rate=2e-3),
+        fit=Schedule(epochs=100, learning_rate=2e-3),
         landmarks=LandmarkSettings(batch=4, turn=3.0),
     )
     done = landmark_runs.run(how, people, tmp_path / "points", models)
     first = done.fitted.history[0]["error_by_eyes"]
-    assert done.error < 0.5 * first  # so few faces do not always beat the mean of all
+    assert done.error < min(0.5 * first, done.guessed)
     assert (done.folder / landmark_runs.WEIGHTS).is_file()
 
 
