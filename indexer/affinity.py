@@ -58,10 +58,8 @@ class Affinity:
     """(N, D), unit rows: the tracks' faces without it."""
     widths: Float32
     """(N,), how clearly each was seen, as the width in pixels of a face seen as clearly."""
-    faces: Float32
-    """(N, N), log-odds that two tracks show one person by their faces alone."""
     odds: Float32
-    """(N, N), the same by faces and clothes; NEVER for two in one frame."""
+    """(N, N), log-odds that two show one person by faces and clothes; NEVER for two in a frame."""
 
     def only(self, some: Int64) -> Affinity:
         """Return the same of some of the tracks, by index."""
@@ -70,7 +68,6 @@ class Affinity:
             common=self.common,
             vectors=self.vectors[some],
             widths=self.widths[some],
-            faces=self.faces[pairs],
             odds=self.odds[pairs],
         )
 
@@ -113,7 +110,7 @@ def relate(
     odds = np.clip(faces, -_CERTAIN, _CERTAIN).astype(np.float64)
     if clothes:
         odds = odds + clothes_odds(tracks, together)
-    return Affinity(shared, own, widths, faces, np.where(together, NEVER, odds).astype(np.float32))
+    return Affinity(shared, own, widths, np.where(together, NEVER, odds).astype(np.float32))
 
 
 def pair_odds(cosine: Float32, first_px: Float32, second_px: Float32, stick: Yardstick) -> Float32:
@@ -155,10 +152,37 @@ def name_odds(
         plain = stick.calibration.log_odds(vectors @ people.T, widths[:, None], wide)
         return plain.astype(np.float64)
     terms = name_terms(vectors, widths, people, shared, stick)
+    return _weighted(terms, stick)
+
+
+def _weighted(terms: Sequence[Float64], stick: Yardstick) -> Float64:
     one, *rest = stick.names
-    return one + sum(
-        (weight * term for weight, term in zip(rest, terms, strict=True)), np.zeros(terms[0].shape)
-    )
+    found = one + np.zeros(terms[0].shape)
+    for weight, term in zip(rest, terms, strict=True):
+        found += weight * term
+    return found
+
+
+def usual_odds(cosine: Float64, width_px: float, person: Float32, stick: Yardstick) -> Float64:
+    """Return the log-odds of a name over the cosine, for a face like most, of `cosine`'s shape.
+
+    Args:
+        cosine: to the character's centre.
+        width_px: how clearly the face was seen.
+        person: (D,), the centre, a unit row.
+        stick: the encoder's.
+    """
+    if not stick.names:
+        width = np.full(cosine.shape, width_px, np.float32)
+        wide = np.full(cosine.shape, stick.calibration.widths[-1], np.float32)
+        plain = stick.calibration.log_odds(cosine.astype(np.float32), width, wide)
+        return plain.astype(np.float64)
+    alike = stick.cohort @ stick.cohort.T
+    np.fill_diagonal(alike, -1)
+    usual = np.sort(alike, axis=1)[:, -_NEAREST:].mean()
+    none = np.zeros(len(person), np.float32)
+    other = _nearest(person[None], without(stick.cohort, none))[0]
+    return _weighted(_terms(cosine, np.array(width_px), usual, other), stick)
 
 
 def name_terms(
@@ -175,10 +199,16 @@ def name_terms(
     """
     cosine = (vectors @ people.T).astype(np.float64)
     cohort = without(stick.cohort, shared)
-    clear = np.log(np.maximum(widths, 1e-3) / _FULL_PX)[:, None] + 0 * cosine
-    near = _nearest(vectors, cohort)[:, None] + 0 * cosine
-    other = _nearest(people, cohort)[None] + 0 * cosine
-    return cosine, clear, cosine * clear, cosine**2, near, other, near * clear
+    near, other = _nearest(vectors, cohort)[:, None], _nearest(people, cohort)[None]
+    return _terms(cosine, widths[:, None].astype(np.float64), near, other)
+
+
+def _terms(
+    cosine: Float64, width_px: Float64, near: Float64 | Float32, other: Float64 | Float32
+) -> tuple[Float64, ...]:
+    clear = np.log(np.maximum(width_px, 1e-3) / _FULL_PX) + 0 * cosine
+    close, theirs = near + 0 * cosine, other + 0 * cosine
+    return cosine, clear, cosine * clear, cosine**2, close, theirs, close * clear
 
 
 def clarity(first_px: Float32, second_px: Float32) -> tuple[Float32, Float32]:
@@ -235,6 +265,12 @@ def without(vectors: Float32, shared: Float32) -> Float32:
     return (left / lengths).astype(np.float32)
 
 
+def near(tracks: Sequence[Track]) -> Bool:
+    """Return which tracks are few enough shots apart for one scene, (N, N)."""
+    shots = np.array([track.shot for track in tracks])
+    return np.asarray(np.abs(shots[:, None] - shots) <= REACH)
+
+
 def clothes_odds(tracks: Sequence[Track], together: Bool) -> Float64:
     """Return what clothes add to the log-odds that two tracks show one person, (N, N).
 
@@ -250,21 +286,19 @@ def clothes_odds(tracks: Sequence[Track], together: Bool) -> Float64:
     known = far[np.triu(together & both)]
     usual = (known.sum() + _PSEUDO_DRESSED * _DRESSED) / (len(known) + _PSEUDO_DRESSED)
     odds = _SLOPE * (far - _MIDDLE - _PULL * (usual - 0.5))
-    shots = np.array([track.shot for track in tracks])
-    near = both & (np.abs(shots[:, None] - shots) <= REACH)
-    return np.where(near, np.clip(odds, *_CLOTHES), 0.0)
+    return np.where(both & near(tracks), np.clip(odds, *_CLOTHES), 0.0)
 
 
-def pooled(known: Affinity, near: Bool | None = None) -> Pooled:
+def pooled(known: Affinity, helpful: Bool | None = None) -> Pooled:
     """Return each track helped by those that probably show the same person.
 
     Args:
         known: how they are related.
-        near: (N, N), which may help each other; all if not given.
+        helpful: (N, N), which may help each other; all if not given.
     """
     likely = expit(known.odds + _PRIOR)
-    if near is not None:
-        likely = np.where(near, likely, 0.0)
+    if helpful is not None:
+        likely = np.where(helpful, likely, 0.0)
     weights = np.clip((likely - _HALF) / (1 - _HALF), 0, 1).astype(np.float32)
     np.fill_diagonal(weights, 1.0)
     clear = np.minimum(known.widths, CLEAR_PX)

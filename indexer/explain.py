@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer import affinity, cluster, recognize
+from indexer import affinity, cluster, evidence
 from indexer.affinity import Affinity
 from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
 from indexer.store import decisions, disk, read
@@ -153,8 +153,8 @@ class _Evidence:
         gallery = [one for one in people.values() if one.named]
         together = cluster.cooccurring(tracks)
         none = np.zeros(library.dimension, np.float32)
-        dressed = settings["recognize"]["evidence"] in recognize.DRESSED
-        different = recognize.centres(gallery, none)
+        dressed = settings["recognize"]["evidence"] in evidence.DRESSED
+        different = evidence.centres(gallery, none)
         related = affinity.relate(tracks, together, different, stick, clothes=dressed)
         worn = affinity.clothes_odds(tracks, together) if dressed else np.zeros(related.odds.shape)
         said = {one.track: one for one in read.read_identities(library, episode)}
@@ -199,7 +199,7 @@ class _Evidence:
         if not gallery:
             return []
         own, shared = self.related.vectors[n : n + 1], self.related.common
-        middles = recognize.centres(gallery, shared)
+        middles = evidence.centres(gallery, shared)
         widths = self.related.widths[n : n + 1]
         odds = affinity.name_odds(own, widths, middles, shared, self.stick)[0]
         cosines = own[0] @ middles.T

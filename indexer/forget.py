@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from indexer import affinity, cluster, recognize
+from indexer import affinity, cluster, evidence, recognize
 from indexer.config import Settings
 from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
 from indexer.store import decisions, erase, read, unfinished
@@ -173,7 +173,7 @@ class _State:
             if one.id in self.ids or (not one.named and one.id in touched - shown.keys()):
                 continue
             if not one.named and one.id in touched:
-                mean = recognize.known_by(shown[one.id])
+                mean = evidence.known_by(shown[one.id])
                 one = dataclasses.replace(one, prototypes=mean)  # noqa: PLW2901
             found.append(one)
         return found
@@ -233,9 +233,9 @@ def _chances(
     none = np.zeros(len(tracks[0].embedding), np.float32)
     vectors = np.stack([track.embedding for track in tracks])
     together, widths = cluster.cooccurring(tracks), affinity.clear_px(tracks)
-    gallery = recognize.centres([one for one in people if one.named], none)
+    gallery = evidence.centres([one for one in people if one.named], none)
     shared = affinity.common(vectors, widths, together, gallery)
-    middles = recognize.centres(mine, shared)
+    middles = evidence.centres(mine, shared)
     prior = recognize.prior_log_odds(1, settings.recognize)
 
     def likely(rows: Float32, clear: Float32) -> Float64:
@@ -257,5 +257,5 @@ def _likely(rows: Float32, mine: Sequence[Character], stick: Yardstick) -> Float
     """Return how likely vectors that somebody is known by are the person's, (M,)."""
     none = np.zeros(rows.shape[1], np.float32)
     clear = np.full(len(rows), affinity.CLEAR_PX, np.float32)
-    odds = affinity.name_odds(rows, clear, recognize.centres(mine, none), none, stick)
+    odds = affinity.name_odds(rows, clear, evidence.centres(mine, none), none, stick)
     return np.asarray(expit(odds.max(axis=1)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from indexer import affinity, cluster, recognize
+from indexer import affinity, cluster, evidence, recognize
 from indexer import audit as audits
 from indexer.affinity import Affinity
 from indexer.config import Settings
@@ -82,7 +82,7 @@ def identify(
     if not tracks:
         return Cast(_by_id(named, others, unnamed), [], cast.next_id)
     related = _related(tracks, gallery, together, stick, settings)
-    seen = recognize.gather(tracks, related, together, settings.recognize)
+    seen = evidence.gather(tracks, related, together, settings.recognize)
     here = recognize.calibrate(gallery, seen, together, stick, settings.recognize)
     apart = _apart(tracks, gallery, together, decided)
     found = recognize.recognize(tracks, seen, here, apart, stick, settings.recognize)
@@ -200,8 +200,8 @@ def _related(
 ) -> Affinity:
     """Return how tracks are related, by what the settings let names rest on."""
     dimension = len(tracks[0].embedding)
-    different = recognize.centres(gallery, np.zeros(dimension, np.float32))
-    dressed = settings.recognize.evidence in recognize.DRESSED
+    different = evidence.centres(gallery, np.zeros(dimension, np.float32))
+    dressed = settings.recognize.evidence in evidence.DRESSED
     return affinity.relate(tracks, together, different, stick, clothes=dressed)
 
 

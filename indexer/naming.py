@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from indexer import cluster, recognize
+from indexer import cluster, evidence
 from indexer.errors import StoreError
 from indexer.records import Character, Float32, Identity, Track
 from indexer.store import decisions as log
@@ -405,7 +405,7 @@ def _by_word(row: Identity, person: int) -> Identity:
 def _prototypes(tracks: Sequence[Track], *, one: bool) -> Float32:
     """Return what tracks are known by: their mean, or their best faces, unit rows (M, D)."""
     if one:
-        return recognize.known_by(tracks)
+        return evidence.known_by(tracks)
     quality = np.concatenate([track.quality for track in tracks])
     best = np.argsort(-quality, kind="stable")[:_MOST_PROTOTYPES]
     return np.concatenate([track.embeddings for track in tracks])[best]

@@ -18,8 +18,8 @@ import numpy as np
 from scipy.special import expit, logit
 
 from indexer import affinity
-from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings
+from indexer.evidence import Evidence, centres, looks
 from indexer.records import (
     UNKNOWN,
     Bool,
@@ -37,6 +37,9 @@ _PSEUDO_COUNT = 8.0
 _SURE = 1 - 1e-6
 _WORD = 6.0
 """Log-odds beyond which what one track says of another counts no more."""
+_CLEAR_PX = 96.0
+"""Width of a face for which thresholds are told."""
+_STEPS, _NUDGE = 2001, 1e-3
 _SMALL_PX = 20.0
 """Narrower faces are called small where a reason is given."""
 _MIRROR, _NEVER = 1e-4, 1e-30
@@ -45,8 +48,6 @@ said who the other is."""
 _LIKELY = 0.5
 _SAID = 100.0
 """Log-odds of what somebody said."""
-DRESSED = ("clothes", "joint")
-"""What names rest on where clothes count."""
 OPEN, NOBODY = -1, -2
 """Of whom nobody said anything; and who is nobody of the gallery, as somebody said."""
 
@@ -61,74 +62,6 @@ class Apart:
     """(N, C), whom a track cannot be, as somebody said so."""
     fixed: Int64
     """(N,), whom a track shows, as somebody said so: a column, `NOBODY` of them, or `OPEN`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is known of the tracks of an episode before anybody is named."""
-
-    vectors: Float32
-    """(N, D), unit rows."""
-    widths: Float32
-    """(N,), how clearly each was seen, in pixels of a face seen as clearly."""
-    alone: Float32
-    """(N, D), unit rows: of the tracks' own faces."""
-    own_widths: Float32
-    """(N,)."""
-    words: Float64
-    """(N, N), the log likelihood ratio of what other tracks may say of each; -inf for nothing."""
-    helpers: Sequence[int]
-    """(N,), the uid of the track that helped each most, 0 if none did."""
-    common: Float32
-    """(D,), what all faces of the show have in common, taken away already."""
-
-
-def gather(
-    tracks: Sequence[Track], known: Affinity, together: Bool, settings: RecognizeSettings
-) -> Evidence:
-    """Return what the tracks show, as far as the settings let them help one another.
-
-    Args:
-        tracks: N of one episode, at least one.
-        known: how they are related.
-        together: (N, N), which of them share a frame.
-        settings: what a name rests on.
-    """
-    own, widths = known.vectors, known.widths
-    vectors, clear, weights = own, widths, np.eye(len(tracks), dtype=np.float32)
-    if settings.evidence == "face":
-        first = np.stack([track.embeddings[0] for track in tracks])
-        vectors = affinity.without(first, known.common)
-    elif settings.evidence in DRESSED:
-        helped = affinity.pooled(known, _near(tracks) if settings.evidence == "clothes" else None)
-        vectors, clear, weights = helped.vectors, helped.widths, helped.weights
-    others = weights * np.minimum(widths, affinity.CLEAR_PX)
-    np.fill_diagonal(others, 0)
-    best = others.argmax(axis=1)
-    helpers = [tracks[j].uid if others[i, j] > 0 else UNKNOWN for i, j in enumerate(best.tolist())]
-    words = np.full(weights.shape, -np.inf)
-    if settings.evidence == "joint":
-        # What went into the pool has spoken already.
-        speaks = _near(tracks) & ~together & (weights < _LIKELY)
-        words[speaks] = known.odds[speaks]
-    return Evidence(vectors, clear, own, widths, words, helpers, known.common)
-
-
-def _near(tracks: Sequence[Track]) -> Bool:
-    shots = np.array([track.shot for track in tracks])
-    return np.asarray(np.abs(shots[:, None] - shots) <= affinity.REACH)
-
-
-def centres(characters: Sequence[Character], common: Float32) -> Float32:
-    """Return the mean of each character's stills without what is common to all, (C, D)."""
-    rows = [affinity.without(c.prototypes, common).mean(axis=0) for c in characters]
-    return affinity.without(np.array(rows, np.float32).reshape(-1, len(common)), 0 * common)
-
-
-def known_by(tracks: Sequence[Track]) -> Float32:
-    """Return the one vector that somebody without a name is known by, a unit row (1, D)."""
-    total = sum((t.quality.sum() * t.embedding for t in tracks), np.zeros(1, np.float32))
-    return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)[None]
 
 
 def calibrate(
@@ -155,26 +88,30 @@ def calibrate(
     """
     if not characters:
         return []
-    calibration, line = stick.calibration, stick.calibration.wide[-1]
+    calibration = stick.calibration
     common = seen.common if seen else np.zeros(characters[0].prototypes.shape[1], np.float32)
     middles = centres(characters, common)
     stills = [affinity.without(character.prototypes, common) for character in characters]
     between = seen.alone @ middles.T if seen else np.zeros((0, len(characters)), np.float32)
     first, second = np.nonzero(np.triu(together))
-    least = _least_log_odds(len(characters), stick, settings)
+    least = least_log_odds(len(characters), stick, settings)
     done = []
     for i, character in enumerate(characters):
         others = [rows @ middles[i] for j, rows in enumerate(stills) if j != i]
         less_alike = np.minimum(between[first, i], between[second, i])
-        genuine, impostors = _held_out(stills[i]), np.concatenate([less_alike, *others])
+        genuine, impostors = held_out(stills[i]), np.concatenate([less_alike, *others])
         lower = min(_displacement(genuine, calibration.genuine), 0.0)
-        shift = (lower + _displacement(impostors, calibration.impostor)) / 2
+        # Where the yardstick knows how near a person is to many others, it needs no more.
+        shift = 0.0
+        if not stick.names:
+            shift = (lower + _displacement(impostors, calibration.impostor)) / 2
+        midpoint, slope, threshold = _line(middles[i], least, stick)
         done.append(
             dataclasses.replace(
                 character,
-                midpoint=line.midpoint + shift,
-                slope=line.slope,
-                threshold=line.midpoint + shift + least / line.slope,
+                midpoint=midpoint + shift,
+                slope=slope,
+                threshold=threshold + shift,
                 genuine=len(genuine),
                 impostors=len(impostors),
             )
@@ -182,7 +119,24 @@ def calibrate(
     return done
 
 
-def _held_out(stills: Float32) -> Float32:
+def _line(person: Float32, least: float, stick: Yardstick) -> tuple[float, float, float]:
+    """Return midpoint, slope there, and threshold, for a clear face like most.
+
+    Args:
+        person: (D,), the character's centre.
+        least: the log-odds at which the name is given.
+        stick: the encoder's.
+    """
+    cosines = np.linspace(-1, 1, _STEPS)
+    odds = np.maximum.accumulate(affinity.usual_odds(cosines, _CLEAR_PX, person, stick))
+    midpoint, threshold = np.interp([0.0, least], odds, cosines).tolist()
+    around = affinity.usual_odds(
+        np.array([midpoint - _NUDGE, midpoint + _NUDGE]), _CLEAR_PX, person, stick
+    )
+    return midpoint, float(np.diff(around)[0] / (2 * _NUDGE)), threshold
+
+
+def held_out(stills: Float32) -> Float32:
     """Return the cosine of each still to the mean of the others, (M,), or none for one still."""
     if len(stills) < 2:  # noqa: PLR2004
         return np.zeros(0, dtype=np.float32)
@@ -195,7 +149,7 @@ def _displacement(scores: Float32, expected: float) -> float:
     return float(np.sum(scores - expected)) / (len(scores) + _PSEUDO_COUNT)
 
 
-def _least_log_odds(count: int, stick: Yardstick, settings: RecognizeSettings) -> float:
+def least_log_odds(count: int, stick: Yardstick, settings: RecognizeSettings) -> float:
     """Return the log-odds against a stranger that give a lone candidate the least probability."""
     slope, offset = stick.belief
     wanted = (logit(min(settings.min_probability, _SURE)) - offset) / slope
@@ -235,7 +189,7 @@ def recognize(
     slope = np.array([character.slope for character in characters])
 
     def odds(vectors: Float32, widths: Float32) -> Float64:
-        found = affinity.name_odds(vectors, widths, middles, seen.common, stick) + prior
+        found = by_look(vectors, widths, characters, seen.common, stick) + prior
         # Where a line says it all, its own evidence has moved it.
         return found if stick.names else found - slope * shift
 
@@ -255,6 +209,29 @@ def recognize(
         )
         for i, track in enumerate(tracks)
     ]
+
+
+def by_look(
+    vectors: Float32,
+    widths: Float32,
+    characters: Sequence[Character],
+    shared: Float32,
+    stick: Yardstick,
+) -> Float64:
+    """Return the log-odds of each name by the look of it that is nearest, (N, C).
+
+    Args:
+        vectors: as of `affinity.name_odds`, like the others.
+        widths: likewise.
+        characters: C of them.
+        shared: likewise.
+        stick: the encoder's.
+    """
+    means, whose = looks(characters, shared)
+    odds = affinity.name_odds(vectors, widths, means, shared, stick)
+    if not len(whose):
+        return odds
+    return np.maximum.reduceat(odds, np.searchsorted(whose, np.arange(len(characters))), axis=1)
 
 
 def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -> Bool:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer import affinity, recognize
+from indexer import affinity, evidence, recognize
 from indexer.clothes import COLOURS
 from indexer.config import RecognizeSettings
 from indexer.records import (
@@ -77,19 +77,19 @@ def judged(
     together = np.zeros((len(tracks),) * 2, bool) if together is None else together
     if not tracks:
         return []
-    seen = evidence(tracks, cast, together, options)
+    seen = shown(tracks, cast, together, options)
     cast = recognize.calibrate(cast, seen, together, STICK, options)
     none = np.zeros((len(tracks), len(cast)), bool)
     apart = recognize.Apart(together, none, np.full(len(tracks), recognize.OPEN))
     return recognize.recognize(tracks, seen, cast, apart, STICK, options)
 
 
-def evidence(
+def shown(
     tracks: list[Track], cast: list[Character], together: Bool, options: RecognizeSettings = PLAIN
-) -> recognize.Evidence:
-    middles = recognize.centres(cast, np.zeros(D, np.float32))
+) -> evidence.Evidence:
+    middles = evidence.centres(cast, np.zeros(D, np.float32))
     related = affinity.relate(tracks, together, middles, STICK)
-    return recognize.gather(tracks, related, together, options)
+    return evidence.gather(tracks, related, together, options)
 
 
 @given(st.lists(st.floats(0.5, 0.999), min_size=2, max_size=12, unique=True))
@@ -155,7 +155,7 @@ def test_faces_seen_together_are_impostors() -> None:
     cast = [character(1, axis(0))]
     tracks = [track(0, at_cosine(axis(0), 0.97)), track(1, at_cosine(axis(0), 0.94, 1))]
     together = ~np.eye(2, dtype=bool)
-    seen = evidence(tracks, cast, ~together & False)
+    seen = shown(tracks, cast, ~together & False)
     alone = recognize.calibrate(cast, seen, ~together & False, STICK, PLAIN)[0]
     warned = recognize.calibrate(cast, seen, together, STICK, PLAIN)[0]
     assert (alone.impostors, warned.impostors) == (0, 1)
@@ -216,3 +216,20 @@ def test_why_no_name_is_given_is_said() -> None:
     cast = [character(1, axis(0)), character(2, axis(1))]
     assert judged([track(0, axis(5))], cast)[0].reason == "like nobody enrolled"
     assert judged([track(0, axis(0))], cast)[0].reason == ""
+
+
+def test_two_looks_of_one_person_are_both_that_person() -> None:
+    """Three stills with glasses and three without, hardly alike: no face lies at their mean."""
+    bare = np.stack([at_cosine(axis(0), 0.97, seed) for seed in range(3)])
+    glasses = np.stack([at_cosine(axis(1), 0.97, seed) for seed in range(3, 6)])
+    both = character(1, np.concatenate([bare, glasses]))
+    means, whose = evidence.looks([both, character(2, axis(5))], np.zeros(D, np.float32))
+    assert whose.tolist() == [0, 0, 1]
+    assert np.max(means[:2] @ axis(0)) > 0.9
+    assert np.max(means[:2] @ axis(1)) > 0.9
+    found = judged([track(0, axis(0)), track(1, axis(1))], [both])
+    assert [one.character for one in found] == [1, 1]
+    one_look = character(1, np.concatenate([bare, glasses[:1]]))  # a still of its own is no look
+    assert evidence.looks([one_look], np.zeros(D, np.float32))[1].tolist() == [0]
+    none = evidence.looks([], np.zeros(D, np.float32))
+    assert [len(part) for part in none] == [0, 0]

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from indexer import affinity, cluster, enroll, pipeline, recognize
+from indexer import affinity, cluster, enroll, evidence, pipeline, recognize
 from indexer.affinity import Affinity
 from indexer.config import Settings
 from indexer.errors import ConfigError
@@ -144,7 +144,7 @@ def measure(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> 
 
 def _related(one: Known, stick: Yardstick) -> Affinity:
     none = np.zeros(len(one.tracks[0].embedding), np.float32)
-    different = recognize.centres(one.gallery, none)
+    different = evidence.centres(one.gallery, none)
     return affinity.relate(one.tracks, one.together, different, stick)
 
 
@@ -165,7 +165,7 @@ def _names(episodes: Sequence[Known], stick: Yardstick) -> Yardstick:
     rows, same = [], []
     for one in episodes:
         helped = affinity.pooled(related := _related(one, stick))
-        middles = recognize.centres(one.gallery, related.common)
+        middles = evidence.centres(one.gallery, related.common)
         parts = affinity.name_terms(helped.vectors, helped.widths, middles, related.common, stick)
         rows.append(np.stack([part[one.real].ravel() for part in parts], axis=1))
         same.append((one.people[one.real, None] == one.wanted).ravel())
@@ -181,7 +181,7 @@ def _coefficients(rows: Float64, same: Bool) -> tuple[float, ...]:
 def _said(one: Known, stick: Yardstick, settings: Settings) -> tuple[Float64, Bool, Float64]:
     """Return log-odds of the most likely names, whether they are right, and for how long."""
     chosen = settings.recognize
-    seen = recognize.gather(one.tracks, _related(one, stick), one.together, chosen)
+    seen = evidence.gather(one.tracks, _related(one, stick), one.together, chosen)
     gallery = recognize.calibrate(one.gallery, seen, one.together, stick, chosen)
     none = np.zeros((len(one.tracks), len(gallery)), bool)
     nobody_said = np.full(len(one.tracks), recognize.OPEN)

@@ -1,0 +1,114 @@
+"""Tracks and stills in, what they show before anybody is named out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+
+from indexer import affinity
+from indexer.affinity import Affinity
+from indexer.config import RecognizeSettings
+from indexer.records import UNKNOWN, Bool, Character, Float32, Float64, Int64, Track
+
+DRESSED = ("clothes", "joint")
+"""What names rest on where clothes count."""
+_LIKELY = 0.5
+_SAME_LOOK = 0.25
+"""Mean cosine of two groups of one person's stills from which they count as one look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of the tracks of an episode before anybody is named."""
+
+    vectors: Float32
+    """(N, D), unit rows."""
+    widths: Float32
+    """(N,), how clearly each was seen, in pixels of a face seen as clearly."""
+    alone: Float32
+    """(N, D), unit rows: of the tracks' own faces."""
+    own_widths: Float32
+    """(N,)."""
+    words: Float64
+    """(N, N), the log likelihood ratio of what other tracks may say of each; -inf for nothing."""
+    helpers: Sequence[int]
+    """(N,), the uid of the track that helped each most, 0 if none did."""
+    common: Float32
+    """(D,), what all faces of the show have in common, taken away already."""
+
+
+def gather(
+    tracks: Sequence[Track], known: Affinity, together: Bool, settings: RecognizeSettings
+) -> Evidence:
+    """Return what the tracks show, as far as the settings let them help one another.
+
+    Args:
+        tracks: N of one episode, at least one.
+        known: how they are related.
+        together: (N, N), which of them share a frame.
+        settings: what a name rests on.
+    """
+    own, widths = known.vectors, known.widths
+    vectors, clear, weights = own, widths, np.eye(len(tracks), dtype=np.float32)
+    if settings.evidence == "face":
+        first = np.stack([track.embeddings[0] for track in tracks])
+        vectors = affinity.without(first, known.common)
+    elif settings.evidence in DRESSED:
+        helped = affinity.pooled(
+            known, affinity.near(tracks) if settings.evidence == "clothes" else None
+        )
+        vectors, clear, weights = helped.vectors, helped.widths, helped.weights
+    others = weights * np.minimum(widths, affinity.CLEAR_PX)
+    np.fill_diagonal(others, 0)
+    best = others.argmax(axis=1)
+    helpers = [tracks[j].uid if others[i, j] > 0 else UNKNOWN for i, j in enumerate(best.tolist())]
+    words = np.full(weights.shape, -np.inf)
+    if settings.evidence == "joint":
+        # What went into the pool has spoken already.
+        speaks = affinity.near(tracks) & ~together & (weights < _LIKELY)
+        words[speaks] = known.odds[speaks]
+    return Evidence(vectors, clear, own, widths, words, helpers, known.common)
+
+
+def known_by(tracks: Sequence[Track]) -> Float32:
+    """Return the one vector that somebody without a name is known by, a unit row (1, D)."""
+    total = sum((t.quality.sum() * t.embedding for t in tracks), np.zeros(1, np.float32))
+    return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)[None]
+
+
+def centres(characters: Sequence[Character], common: Float32) -> Float32:
+    """Return the mean of each character's stills without what is common to all, (C, D)."""
+    rows = [affinity.without(c.prototypes, common).mean(axis=0) for c in characters]
+    return affinity.without(np.array(rows, np.float32).reshape(-1, len(common)), 0 * common)
+
+
+def looks(characters: Sequence[Character], common: Float32) -> tuple[Float32, Int64]:
+    """Return the mean of each look of each character, and whose it is, (L, D) and (L,).
+
+    Hair, glasses or years may make one person two to the encoder: stills that fall into groups
+    of two or more, hardly alike on average, are looks of their own. Whatever is left over belongs
+    to all of them.
+
+    Args:
+        characters: C of them; each has at least one look.
+        common: (D,), what all faces of the show have in common.
+    """
+    rows: list[Float32] = []
+    whose: list[int] = []
+    for number, one in enumerate(characters):
+        stills = affinity.without(one.prototypes, common)
+        groups = np.ones(len(stills), np.int64)
+        if len(stills) >= 4:  # noqa: PLR2004 - two looks of two
+            tree = linkage(np.asarray(stills, np.float64), "average", "cosine")
+            groups = fcluster(tree, 1 - _SAME_LOOK, "distance").astype(np.int64)
+        counts = np.bincount(groups)
+        chosen = np.flatnonzero(counts >= 2) if (counts >= 2).sum() > 1 else [0]  # noqa: PLR2004
+        for group in chosen:
+            some = stills[groups == group] if group else stills
+            rows.append(some.mean(axis=0))
+            whose.append(number)
+    means = np.array(rows, np.float32).reshape(-1, len(common))
+    return affinity.without(means, 0 * common), np.array(whose, np.int64)
