@@ -265,6 +265,14 @@ def without(vectors: Float32, shared: Float32) -> Float32:
     return (left / lengths).astype(np.float32)
 
 
+def cooccurring(tracks: Sequence[Track]) -> Bool:
+    """Return which pairs of an episode's tracks share a frame, (N, N), False on the diagonal."""
+    start = np.array([track.start_frame for track in tracks], dtype=np.int64)
+    end = np.array([track.end_frame for track in tracks], dtype=np.int64)
+    shared = (start[:, None] <= end[None, :]) & (start[None, :] <= end[:, None])
+    return shared & ~np.eye(len(tracks), dtype=bool)
+
+
 def near(tracks: Sequence[Track]) -> Bool:
     """Return which tracks are few enough shots apart for one scene, (N, N)."""
     shots = np.array([track.shot for track in tracks])

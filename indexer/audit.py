@@ -7,7 +7,7 @@ track is to the rest of its person.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 from scipy.special import expit
@@ -16,6 +16,8 @@ from indexer import affinity
 from indexer.affinity import Affinity
 from indexer.records import NO_AUDIT, UNKNOWN, Audit, Bool, Float64, Identity, Int64, Track
 
+CONFIDENCE = 0.95
+_DRAWS = 4000
 _PRIOR = -1.5
 """Log-odds that two tracks chosen at random are of one person."""
 
@@ -25,6 +27,7 @@ def audit(
     identities: Sequence[Identity],
     related: Affinity,
     together: Bool,
+    names: Set[int] = frozenset(),
 ) -> Audit:
     """Return what can be said of an episode's people without a label.
 
@@ -33,12 +36,14 @@ def audit(
         identities: of each.
         related: how they are related.
         together: (N, N), which share a frame.
+        names: ids of those who have a name.
     """
     people = np.array([one.character for one in identities], dtype=np.int64)
     kept = np.flatnonzero(people != UNKNOWN).astype(np.int64)
     if len(kept) == 0:
         return NO_AUDIT
     seconds = np.array([track.end_s - track.start_s for track in tracks])
+    promised = _promise(seconds, identities, names)
     same = people[:, None] == people
     violations = int(np.triu(same & together)[np.ix_(kept, kept)].sum())
     likely = expit(np.clip(related.odds, -8, 8) + _PRIOR)
@@ -46,7 +51,22 @@ def audit(
     purity = _mean_share(likely, same, people, seconds)
     completeness = _completeness(likely, same, seconds)
     halves = _split_half([tracks[i] for i in kept.tolist()], people[kept], related.only(kept))
-    return Audit(purity, completeness, violations, halves, len(kept))
+    return Audit(purity, completeness, violations, halves, len(kept), *promised)
+
+
+def _promise(
+    seconds: Float64, identities: Sequence[Identity], names: Set[int]
+) -> tuple[float, float, float]:
+    """Return the named share of the time, and what of it is wrong: expected, and at most.
+
+    Tracks are wrong or right each by its own, in so many draws as tell the 95th percentile well.
+    """
+    given = np.array([one.character in names for one in identities], bool)
+    time, doubt = seconds[given], 1 - np.array([one.probability for one in identities])[given]
+    total = max(float(time.sum()), 1e-9)
+    draws = np.random.default_rng(0).random((_DRAWS, len(time))) < doubt
+    most = float(np.quantile(draws @ time, CONFIDENCE)) / total
+    return float(time.sum()) / max(float(seconds.sum()), 1e-9), float(doubt @ time) / total, most
 
 
 def _mean_share(likely: Float64, same: Bool, people: Int64, seconds: Float64) -> float:

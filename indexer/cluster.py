@@ -27,14 +27,6 @@ _NEVER = 1e9
 """Distance of two people in one frame: averaged over 10^8 pairs it still keeps them apart."""
 
 
-def cooccurring(tracks: Sequence[Track]) -> Bool:
-    """Return which pairs of an episode's tracks share a frame, (N, N), False on the diagonal."""
-    start = np.array([track.start_frame for track in tracks], dtype=np.int64)
-    end = np.array([track.end_frame for track in tracks], dtype=np.int64)
-    shared = (start[:, None] <= end[None, :]) & (start[None, :] <= end[:, None])
-    return shared & ~np.eye(len(tracks), dtype=bool)
-
-
 def group(odds: Float32, apart: Bool, settings: ClusterSettings) -> Int64:
     """Return the person of each track, (N,), counted from 0 in order of first appearance.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from indexer import cluster, judging, stills
+from indexer import cluster, evidence, judging, stills
 from indexer.config import Settings
 from indexer.diff import Diff
 from indexer.errors import ImageError
@@ -39,13 +39,15 @@ class Enrolled:
     """What that changed."""
 
 
-def enroll(
+def enroll(  # noqa: PLR0913 - the last by name
     folder: Path,
     library: Library,
     models: Models,
     settings: Settings,
     progress: Progress = silent,
+    *,
     accept: Accept = never,
+    strangers: Path | None = None,
 ) -> Enrolled:
     """Make a character of each folder of stills and publish who every track now is.
 
@@ -59,6 +61,8 @@ def enroll(
         settings: of all stages.
         progress: shows how far it is.
         accept: whether tracks that had a name may get another.
+        strangers: a folder of stills of people who are none of the gallery, in folders or not:
+            whoever looks like many of them needs more to get a name. Instead of those given before.
 
     Raises:
         ImageError: the folder holds nobody, or somebody without a single still that can be used.
@@ -70,24 +74,25 @@ def enroll(
     for person in people:
         _check_name(folder, person.name)
     for person in progress(people, total=len(people), what="people"):
-        rows = []
-        for path in person.paths:
-            try:
-                rows.append(_encoded(path, models, settings))
-            except ImageError as problem:
-                skipped.append(problem)
-        if not rows:
+        rows = _all_encoded(person.paths, models, settings, skipped)
+        if not len(rows):
             raise ImageError(
                 folder / person.name,
                 f"has no still that can be used: the last {skipped[-1].problem}",
                 "add better ones",
             )
-        gallery[person.name] = np.concatenate(rows)
+        gallery[person.name] = rows
+    others = None
+    if strangers is not None:
+        paths = progress(found := stills.pictures(strangers), total=len(found), what="strangers")
+        others = _all_encoded(paths, models, settings, skipped)
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         cast, stick = _with_gallery(now, gallery), models.encoder.yardstick
+        known = read.read_strangers(now) if others is None else others
 
         def judge(held: Mapping[int, int]) -> Judged:
-            return judging.judge(now, cast, stick, settings, progress=progress, held=held)
+            among = evidence.among(stick, known)
+            return judging.judge(now, cast, among, settings, progress=progress, held=held)
 
         judged, changed = judging.settled(judge, People.of(now), {}, accept)
         publish(
@@ -97,6 +102,7 @@ def enroll(
             identities=judged.identities,
             next_character_id=judged.next_id,
             audits=judged.audits,
+            strangers=others,
         )
     enrolled = [c for c in judged.characters if c.named and c.label in gallery]
     return Enrolled(enrolled, skipped, len(judged.identities), changed)
@@ -110,6 +116,19 @@ def _check_name(folder: Path, name: str) -> None:
         raise ImageError(
             f"{str(folder / name)!a}", "is a name that cannot be shown", "rename the folder"
         )
+
+
+def _all_encoded(
+    paths: Iterable[Path], models: Models, settings: Settings, skipped: list[ImageError]
+) -> Float32:
+    """Return the embeddings of stills, (M, D); those that cannot be used are put to `skipped`."""
+    rows = [np.zeros((0, models.encoder.facts.dimension), np.float32)]
+    for path in paths:
+        try:
+            rows.append(_encoded(path, models, settings))
+        except ImageError as problem:
+            skipped.append(problem)
+    return np.concatenate(rows)
 
 
 def _encoded(path: Path, models: Models, settings: Settings) -> Float32:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -11,7 +11,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from indexer import affinity
 from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings
-from indexer.records import UNKNOWN, Bool, Character, Float32, Float64, Int64, Track
+from indexer.records import UNKNOWN, Bool, Character, Float32, Float64, Int64, Track, Yardstick
 
 DRESSED = ("clothes", "joint")
 """What names rest on where clothes count."""
@@ -77,6 +77,26 @@ def known_by(tracks: Sequence[Track]) -> Float32:
     """Return the one vector that somebody without a name is known by, a unit row (1, D)."""
     total = sum((t.quality.sum() * t.embedding for t in tracks), np.zeros(1, np.float32))
     return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)[None]
+
+
+def among(stick: Yardstick, strangers: Float32) -> Yardstick:
+    """Return a yardstick that knows some more strangers, unit rows (M, D), to its encoder."""
+    if not len(strangers):
+        return stick
+    return replace(stick, cohort=np.concatenate([stick.cohort, strangers]))
+
+
+def common_of(tracks: Sequence[Track], people: Sequence[Character]) -> Float32:
+    """Return what all faces of an episode have in common, (D,).
+
+    Args:
+        tracks: of the episode, at least one.
+        people: who are known to be different.
+    """
+    none = np.zeros(len(tracks[0].embedding), np.float32)
+    vectors = np.stack([track.embedding for track in tracks])
+    widths, together = affinity.clear_px(tracks), affinity.cooccurring(tracks)
+    return affinity.common(vectors, widths, together, centres(people, none))
 
 
 def centres(characters: Sequence[Character], common: Float32) -> Float32:

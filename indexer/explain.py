@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from indexer import affinity, cluster, evidence
+from indexer import affinity, evidence
 from indexer.affinity import Affinity
 from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
 from indexer.store import decisions, disk, read
@@ -117,6 +117,7 @@ def explain(library: Library, episode: str, time_s: float, stick: Yardstick) -> 
     tracks = read.read_tracks(library, episode)
     places = read.places_in(library, library.episode(episode), frame, frame)
     settings, _ = read.read_judgement(library, episode)
+    stick = evidence.among(stick, read.read_strangers(library))
     made = _Evidence.of(library, episode, tracks, stick, settings)
     order = np.argsort(places.boxes[:, 0], kind="stable").tolist()
     rows = {track.uid: n for n, track in enumerate(tracks)}
@@ -151,7 +152,7 @@ class _Evidence:
     ) -> _Evidence:
         people = {one.id: one for one in read.read_characters(library)}
         gallery = [one for one in people.values() if one.named]
-        together = cluster.cooccurring(tracks)
+        together = affinity.cooccurring(tracks)
         none = np.zeros(library.dimension, np.float32)
         dressed = settings["recognize"]["evidence"] in evidence.DRESSED
         different = evidence.centres(gallery, none)

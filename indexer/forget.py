@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from indexer import affinity, cluster, evidence, recognize
+from indexer import affinity, evidence, recognize
 from indexer.config import Settings
 from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
 from indexer.store import decisions, erase, read, unfinished
@@ -77,6 +77,7 @@ def forget(
     """
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         person = read.find_character(now, name)
+        stick = evidence.among(stick, read.read_strangers(now))
         state = _State.of(now, person, stick, settings)
         gone = state.named() | state.alike()
         log = decisions.read_decisions(now)
@@ -230,11 +231,8 @@ def _chances(
     """Return how likely each track of an episode shows the person, as `_State.chances`."""
     if not tracks:
         return {}
-    none = np.zeros(len(tracks[0].embedding), np.float32)
-    vectors = np.stack([track.embedding for track in tracks])
-    together, widths = cluster.cooccurring(tracks), affinity.clear_px(tracks)
-    gallery = evidence.centres([one for one in people if one.named], none)
-    shared = affinity.common(vectors, widths, together, gallery)
+    vectors, widths = np.stack([one.embedding for one in tracks]), affinity.clear_px(tracks)
+    shared = evidence.common_of(tracks, [one for one in people if one.named])
     middles = evidence.centres(mine, shared)
     prior = recognize.prior_log_odds(1, settings.recognize)
 

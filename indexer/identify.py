@@ -71,7 +71,7 @@ def identify(
         heard: what is known of the tracks already.
     """
     before, decided = heard.before, heard.decided
-    together = cluster.cooccurring(tracks)
+    together = affinity.cooccurring(tracks)
     unnamed = [character for character in cast.characters if not character.named]
     own = {character.id: character for character in cast.characters if character.named}
     others = [one for one in own.values() if one.id in decided.merged]
@@ -118,7 +118,7 @@ def identify(
         characters=_by_id(named, others, unnamed, people.new),
         identities=identities,
         next_id=cast.next_id + len(people.new),
-        audit=audits.audit(tracks, identities, related, together),
+        audit=audits.audit(tracks, identities, related, together, set(own)),
     )
 
 

@@ -185,7 +185,7 @@ def judge(  # noqa: PLR0913 - the last by name
     Args:
         library: locked by whoever will publish it.
         cast: everybody known.
-        stick: of the encoder that made the library.
+        stick: of the encoder that made the library, among the strangers that it was told of.
         settings: of recognition and clustering.
         episodes: to judge; all if not given.
         progress: shows how far it is.

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 
-from indexer import cluster, evidence
+from indexer import affinity, cluster, evidence
 from indexer.errors import StoreError
 from indexer.records import Character, Float32, Identity, Track
 from indexer.store import decisions as log
@@ -226,7 +226,7 @@ class _State:
         episodes = [{one.track for one in rows} for rows in self.episodes.values()]
         for inside in episodes:
             some = [self.tracks[uid] for uid in uids if uid in inside]
-            shared = np.flatnonzero(cluster.cooccurring(some).any(axis=1))
+            shared = np.flatnonzero(affinity.cooccurring(some).any(axis=1))
             if len(shared):
                 return some[int(shared[0])].uid
         return 0

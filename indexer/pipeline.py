@@ -14,7 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer import again, config, decode, embed, instalments, judging, link, reuse, sample, shots
+from indexer import (
+    again,
+    config,
+    decode,
+    embed,
+    evidence,
+    instalments,
+    judging,
+    link,
+    reuse,
+    sample,
+    shots,
+)
 from indexer.config import Settings
 from indexer.diff import NO_DIFF, Diff
 from indexer.errors import StoreError
@@ -161,6 +173,7 @@ def _judged_anew(
 ) -> tuple[Library, Diff]:
     """Return the library with an episode judged by the settings, if it was judged by others."""
     settings, stick = looker.settings, looker.models.encoder.yardstick
+    stick = evidence.among(stick, read.read_strangers(library))
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         judged_by, _ = read.read_judgement(now, episode)
         if config.of_judging(judged_by) == config.of_judging(config.that_matter(settings)):
@@ -244,6 +257,7 @@ def _publish(
         log += [entry] if entry else []
         decided, earlier = decisions.constraints(log), again.said(now, episode, found)
         known = Cast(read.read_characters(now), [], now.next_character_id)
+        stick = evidence.among(stick, read.read_strangers(now))
 
         def judge(held: Mapping[int, int]) -> Judged:
             heard = Heard(decided=judging.holding(decided, held), taken=taken)

@@ -549,6 +549,12 @@ class Audit:
     """Share of the tracks whose two halves are nearest to the same person."""
     tracks: int
     """How many tracks that rests on."""
+    named: float = 0.0
+    """Share of the screen time of all tracks that has a name."""
+    wrong: float = 0.0
+    """Share of the named screen time that is expected to be wrong,"""
+    wrong_at_most: float = 0.0
+    """and the share that it is below with a confidence of 95 %, if probabilities are right."""
 
 
 NO_AUDIT = Audit(1.0, 1.0, 0, 1.0, 0)

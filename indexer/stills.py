@@ -41,6 +41,21 @@ def read(path: Path) -> UInt8:
         raise ImageError(path, f"is damaged: {error}", "replace the file") from error
 
 
+def pictures(folder: Path) -> list[Path]:
+    """Return the files in a folder and the folders in it, in order; hidden ones are left out.
+
+    Raises:
+        ImageError: there is no such folder, or it holds no file.
+    """
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "no such folder"
+        raise ImageError(folder, problem, "name a folder of stills")
+    found = [path for path in sorted(folder.rglob("*")) if _is_visible_file(path)]
+    if not found:
+        raise ImageError(folder, "holds no file", "put stills into it")
+    return found
+
+
 def people(folder: Path) -> list[Person]:
     """Return the people of a gallery, a folder each, in order of name; hidden files are left out.
 

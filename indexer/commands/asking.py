@@ -57,8 +57,8 @@ def add(parsers: Parsers) -> None:
     people.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet")
     people.add_argument("--page", type=Path, metavar="HTML", help="write a page to name them on")
     _add_no_repeats(people)
-    parsers.add("info", _info, "say what the library holds").add_argument(
-        "--character", metavar="NAME", help="and what one character's threshold rests on"
+    parsers.add("info", _info, "say what the library holds", settings=True).add_argument(
+        "--character", metavar="NAME", help="or what one character's threshold rests on"
     )
     explain = parsers.add(
         "explain", _explain, "say why everybody at a time is who they are", settings=True
@@ -176,9 +176,15 @@ def _info(options: argparse.Namespace) -> int:
 
     opened = library.open_library(options.library)
     if options.character:
-        facts = dataclasses.asdict(read.find_character(opened, options.character))
-        facts["prototypes"] = len(facts["prototypes"])
-        print_rows([facts], options, "")
+        from indexer import standing  # noqa: PLC0415
+
+        settings = settings_of(options)
+        stick = models_for(settings, opened).encoder.yardstick
+        found = standing.standing(opened, options.character, stick, settings.recognize)
+        if options.json:
+            print_json(dataclasses.asdict(found))
+        else:
+            print(standing.as_text(found))
         return DONE
     rows = []
     for episode in read.episodes(opened):

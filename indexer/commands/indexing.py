@@ -44,6 +44,9 @@ def add(parsers: Parsers) -> None:
         "enroll", _enroll, "name people by a folder of stills for each", settings=True
     )
     enroll.add_argument("faces", type=Path, metavar="FACES")
+    enroll.add_argument(
+        "--strangers", type=Path, metavar="FOLDER", help="stills of people who are none of these"
+    )
     _add_accept(enroll)
 
 
@@ -131,6 +134,10 @@ def _people_lines(done: Indexed) -> list[str]:
     estimated = f"{audit.purity:.1%} pure, {audit.completeness:.1%} complete"
     signs = f"{audit.violations} impossible pairs, halves of tracks agree {audit.split_half:.1%}"
     lines = [f"  people, estimated without labels: {estimated}; {signs}"]
+    lines.append(
+        f"  names: {audit.named:.1%} of the faces' time; {audit.wrong:.2%} of that expected wrong, "
+        f"at most {audit.wrong_at_most:.2%} with 95 % confidence"
+    )
     return [*lines, *_diff_lines(changed)]
 
 
@@ -170,7 +177,15 @@ def _enroll(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     ready = models.load_models(settings)
     library = pipeline.open_or_create(options.library, ready, settings)
-    done = enroll.enroll(options.faces, library, ready, settings, bar, _accepts(options))
+    done = enroll.enroll(
+        options.faces,
+        library,
+        ready,
+        settings,
+        bar,
+        accept=_accepts(options),
+        strangers=options.strangers,
+    )
     for problem in done.skipped:
         print(f"skipped {problem}", file=sys.stderr)
     rows = [

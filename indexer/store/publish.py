@@ -11,7 +11,7 @@ from types import MappingProxyType
 import pyarrow as pa
 
 from indexer.errors import StoreError
-from indexer.records import NO_AUDIT, UNKNOWN, Audit, Character, Identity, Int64, Repeat
+from indexer.records import NO_AUDIT, UNKNOWN, Audit, Character, Float32, Identity, Int64, Repeat
 from indexer.store import appearances, disk, journal, nearest, read, schema, tables
 from indexer.store import decisions as log
 from indexer.store.appearances import Source
@@ -33,6 +33,7 @@ def publish(  # noqa: PLR0913 - all but one by name
     next_character_id: int,
     audits: Mapping[str, Audit] = _NO_AUDITS,
     decisions: Sequence[Decision] | None = None,
+    strangers: Float32 | None = None,
     wait_s: float = 60.0,
 ) -> Library:
     """Return the library with new episodes (or new versions of them), characters, identities.
@@ -47,6 +48,7 @@ def publish(  # noqa: PLR0913 - all but one by name
         audits: of the episodes that were judged by the library's settings; where identities were
             changed by a person's word alone, audit and settings of before are kept.
         decisions: the whole log of people's decisions, if something was added to it.
+        strangers: unit rows (M, D), instead of those there were, if given.
         wait_s: seconds to wait for the lock, if it is not held already.
 
     Raises:
@@ -64,7 +66,11 @@ def publish(  # noqa: PLR0913 - all but one by name
         _check_repeats(current, episodes)
         new = replace(current, next_character_id=next_character_id, revision=current.revision + 1)
         with disk.explained(library.root):
-            _commit(current, new, _Change(episodes, characters, identities, audits, decisions))
+            _commit(
+                current,
+                new,
+                _Change(episodes, characters, identities, audits, decisions, strangers),
+            )
         try:
             with disk.explained(library.root):
                 journal.roll_forward(library.root)
@@ -85,6 +91,7 @@ class _Change:
     identities: Mapping[str, Sequence[Identity]]
     audits: Mapping[str, Audit]
     decisions: Sequence[Decision] | None
+    strangers: Float32 | None
 
 
 def _commit(old: Library, new: Library, change: _Change) -> None:
@@ -98,6 +105,12 @@ def _commit(old: Library, new: Library, change: _Change) -> None:
         if change.decisions is not None:
             moves.append(_move(schema.DECISIONS))
             disk.write_file(new.root / moves[-1].source, log.encoded(change.decisions))
+        if change.strangers is not None:
+            moves.append(_move(schema.STRANGERS))
+            columns = schema.table_schema(schema.STRANGERS, new.dimension)
+            facts = schema.stamp(new.encoder_id, new.settings)
+            batch = tables.batch_of(columns.with_metadata(facts), {"embedding": change.strangers})
+            tables.write_table(new.root / moves[-1].source, batch)
         rows = _write_appearances(old, new, episodes, identities)
         moves.append(_move(schema.APPEARANCES))
         if episodes or not (new.root / schema.INDEX).exists():

@@ -14,7 +14,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from indexer.errors import StoreError
-from indexer.records import Audit, Character, Float64, Identity, Int64, Places, Repeat, Shot, Track
+from indexer.records import (
+    Audit,
+    Character,
+    Float32,
+    Float64,
+    Identity,
+    Int64,
+    Places,
+    Repeat,
+    Shot,
+    Track,
+)
 from indexer.store import disk, schema, tables
 from indexer.store.library import Library, check_version
 
@@ -78,6 +89,14 @@ def read_characters(library: Library) -> list[Character]:
     if library.revision == 0:
         return []
     return tables.characters_of(read_table(library, library.root / schema.CHARACTERS))
+
+
+def read_strangers(library: Library) -> Float32:
+    """Return stills of people who are none of the gallery, unit rows (M, D), if any were given."""
+    path = library.root / schema.STRANGERS
+    if not path.exists():
+        return np.zeros((0, library.dimension), np.float32)
+    return tables.vectors_of(read_table(library, path)["embedding"])
 
 
 def read_tracks(library: Library, episode: str) -> list[Track]:

@@ -20,6 +20,7 @@ LIBRARY = "library.json"
 CHARACTERS = "characters.parquet"
 APPEARANCES = "appearances.parquet"
 DECISIONS = "decisions.jsonl"
+STRANGERS = "strangers.parquet"
 INDEX = "tracks.faiss"
 EPISODES = "episodes"
 MANIFEST = "manifest.json"
@@ -96,7 +97,7 @@ def table_schema(name: str, dimension: int) -> pa.Schema:
     """Return the columns of the table kept in the file `name`, each with a description.
 
     Args:
-        name: CHARACTERS, APPEARANCES, SHOTS, FRAMES, TRACKS, FACES, IDENTITIES or
+        name: CHARACTERS, APPEARANCES, STRANGERS, SHOTS, FRAMES, TRACKS, FACES, IDENTITIES or
             REPEATS.
         dimension: of the embeddings.
     """
@@ -205,6 +206,9 @@ _COLUMNS = {
         link | int64 | uid of the track that helped most, by face and clothes, 0 for none
         reason | string | why no name is given; empty if one is
         second | int64 | where none is, id of the next likely after runner_up, 0 for none
+    """,
+    STRANGERS: """
+        embedding | vector | unit row: a still of somebody who is none of the gallery
     """,
     REPEATS: """
         shot | int64 | the shot of which an earlier episode showed some or all

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer import affinity, cluster
+from indexer import affinity
 from indexer.audit import audit
 from indexer.records import NO_AUDIT, Audit, Identity, Track
 from tests.indexer.test_recognize import STICK, D, at_cosine, axis, track
 
 
 def audited(tracks: list[Track], people: list[int]) -> Audit:
-    together = cluster.cooccurring(tracks)
+    together = affinity.cooccurring(tracks)
     related = affinity.relate(tracks, together, np.zeros((0, D), np.float32), STICK)
     rows = zip(tracks, people, strict=True)
     identities = [Identity(one.uid, who, 0.9, 0.9, 0.5, 0) for one, who in rows]
@@ -54,3 +55,18 @@ def test_nobody_is_nothing() -> None:
 def test_shares_are_shares(people: list[int]) -> None:
     found = audited([apart(uid, uid % 3) for uid in range(len(people))], people)
     assert all(0 <= x <= 1 + 1e-9 for x in (found.purity, found.completeness, found.split_half))
+
+
+def test_what_is_promised_is_counted_by_screen_time() -> None:
+    """Two tracks of ten frames and one of Carl: half the time named, each wrong in one of ten."""
+    tracks = [apart(1, 0), apart(2, 1), apart(3, 2), apart(4, 3)]
+    together = affinity.cooccurring(tracks)
+    related = affinity.relate(tracks, together, np.zeros((0, D), np.float32), STICK)
+    identities = [Identity(n, n, 0.9, 0.9, 0.5, 0) for n in (1, 2, 3, 4)]
+    found = audit(tracks, identities, related, together, {1, 2})
+    assert found.named == pytest.approx(0.5)
+    assert found.wrong == pytest.approx(0.1)
+    assert found.wrong_at_most == pytest.approx(0.5)  # P(2 wrong) = .01, P(1 or 2) = .19
+    sure = [replace(one, probability=1.0) for one in identities]
+    assert audit(tracks, sure, related, together, {1, 2}).wrong_at_most == 0
+    assert audit(tracks, sure, related, together).named == 0

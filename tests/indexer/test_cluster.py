@@ -41,13 +41,13 @@ def track(uid: int, angle: float, start: int, end: int, *, width: float = 80.0) 
 
 
 def grouped(tracks: list[Track]) -> list[int]:
-    apart = cluster.cooccurring(tracks)
+    apart = affinity.cooccurring(tracks)
     return cluster.group(related(tracks).odds, apart, ClusterSettings()).tolist()
 
 
 def related(tracks: list[Track]) -> Affinity:
     none = np.zeros((0, 2), np.float32)
-    return affinity.relate(tracks, cluster.cooccurring(tracks), none, STICK)
+    return affinity.relate(tracks, affinity.cooccurring(tracks), none, STICK)
 
 
 spans = st.tuples(st.integers(0, 300), st.integers(0, 50), st.floats(0, 1.5))
@@ -56,7 +56,7 @@ spans = st.tuples(st.integers(0, 300), st.integers(0, 50), st.floats(0, 1.5))
 @given(st.lists(spans, max_size=14))
 def test_two_in_one_frame_are_never_one_person(people: list[tuple[int, int, float]]) -> None:
     tracks = [track(i, angle, start, start + long) for i, (start, long, angle) in enumerate(people)]
-    apart, groups = cluster.cooccurring(tracks), np.array(grouped(tracks))
+    apart, groups = affinity.cooccurring(tracks), np.array(grouped(tracks))
     assert groups.shape == (len(tracks),)
     for i in range(len(tracks)):
         for j in range(i):

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from indexer import affinity, cluster, enroll, evidence, pipeline, recognize
+from indexer import affinity, enroll, evidence, pipeline, recognize
 from indexer.affinity import Affinity
 from indexer.config import Settings
 from indexer.errors import ConfigError
@@ -48,7 +48,7 @@ class Known:
     @property
     def together(self) -> Bool:
         """Return which tracks share a frame, (N, N)."""
-        return cluster.cooccurring(self.tracks)
+        return affinity.cooccurring(self.tracks)
 
     @property
     def real(self) -> Bool:

@@ -1,0 +1,244 @@
+"""A character in, what the name's threshold rests on out: trials whose answer is known.
+
+Genuine trials are the stills, each against the rest, and tracks that a person said to show the
+character. Impostors are the other characters' stills, and faces seen in one frame with a track of
+that name, which are somebody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+from scipy.stats import binomtest
+
+from indexer import affinity, evidence, recognize
+from indexer.config import RecognizeSettings
+from indexer.records import Bool, Character, Float32, Float64, Track, Yardstick
+from indexer.store import decisions, read
+from indexer.store.library import Library
+
+CONFIDENCE = 0.95
+_WIDTHS_PX = (96, 40, 20)
+_EDGES = np.linspace(0, 1, 11)
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many of some trials came out so, and what that says of all such trials."""
+
+    count: int
+    of: int
+    low: float
+    """Exact bounds of the share, by Clopper and Pearson, at `CONFIDENCE`."""
+    high: float
+
+    @staticmethod
+    def counted(found: Bool) -> Share:
+        """Return the share of trials that are True."""
+        count, of = int(found.sum()), len(found)
+        if not of:
+            return Share(0, 0, 0.0, 1.0)
+        bounds = binomtest(count, of).proportion_ci(CONFIDENCE, method="exact")
+        return Share(count, of, float(bounds.low), float(bounds.high))
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Trials that were given about the same probability: a bar of the reliability diagram."""
+
+    least: float
+    most: float
+    right: Share
+    """Those that do show the character."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a character's name rests on."""
+
+    id: int
+    label: str
+    named: bool
+    stills: int
+    looks: int
+    thresholds: Mapping[int, float]
+    """Width of a face in pixels → the least similarity at which it may get the name alone."""
+    given_from: float
+    """The least probability with which a track has the name, 1 if none has it."""
+    genuine: Share
+    """Held-out stills, and tracks of which a person said so, that would get the name."""
+    impostors: Share
+    """Others that would."""
+    reliability: Sequence[Bin]
+    """Of all these trials together, by the probability that they get."""
+
+
+def standing(
+    library: Library, name: str, stick: Yardstick, settings: RecognizeSettings
+) -> Standing:
+    """Return what a character's name rests on.
+
+    Args:
+        library: that knows the character.
+        name: of the character.
+        stick: of the encoder that made the library.
+        settings: of recognition.
+
+    Raises:
+        StoreError: nobody is called so, or a table cannot be read.
+    """
+    person = read.find_character(library, name)
+    gallery = [one for one in read.read_characters(library) if one.named or one.id == person.id]
+    stick = evidence.among(stick, read.read_strangers(library))
+    said = _Trials(person, gallery, stick, settings)
+    genuine, impostors = [said.held_out()], [said.others()]
+    given_from = 1.0
+    pinned = decisions.read_constraints(library).pinned
+    for episode in read.episodes(library):
+        tracks = read.read_tracks(library, episode)
+        who = {one.track: one for one in read.read_identities(library, episode)}
+        mine = np.array([who[one.uid].character == person.id for one in tracks], bool)
+        if not mine.any():
+            continue
+        chances = said.tracks(tracks)
+        given_from = min(
+            given_from,
+            *(who[t.uid].probability for t in tracks if who[t.uid].character == person.id),
+        )
+        beside = affinity.cooccurring(tracks)[mine].any(axis=0) & ~mine
+        impostors.append(chances[beside])
+        by_word = np.array([pinned.get(one.uid) == person.id for one in tracks], bool)
+        genuine.append(chances[by_word & ~said.taught(tracks)])
+    right, wrong = np.concatenate(genuine), np.concatenate(impostors)
+    return Standing(
+        id=person.id,
+        label=person.label,
+        named=person.named,
+        stills=len(person.prototypes),
+        looks=len(evidence.looks([person], said.none)[1]),
+        thresholds=said.thresholds(),
+        given_from=given_from,
+        genuine=Share.counted(right >= settings.min_probability),
+        impostors=Share.counted(wrong >= settings.min_probability),
+        reliability=_bins(right, wrong),
+    )
+
+
+def _bins(right: Float64, wrong: Float64) -> list[Bin]:
+    said = np.concatenate([right, wrong])
+    true = np.arange(len(said)) < len(right)
+    place = np.clip(np.digitize(said, _EDGES) - 1, 0, len(_EDGES) - 2)
+    return [
+        Bin(float(_EDGES[n]), float(_EDGES[n + 1]), Share.counted(true[place == n]))
+        for n in np.unique(place).tolist()
+    ]
+
+
+@dataclass(slots=True)
+class _Trials:
+    """Probabilities that faces get of being the character, all others left aside."""
+
+    person: Character
+    gallery: Sequence[Character]
+    stick: Yardstick
+    settings: RecognizeSettings
+
+    @property
+    def none(self) -> Float32:
+        return np.zeros(self.person.prototypes.shape[1], np.float32)
+
+    def chances(
+        self, rows: Float32, widths: Float32, person: Character, shared: Float32
+    ) -> Float64:
+        """Return the probability of each row's being the person, (N,)."""
+        if not len(rows):
+            return np.zeros(0)
+        own = affinity.without(rows, shared)
+        prior = recognize.prior_log_odds(len(self.gallery), self.settings)
+        odds = recognize.by_look(own, widths, [person], shared, self.stick)[:, 0] + prior
+        slope, offset = self.stick.belief
+        return np.asarray(expit(slope * odds + offset))
+
+    def held_out(self) -> Float64:
+        """Return those of the stills, each against the rest."""
+        stills = self.person.prototypes
+        if len(stills) < 2:  # noqa: PLR2004
+            return np.zeros(0)
+        found = []
+        for n in range(len(stills)):
+            rest = _with(self.person, np.delete(stills, n, axis=0))
+            found.append(self.chances(stills[n : n + 1], _clear(1), rest, self.none))
+        return np.concatenate(found)
+
+    def others(self) -> Float64:
+        """Return those of the other characters' stills."""
+        rows = [one.prototypes for one in self.gallery if one.id != self.person.id]
+        stills = np.concatenate([self.person.prototypes[:0], *rows])
+        return self.chances(stills, _clear(len(stills)), self.person, self.none)
+
+    def tracks(self, tracks: Sequence[Track]) -> Float64:
+        """Return those of the tracks of an episode by their own faces, (N,)."""
+        shared = evidence.common_of(tracks, self.gallery)
+        vectors = np.stack([one.embedding for one in tracks])
+        return self.chances(vectors, affinity.clear_px(tracks), self.person, shared)
+
+    def taught(self, tracks: Sequence[Track]) -> Bool:
+        """Return which tracks' own faces the character is known by, (N,)."""
+        known = self.person.prototypes
+        faces = [(one.embeddings[:, None] == known).all(axis=2).any() for one in tracks]
+        return np.array(faces, bool)
+
+    def thresholds(self) -> dict[int, float]:
+        """Return the least similarity at which a face may get the name, by its width."""
+        slope, offset = self.stick.belief
+        wanted = logit(np.clip(self.settings.min_probability, _TINY, 1 - _TINY))
+        prior = recognize.prior_log_odds(len(self.gallery), self.settings)
+        least = (wanted - offset) / slope - prior
+        middle = evidence.centres([self.person], self.none)[0]
+        cosines = np.linspace(-1, 1, 2001)
+        found = {}
+        for width in _WIDTHS_PX:
+            clear = width * (width / _WIDTHS_PX[0])  # quality falls with the width, too
+            odds = np.maximum.accumulate(affinity.usual_odds(cosines, clear, middle, self.stick))
+            found[width] = float(np.interp(least, odds, cosines))
+        return found
+
+
+def _with(person: Character, stills: Float32) -> Character:
+    return Character(person.id, person.label, person.named, stills, 0.0, 1.0, 0.0, 0, 0)
+
+
+def _clear(count: int) -> Float32:
+    return np.full(count, affinity.CLEAR_PX, np.float32)
+
+
+def as_text(one: Standing) -> str:
+    """Return it for people."""
+    begins = ", ".join(f"{cosine:.2f} at {px} px" for px, cosine in one.thresholds.items())
+    looks = f", {one.looks} looks" * (one.looks > 1)
+    lines = [
+        f"{one.label} (id {one.id}): {one.stills} stills{looks}",
+        f"  by the face alone the name begins at a similarity of {begins}",
+        f"  tracks have it from a probability of {one.given_from:.1%} on",
+        f"  stills held out, and tracks that a person named: {_said(one.genuine)} would get the "
+        f"name (of all such at least {one.genuine.low:.1%})",
+        f"  others' stills, and faces seen beside {one.label}: {_said(one.impostors)} would (of "
+        f"all such at most {one.impostors.high:.1%}; exact bounds, {CONFIDENCE:.0%})",
+        "  probability   right",
+    ]
+    for part in one.reliability:
+        share = part.right.count / max(part.right.of, 1)
+        bar = "█" * round(20 * share)
+        lines.append(
+            f"  {part.least:4.0%} - {part.most:4.0%}   {bar:<20} {_said(part.right)}, "
+            f"{part.right.low:.0%} - {part.right.high:.0%}"
+        )
+    return "\n".join(lines)
+
+
+def _said(share: Share) -> str:
+    return f"{share.count} of {share.of}"

@@ -1,0 +1,100 @@
+"""What a character's name rests on: trials whose answer is known."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from indexer import naming, standing
+from indexer.config import RecognizeSettings
+from indexer.naming import Name
+from indexer.standing import Share
+from indexer.store import read
+from indexer.store.library import Library, open_library
+from tests import libraries
+from tests.conftest import Indexed, run
+from tests.faces import hopper
+from tests.libraries import ANN, BOB, CARL, CAST, Shown
+from tests.test_forget import STICK
+
+PILOT = libraries.episode(
+    shots=(50, 50), shown=[Shown(0, 20, ANN), Shown(5, 30, CARL), Shown(60, 90, BOB)]
+)
+
+
+@pytest.fixture
+def pilot(tmp_path: Path) -> Library:
+    return libraries.put(libraries.new(tmp_path / "library"), PILOT, CAST)
+
+
+def of(library: Library, name: str) -> standing.Standing:
+    return standing.standing(open_library(library.root), name, STICK, RecognizeSettings())
+
+
+def test_bounds_by_hand() -> None:
+    none_of_ten = Share.counted(np.zeros(10, bool))
+    assert (none_of_ten.count, none_of_ten.of, none_of_ten.low) == (0, 10, 0.0)
+    assert none_of_ten.high == pytest.approx(1 - 0.025 ** (1 / 10))
+    assert Share.counted(np.zeros(0, bool)) == Share(0, 0, 0.0, 1.0)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=50))
+def test_a_share_lies_within_its_bounds(found: list[bool]) -> None:
+    share = Share.counted(np.array(found))
+    assert 0 <= share.low <= share.count / share.of <= share.high <= 1
+
+
+def test_others_stills_and_faces_beside_are_impostors(pilot: Library) -> None:
+    ann = next(one for one in CAST if one.id == ANN)
+    bob = next(one for one in CAST if one.id == BOB)
+    found = of(pilot, "Ann")
+    assert found.impostors.of == len(bob.prototypes) + 1  # Carl is beside her
+    assert found.genuine.of == (len(ann.prototypes) if len(ann.prototypes) > 1 else 0)
+    assert sum(one.right.of for one in found.reliability) == found.impostors.of + found.genuine.of
+    assert found.given_from == pytest.approx(0.9)
+    cosines = list(found.thresholds.values())
+    assert cosines == sorted(cosines)  # the narrower, the more
+
+
+def test_one_who_looks_like_another_is_caught(pilot: Library) -> None:
+    people = [replace(one, prototypes=CAST[0].prototypes) if one.id == BOB else one for one in CAST]
+    library = libraries.put(open_library(pilot.root), PILOT, people)
+    found = of(library, CAST[0].label)
+    assert found.impostors.count >= len(CAST[0].prototypes)
+    assert found.reliability[-1].right.count < found.reliability[-1].right.of
+
+
+def test_tracks_that_teach_do_not_testify(pilot: Library) -> None:
+    naming.decide(open_library(pilot.root), [Name("Person 3", "Carl")])
+    stills = len(read.find_character(open_library(pilot.root), "Carl").prototypes)
+    assert of(pilot, "Carl").genuine.of == stills
+
+
+def test_by_command_and_strangers_make_names_dearer(library: Indexed, tmp_path: Path) -> None:
+    root = tmp_path / "library"
+    shutil.copytree(library.library, root)
+    said = run("info", "--character", "Ada", "--library", root)
+    assert (said.status, said.err) == (0, "")
+    assert "by the face alone the name begins at a similarity of" in said.out
+    assert "exact bounds, 95%" in said.out
+    before = json.loads(run("info", "--character", "Ada", "--json", "--library", root).out)
+    assert before["genuine"]["of"] == before["stills"]
+    others = tmp_path / "others" / "of many"
+    others.mkdir(parents=True)
+    Image.fromarray(hopper()).save(others / "hopper.png")
+    (others / "broken.png").write_bytes(b"no picture")
+    done = run("enroll", library.show.gallery, "--strangers", others.parent, "--library", root)
+    assert done.status == 0
+    assert "broken.png" in done.err
+    assert read.read_strangers(open_library(root)).shape == (1, open_library(root).dimension)
+    assert run("verify", "--library", root).status == 0
+    refused = run("enroll", library.show.gallery, "--strangers", tmp_path / "no", "--library", root)
+    assert (refused.status, "no such folder" in refused.err) == (2, True)
