@@ -163,7 +163,13 @@ def _weighted(terms: Sequence[Float64], stick: Yardstick) -> Float64:
     return found
 
 
-def usual_odds(cosine: Float64, width_px: float, person: Float32, stick: Yardstick) -> Float64:
+def usual_odds(
+    cosine: Float64,
+    width_px: float,
+    person: Float32,
+    stick: Yardstick,
+    near: float | None = None,
+) -> Float64:
     """Return the log-odds of a name over the cosine, for a face like most, of `cosine`'s shape.
 
     Args:
@@ -171,18 +177,32 @@ def usual_odds(cosine: Float64, width_px: float, person: Float32, stick: Yardsti
         width_px: how clearly the face was seen.
         person: (D,), the centre, a unit row.
         stick: the encoder's.
+        near: how near the face is to others, as `nearness` says; that of the cohort if not given.
     """
     if not stick.names:
         width = np.full(cosine.shape, width_px, np.float32)
         wide = np.full(cosine.shape, stick.calibration.widths[-1], np.float32)
         plain = stick.calibration.log_odds(cosine.astype(np.float32), width, wide)
         return plain.astype(np.float64)
-    alike = stick.cohort @ stick.cohort.T
-    np.fill_diagonal(alike, -1)
-    usual = np.sort(alike, axis=1)[:, -_NEAREST:].mean()
-    none = np.zeros(len(person), np.float32)
-    other = _nearest(person[None], without(stick.cohort, none))[0]
-    return _weighted(_terms(cosine, np.array(width_px), usual, other), stick)
+    if near is None:
+        alike = stick.cohort @ stick.cohort.T
+        np.fill_diagonal(alike, -1)
+        near = float(np.sort(alike, axis=1)[:, -_NEAREST:].mean())
+    other = nearness(person[None], 0 * person, stick)[0]
+    return _weighted(_terms(cosine, np.array(width_px), np.array(near), other), stick)
+
+
+def nearness(vectors: Float32, shared: Float32, stick: Yardstick) -> Float32:
+    """Return the mean cosine to the most similar of the cohort, (N,), 0 without a cohort.
+
+    Args:
+        vectors: (N, D), unit rows without what is common.
+        shared: (D,), what is common.
+        stick: the encoder's.
+    """
+    if not len(stick.cohort):
+        return np.zeros(len(vectors), np.float32)
+    return _nearest(vectors, without(stick.cohort, shared))
 
 
 def name_terms(

@@ -195,7 +195,7 @@ def recognize(
         # Where a line says it all, its own evidence has moved it.
         return found if stick.names else found - slope * shift
 
-    alone = _shares(odds(seen.alone, seen.own_widths))
+    alone = shares_of(odds(seen.alone, seen.own_widths))
     if settings.evidence in ("face", "track"):
         apart = dataclasses.replace(apart, together=np.zeros_like(apart.together))
     shares = in_turn(odds(seen.vectors, seen.widths), seen.words, apart)
@@ -272,7 +272,7 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
     said = (apart.fixed[:, None] >= 0) & (apart.fixed[:, None] == np.arange(odds.shape[1]))
     others = (apart.fixed[:, None] != OPEN) & ~said
     odds = np.where(apart.barred | others, -np.inf, np.where(said, _SAID, odds))
-    shares = _shares(odds)
+    shares = shares_of(odds)
     done = np.zeros(len(odds), bool)
     with np.errstate(divide="ignore"):
         whole = np.concatenate([np.zeros((len(odds), 1)), odds], axis=1)  # nobody first
@@ -306,7 +306,7 @@ def believed(shares: Float64, stick: Yardstick) -> Float64:
     return shares
 
 
-def _shares(odds: Float64) -> Float64:
+def shares_of(odds: Float64) -> Float64:
     """Return what nobody and each character share of the probability, (N, 1 + C).
 
     Character c has odds_c / (1 + the sum of all odds), where the 1 stands for nobody of them.

@@ -21,7 +21,10 @@ from indexer.store import decisions, read
 from indexer.store.library import Library
 
 CONFIDENCE = 0.95
-_WIDTHS_PX = (96, 40, 20)
+_CLEAR_PX = (96, 48, 24, 12)
+_ABOUT = 1.5
+_FEW = 5
+"""Tracks that are about as clear as one asked about, and how many of them tell what is usual."""
 _EDGES = np.linspace(0, 1, 11)
 _TINY = 1e-9
 
@@ -66,7 +69,8 @@ class Standing:
     stills: int
     looks: int
     thresholds: Mapping[int, float]
-    """Width of a face in pixels → the least similarity at which it may get the name alone."""
+    """How clearly somebody was seen, as the width in pixels of one such face → the least similarity
+    at which the name may be given for it alone; where the library has such tracks."""
     given_from: float
     """The least probability with which a track has the name, 1 if none has it."""
     genuine: Share
@@ -93,9 +97,10 @@ def standing(
     """
     person = read.find_character(library, name)
     gallery = [one for one in read.read_characters(library) if one.named or one.id == person.id]
+    [person] = [one for one in gallery if one.id == person.id]
     stick = evidence.among(stick, read.read_strangers(library))
-    said = _Trials(person, gallery, stick, settings)
-    genuine, impostors = [said.held_out()], [said.others()]
+    said = _Trials.of(library, person, gallery, (stick, settings))
+    genuine, impostors = ([one] for one in said.stills())
     given_from = 1.0
     pinned = decisions.read_constraints(library).pinned
     for episode in read.episodes(library):
@@ -119,7 +124,7 @@ def standing(
         label=person.label,
         named=person.named,
         stills=len(person.prototypes),
-        looks=len(evidence.looks([person], said.none)[1]),
+        looks=len(evidence.looks([person], said.shared)[1]),
         thresholds=said.thresholds(),
         given_from=given_from,
         genuine=Share.counted(right >= settings.min_probability),
@@ -140,51 +145,73 @@ def _bins(right: Float64, wrong: Float64) -> list[Bin]:
 
 @dataclass(slots=True)
 class _Trials:
-    """Probabilities that faces get of being the character, all others left aside."""
+    """Probabilities that faces get of being the character."""
 
     person: Character
     gallery: Sequence[Character]
     stick: Yardstick
     settings: RecognizeSettings
+    shared: Float32
+    """(D,), what faces of the library have in common, on average over its episodes."""
+    clear: Float32
+    """(T,), how clearly each of its tracks was seen,"""
+    near: Float32
+    """and how near it is to others."""
 
-    @property
-    def none(self) -> Float32:
-        return np.zeros(self.person.prototypes.shape[1], np.float32)
+    @staticmethod
+    def of(
+        library: Library,
+        person: Character,
+        gallery: Sequence[Character],
+        how: tuple[Yardstick, RecognizeSettings],
+    ) -> _Trials:
+        """Return the trials of a character of a library."""
+        shared = [np.zeros(library.dimension, np.float32)]
+        clear, near = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+        for episode in read.episodes(library):
+            if tracks := read.read_tracks(library, episode):
+                common = evidence.common_of(tracks, gallery)
+                own = affinity.without(np.stack([one.embedding for one in tracks]), common)
+                shared.append(common)
+                clear.append(affinity.clear_px(tracks))
+                near.append(affinity.nearness(own, common, how[0]))
+        mean = np.mean(shared[1:] or shared, axis=0).astype(np.float32)
+        return _Trials(person, gallery, *how, mean, np.concatenate(clear), np.concatenate(near))
 
     def chances(
-        self, rows: Float32, widths: Float32, person: Character, shared: Float32
+        self, rows: Float32, widths: Float32, gallery: Sequence[Character], shared: Float32
     ) -> Float64:
-        """Return the probability of each row's being the person, (N,)."""
-        if not len(rows):
-            return np.zeros(0)
+        """Return the probability of each row's being the person and none of the others, (N,)."""
+        column = [n for n, one in enumerate(gallery) if one.id == self.person.id]
+        if not len(rows) or not column:
+            return np.zeros(len(rows))
         own = affinity.without(rows, shared)
         prior = recognize.prior_log_odds(len(self.gallery), self.settings)
-        odds = recognize.by_look(own, widths, [person], shared, self.stick)[:, 0] + prior
+        odds = recognize.by_look(own, widths, gallery, shared, self.stick) + prior
+        shares = recognize.shares_of(odds)[:, 1 + column[0]]
         slope, offset = self.stick.belief
-        return np.asarray(expit(slope * odds + offset))
+        return np.asarray(expit(slope * logit(np.clip(shares, _TINY, 1 - _TINY)) + offset))
 
-    def held_out(self) -> Float64:
-        """Return those of the stills, each against the rest."""
-        stills = self.person.prototypes
-        if len(stills) < 2:  # noqa: PLR2004
-            return np.zeros(0)
-        found = []
-        for n in range(len(stills)):
-            rest = _with(self.person, np.delete(stills, n, axis=0))
-            found.append(self.chances(stills[n : n + 1], _clear(1), rest, self.none))
-        return np.concatenate(found)
-
-    def others(self) -> Float64:
-        """Return those of the other characters' stills."""
-        rows = [one.prototypes for one in self.gallery if one.id != self.person.id]
-        stills = np.concatenate([self.person.prototypes[:0], *rows])
-        return self.chances(stills, _clear(len(stills)), self.person, self.none)
+    def stills(self) -> tuple[Float64, Float64]:
+        """Return those of the person's stills and of the others', each against all the rest."""
+        found: dict[bool, list[Float64]] = {True: [], False: []}
+        for one in self.gallery:
+            for n in range(len(one.prototypes)):
+                rest = np.delete(one.prototypes, n, axis=0)
+                known = [_with(one, rest)] if len(rest) else []
+                others = [other for other in self.gallery if other is not one]
+                if one is not self.person or known:
+                    still = one.prototypes[n : n + 1]
+                    chance = self.chances(still, _clear(1), [*known, *others], self.shared)
+                    found[one is self.person].append(chance)
+        genuine, impostors = (np.concatenate([np.zeros(0), *found[own]]) for own in (True, False))
+        return genuine, impostors
 
     def tracks(self, tracks: Sequence[Track]) -> Float64:
         """Return those of the tracks of an episode by their own faces, (N,)."""
         shared = evidence.common_of(tracks, self.gallery)
         vectors = np.stack([one.embedding for one in tracks])
-        return self.chances(vectors, affinity.clear_px(tracks), self.person, shared)
+        return self.chances(vectors, affinity.clear_px(tracks), self.gallery, shared)
 
     def taught(self, tracks: Sequence[Track]) -> Bool:
         """Return which tracks' own faces the character is known by, (N,)."""
@@ -193,18 +220,21 @@ class _Trials:
         return np.array(faces, bool)
 
     def thresholds(self) -> dict[int, float]:
-        """Return the least similarity at which a face may get the name, by its width."""
+        """Return the least similarity at which the name may be given, by clarity."""
         slope, offset = self.stick.belief
         wanted = logit(np.clip(self.settings.min_probability, _TINY, 1 - _TINY))
         prior = recognize.prior_log_odds(len(self.gallery), self.settings)
         least = (wanted - offset) / slope - prior
-        middle = evidence.centres([self.person], self.none)[0]
+        middle = evidence.centres([self.person], self.shared)[0]
         cosines = np.linspace(-1, 1, 2001)
         found = {}
-        for width in _WIDTHS_PX:
-            clear = width * (width / _WIDTHS_PX[0])  # quality falls with the width, too
-            odds = np.maximum.accumulate(affinity.usual_odds(cosines, clear, middle, self.stick))
-            found[width] = float(np.interp(least, odds, cosines))
+        for clear in _CLEAR_PX:
+            like = np.abs(np.log(np.maximum(self.clear, _TINY) / clear)) <= np.log(_ABOUT)
+            if like.sum() >= _FEW:
+                near = float(np.median(self.near[like]))
+                odds = affinity.usual_odds(cosines, clear, middle, self.stick, near)
+                odds = np.maximum.accumulate(odds)
+                found[clear] = float(np.interp(least, odds, cosines))
         return found
 
 
@@ -219,10 +249,12 @@ def _clear(count: int) -> Float32:
 def as_text(one: Standing) -> str:
     """Return it for people."""
     begins = ", ".join(f"{cosine:.2f} at {px} px" for px, cosine in one.thresholds.items())
+    begins = begins or "nobody knows what yet: no episode is indexed"
     looks = f", {one.looks} looks" * (one.looks > 1)
     lines = [
         f"{one.label} (id {one.id}): {one.stills} stills{looks}",
-        f"  by the face alone the name begins at a similarity of {begins}",
+        "  by its own face, as clear as one of so many pixels, a track may have the name from a",
+        f"  similarity of {begins}, if nobody else is as likely",
         f"  tracks have it from a probability of {one.given_from:.1%} on",
         f"  stills held out, and tracks that a person named: {_said(one.genuine)} would get the "
         f"name (of all such at least {one.genuine.low:.1%})",

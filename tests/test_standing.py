@@ -60,16 +60,20 @@ def test_others_stills_and_faces_beside_are_impostors(pilot: Library) -> None:
     assert found.genuine.of == (len(ann.prototypes) if len(ann.prototypes) > 1 else 0)
     assert sum(one.right.of for one in found.reliability) == found.impostors.of + found.genuine.of
     assert found.given_from == pytest.approx(0.9)
-    cosines = list(found.thresholds.values())
-    assert cosines == sorted(cosines)  # the narrower, the more
 
 
 def test_one_who_looks_like_another_is_caught(pilot: Library) -> None:
-    people = [replace(one, prototypes=CAST[0].prototypes) if one.id == BOB else one for one in CAST]
-    library = libraries.put(open_library(pilot.root), PILOT, people)
-    found = of(library, CAST[0].label)
-    assert found.impostors.count >= len(CAST[0].prototypes)
-    assert found.reliability[-1].right.count < found.reliability[-1].right.of
+    stills = libraries.unit(np.random.default_rng(0), 1) + 0.1 * libraries.unit(
+        np.random.default_rng(1), 3
+    )
+    stills = (stills / np.linalg.norm(stills, axis=1, keepdims=True)).astype(np.float32)
+    ann = [replace(one, prototypes=stills) if one.id == ANN else one for one in CAST]
+    apart = of(libraries.put(open_library(pilot.root), PILOT, ann), "Ann")
+    assert (apart.genuine.count, apart.genuine.of) == (3, 3)
+    twins = [replace(one, prototypes=stills) if one.id == BOB else one for one in ann]
+    alike = of(libraries.put(open_library(pilot.root), PILOT, twins), "Ann")
+    assert alike.genuine.count < 3
+    assert alike.reliability[-1].most < apart.reliability[-1].most
 
 
 def test_tracks_that_teach_do_not_testify(pilot: Library) -> None:
@@ -83,7 +87,7 @@ def test_by_command_and_strangers_make_names_dearer(library: Indexed, tmp_path: 
     shutil.copytree(library.library, root)
     said = run("info", "--character", "Ada", "--library", root)
     assert (said.status, said.err) == (0, "")
-    assert "by the face alone the name begins at a similarity of" in said.out
+    assert "a track may have the name from a" in said.out
     assert "exact bounds, 95%" in said.out
     before = json.loads(run("info", "--character", "Ada", "--json", "--library", root).out)
     assert before["genuine"]["of"] == before["stills"]
