@@ -123,6 +123,8 @@ class EmbedSettings:
 class ClusterSettings:
     """How tracks that nobody named become people."""
 
+    method: Literal["hac", "finch", "c1c"] = "hac"
+    """How tracks are joined: the likeliest pair of groups first, or each with its nearest."""
     min_log_odds: Finite = 2.0
     """Two groups of tracks are one person if the mean log-odds of it are at least this."""
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from indexer import affinity, cluster
 from indexer.affinity import Affinity
 from indexer.clothes import COLOURS
 from indexer.config import ClusterSettings
-from indexer.records import Calibration, Character, Line, Track, Yardstick
+from indexer.records import Calibration, Character, Float32, Line, Track, Yardstick
 
 _LINES = (Line(0.92, 40.0), Line(0.9, 100.0))
 CALIBRATION = Calibration((20.0, 80.0), _LINES, _LINES, 0.95, 0.8)
@@ -155,3 +157,37 @@ def test_log_odds_rise_with_the_cosine_and_do_not_mind_the_order(
     assert odds[1] > odds[0]
     swapped = CALIBRATION.log_odds(np.array([cosine], np.float32), other, one)
     np.testing.assert_allclose(odds[:1], swapped, atol=1e-3)
+
+
+def odds_of(pairs: dict[tuple[int, int], float], count: int, other: float = -5.0) -> Float32:
+    odds = np.full((count, count), other, np.float32)
+    for (first, second), value in pairs.items():
+        odds[first, second] = odds[second, first] = value
+    return odds
+
+
+@pytest.mark.parametrize("method", ["hac", "finch", "c1c"])
+def test_each_method_by_hand(method: Literal["hac", "finch", "c1c"]) -> None:
+    """A pair, a third near both, one alone."""
+    odds = odds_of({(0, 2): 6.0, (0, 3): 4.0, (2, 3): 3.0}, 4)
+    how = ClusterSettings(method=method)
+    nobody = np.zeros((4, 4), bool)
+    assert cluster.group(odds, nobody, how).tolist() == [0, 1, 0, 0]
+    apart = nobody.copy()
+    apart[2, 3] = apart[3, 2] = True
+    barred = np.where(apart, np.float32(affinity.NEVER), odds)
+    joined = cluster.group(barred, apart, how).tolist()
+    assert joined[:3] == [0, 1, 0]
+    assert (joined[3] == 0) is (method == "finch")  # which alone ignores who is in one frame
+    assert cluster.group(odds[:0, :0], nobody[:0, :0], how).tolist() == []
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["hac", "c1c"]))
+def test_nobody_is_two_people_in_one_frame(seed: int, method: Literal["hac", "c1c"]) -> None:
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(2, 4, (8, 8)).astype(np.float32)
+    apart = np.triu(rng.random((8, 8)) < 0.2, 1)
+    apart |= apart.T
+    odds = np.where(apart, np.float32(affinity.NEVER), odds + odds.T)
+    groups = cluster.group(odds, apart, ClusterSettings(method=method))
+    assert not (apart & (groups[:, None] == groups)).any()

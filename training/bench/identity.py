@@ -31,8 +31,10 @@ ABLATION: Mapping[str, Sequence[str]] = {
     "+ who shares a frame": ["recognize.evidence=apart"],
     "+ clothes": ["recognize.evidence=clothes"],
     "+ all tracks together": ["recognize.evidence=joint"],
+    "people by FINCH": ["cluster.method=finch"],
+    "people by C1C": ["cluster.method=c1c"],
 }
-"""What names rest on, more and more of it: the settings of each variant, by name."""
+"""What names rest on, more and more of it; how people are made: the settings of each variant."""
 
 
 @dataclass(frozen=True, slots=True)
