@@ -6,7 +6,7 @@ the vectors; both say what a cosine of the new ones means.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,12 @@ from indexer.store import read
 from indexer.store.library import Library
 from training import clothes
 from training.clothes import TieSettings
-from training.library import read_tracks
+from training.evaluate.signs import Signs, signs
+from training.library import LibraryTracks, read_tracks
 from training.methods.whitening import whitening
 
 _WIDE_PX = 96.0
+_NOISE = 0.01
 ENOUGH = 20
 """Pairs of each kind; with fewer a head would be guessed, not learnt."""
 
@@ -36,10 +38,14 @@ class Gathered:
 
     means: Float32
     """(N, D), mean vectors of tracks."""
+    halves: Float32
+    """(N, 2, D), those of the first and the second half of each, in time."""
     same: Int64
     """(P, 2), tracks tied by clothes."""
     different: Int64
     """(Q, 2), tracks that share a frame."""
+    people: int
+    """How many the library has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,23 @@ class Learnt:
     """Area under the ROC curve of pairs left out, by the encoder's cosines."""
     after: float
     """By the head's."""
+    without: Signs
+    """What the tracks say of the encoder's vectors, without a label,"""
+    with_it: Signs
+    """and of the head's."""
+
+    @property
+    def helps(self) -> bool:
+        """Return whether the head is better by what can be told without a label.
+
+        Pairs left out are told apart better, and no other sign is worse by more than a point.
+        """
+        pairs = [
+            (getattr(self.without, one.name), getattr(self.with_it, one.name))
+            for one in fields(Signs)
+        ]
+        worse = any(after < before - _NOISE for before, after in pairs)
+        return self.after > self.before and not worse
 
 
 def gather(library: Library, settings: TieSettings, progress: Progress = silent) -> Gathered:
@@ -62,6 +85,7 @@ def gather(library: Library, settings: TieSettings, progress: Progress = silent)
         VideoError: a video is gone, or another than was indexed.
     """
     means = [np.zeros((0, library.dimension), np.float32)]
+    halves = [np.zeros((0, 2, library.dimension), np.float32)]
     same, different = [np.zeros((0, 2), np.int64)], [np.zeros((0, 2), np.int64)]
     episodes = read.episodes(library)
     start = 0
@@ -71,8 +95,27 @@ def gather(library: Library, settings: TieSettings, progress: Progress = silent)
         same.append(clothes.tied(worn, settings) + start)
         different.append(np.argwhere(np.triu(worn.together)) + start)
         means.append(tracks.features)
+        halves.append(_halves(tracks))
         start += len(tracks.uids)
-    return Gathered(np.concatenate(means), np.concatenate(same), np.concatenate(different))
+    return Gathered(
+        means=np.concatenate(means),
+        halves=np.concatenate(halves),
+        same=np.concatenate(same),
+        different=np.concatenate(different),
+        people=len(read.read_characters(library)),
+    )
+
+
+def _halves(tracks: LibraryTracks) -> Float32:
+    """Return the mean vectors of both halves of each track, (N, 2, D); alike for a lone face."""
+    found = np.repeat(tracks.features[:, None], 2, axis=1)
+    for n in range(len(tracks.uids)):
+        mine = np.flatnonzero(tracks.track == n)
+        if len(mine) > 1:
+            mine = mine[np.argsort(tracks.frames[mine], kind="stable")]
+            for half, some in enumerate(np.array_split(mine, 2)):
+                found[n, half] = tracks.vectors[some].mean(axis=0)
+    return found
 
 
 def learn(found: Gathered, encoder_id: str) -> Learnt:
@@ -93,19 +136,29 @@ def learn(found: Gathered, encoder_id: str) -> Learnt:
     calibration, before, after = _left_out(found)
     learnt = whitening(found.means, found.same)
     facts = HeadFacts(heads.SCHEMA, encoder_id, len(learnt.bias), "none", calibration, "")
-    return Learnt(Head(learnt.weight, learnt.bias, facts), found, before, after)
+    flat = found.halves.reshape(-1, found.halves.shape[-1])
+    moved = learnt(flat).reshape(*found.halves.shape[:2], -1)
+    without, with_it = (signs(one, found.different, found.people) for one in (found.halves, moved))
+    head = Head(learnt.weight, learnt.bias, facts)
+    return Learnt(head, found, before, after, without, with_it)
 
 
 def fit_tracks(
-    library: Library, out: Path, settings: TieSettings, progress: Progress = silent
+    library: Library,
+    out: Path,
+    settings: TieSettings,
+    progress: Progress = silent,
+    *,
+    anyway: bool = False,
 ) -> Learnt:
-    """Learn a head from a library's episodes and write it.
+    """Learn a head from a library's episodes and write it, if it helps.
 
     Args:
         library: whose videos are still where they were; indexed without a head.
         out: the head's file.
         settings: which tracks are tied.
         progress: shows how far it is.
+        anyway: whether it is written even if it does not.
 
     Raises:
         ConfigError: there is too little to learn from.
@@ -118,6 +171,8 @@ def fit_tracks(
         learnt = learn(found, library.encoder_id)
     except ValueError as error:
         raise ConfigError(library.root, str(error), "index more episodes of the show") from error
+    if not (learnt.helps or anyway):
+        return learnt
     return replace(learnt, head=heads.save(out, learnt.head))
 
 

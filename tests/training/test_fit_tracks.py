@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,16 @@ def _show(people: int, seed: int) -> Gathered:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     same = np.arange(2 * people).reshape(people, 2)
     different = np.stack([np.arange(0, 2 * people - 2), np.arange(2, 2 * people)], axis=1)
-    return Gathered(rows.astype(np.float32), same, different)
+    means = rows.astype(np.float32)
+    jitter = rng.normal(size=(2, 2 * people, 8)).astype(np.float32) * 0.02
+    return Gathered(means, np.stack(means + jitter, axis=1), same, different, people)
 
 
 def test_pairs_left_out_are_told_apart_better() -> None:
     learnt = learn(_show(60, 0), "encoder")
     assert learnt.after > learnt.before + 0.1
+    assert learnt.helps
+    assert learnt.with_it.apart >= learnt.without.apart
     line = learnt.head.facts.calibration.wide[0]
     assert line.slope > 0
     assert learnt.head.facts.calibration.genuine > learnt.head.facts.calibration.impostor
@@ -51,9 +56,17 @@ def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
     assert learn(_show(40, 2), "encoder").head.weight.tobytes() == saved.weight.tobytes()
 
 
+def test_a_head_that_does_not_help_is_not_kept() -> None:
+    """Vectors that are even already: tied tracks differ alike in all directions."""
+    show = _show(60, 0)
+    rng = np.random.default_rng(3)
+    wrong = rng.permutation(len(show.means))[:80].reshape(40, 2)  # ties of different people
+    assert not learn(replace(show, same=wrong), "encoder").helps
+
+
 def test_too_few_pairs_are_refused() -> None:
     show = _show(60, 0)
-    few = Gathered(show.means, show.same[: ENOUGH - 1], show.different)
+    few = replace(show, same=show.same[: ENOUGH - 1])
     with pytest.raises(ValueError, match="19 pairs of tracks by clothes"):
         learn(few, "encoder")
 

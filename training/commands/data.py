@@ -55,6 +55,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     learn = commands.add_parser("fit-tracks", help="learn a head from the tracks of a library")
     learn.add_argument("library", type=Path, metavar="LIBRARY")
     learn.add_argument("--out", type=Path, required=True, metavar="HEAD")
+    learn.add_argument("--anyway", action="store_true", help="write it even if it does not help")
     learn.set_defaults(run=_fit_tracks)
     even = commands.add_parser("whiten", help="learn the default encoder's head from photos")
     even.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
@@ -152,10 +153,20 @@ def _fit_tracks(options: argparse.Namespace) -> None:
     from training.clothes import TieSettings  # noqa: PLC0415  (they import scipy and sklearn)
     from training.fit_tracks import fit_tracks  # noqa: PLC0415
 
-    learnt = fit_tracks(open_library(options.library), options.out, TieSettings(), bar)
+    opened = open_library(options.library)
+    learnt = fit_tracks(opened, options.out, TieSettings(), bar, anyway=options.anyway)
     pairs = learnt.gathered
     print(f"{len(pairs.same)} pairs wear the same, {len(pairs.different)} share a frame")
     print(
         f"area under ROC of pairs left out: {learnt.before:.4f}, with the head {learnt.after:.4f}"
     )
+    for what, before, after in (
+        ("pairs in one frame are two people", learnt.without.apart, learnt.with_it.apart),
+        ("halves of tracks find each other", learnt.without.halves, learnt.with_it.halves),
+        ("people stay without a fifth of the tracks", learnt.without.stable, learnt.with_it.stable),
+    ):
+        print(f"{what}: {before:.4f}, with the head {after:.4f}")
+    if not (learnt.helps or options.anyway):
+        print("it does not help, so nothing is written; --anyway writes it")
+        return
     print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.head={options.out}'")
