@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from indexer import (
     again,
     config,
@@ -42,6 +44,7 @@ from indexer.records import (
     Faces,
     Frame,
     Shot,
+    Trace,
     Track,
     VideoFacts,
 )
@@ -318,6 +321,7 @@ def _tracks(source: _Source, book: _Book, looker: Looker) -> Iterator[Track]:
             uid = schema.track_uid(source.sha256, ordinal)
             end_s = book.end_s(int(tracklet.trace.frames[-1]))
             track = embed.embed(looker.models.encoder, tracklet, uid, end_s)
+            track = book.placed(track, tracklet.trace)
         with watch.on("store"):
             book.writer.add_track(track, tracklet.trace, tracklet.chips[0])
         yield track
@@ -330,6 +334,8 @@ class _Book:
         self.writer = writer
         self.times = array.array("d")
         """The time of each frame so far, in seconds, by index."""
+        self._hashes = array.array("q")
+        self._sides = np.ones(4, np.float32)
         self._frame_s = frame_s
         self._shot = Shot(0, 0, -1, 0.0, 0.0)
         self._waiting: list[Frame] = []
@@ -340,6 +346,8 @@ class _Book:
             if not self.times:
                 self._shot = Shot(0, 0, -1, frame.time_s, frame.time_s)
             self.times.append(frame.time_s)
+            self._hashes.append(frame.hash)
+            self._sides[:] = [frame.width, frame.height] * 2
             if frame.shot != self._shot.shot:
                 self._end_shot(frame.index)
             self._waiting.append(frame.let_go())
@@ -354,6 +362,12 @@ class _Book:
         """Return when a frame leaves the screen: the time of the next, or a frame later."""
         following = index + 1
         return self.times[following] if following < len(self.times) else self._after_last()
+
+    def placed(self, track: Track, trace: Trace) -> Track:
+        """Return a track with where it begins and ends, and in which pictures."""
+        ends = (trace.boxes[[0, -1]] / np.maximum(self._sides, 1)).astype(np.float32)
+        views = np.array([self._hashes[frame] for frame in trace.frames[[0, -1]]], np.int64)
+        return dataclasses.replace(track, ends=ends.ravel(), views=views)
 
     def _after_last(self) -> float:
         return self.times[-1] + self._frame_s if self.times else 0.0

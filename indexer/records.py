@@ -313,9 +313,15 @@ class Track:
     """(D,), their quality-weighted mean, of length one."""
     clothes: Float32
     """(C,), the colours worn below the face, of length one; 0 if they were never seen."""
+    ends: Float32 = field(default_factory=lambda: np.zeros(8, np.float32))
+    """(8,), its first and its last box, as shares of the picture's width and height."""
+    views: Int64 = field(default_factory=lambda: np.full(2, BLANK, np.int64))
+    """(2,), the hashes of its first and its last picture."""
 
     def __post_init__(self) -> None:
         count, width = len(self.embeddings), len(self.embedding)
+        _check("ends", self.ends, (8,))
+        _check("views", self.views, (2,))
         if not 0 <= self.uid < 1 << 53:
             raise ValueError(f"uid: expected 0 <= uid < 2**53, got {self.uid}")
         _check("embeddings", self.embeddings, (None, width))

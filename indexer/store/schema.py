@@ -114,6 +114,7 @@ def table_schema(name: str, dimension: int) -> pa.Schema:
             "box": pa.list_(pa.float32(), 4),
             "landmarks": pa.list_(pa.float32(), 10),
             "colours": pa.list_(pa.float32(), _COLOURS),
+            "ends": pa.list_(pa.float32(), 8),
             "float32s": pa.list_(pa.float32()),
             "int64s": pa.list_(pa.int64()),
             "vector": vector,
@@ -186,6 +187,8 @@ _COLUMNS = {
         embeddings | vectors | unit rows, one for each exemplar
         embedding | vector | their quality-weighted mean, of length one
         clothes | colours | worn below the face, of length one; 0 if never seen
+        ends | ends | its first and its last box, as shares of the picture's width and height
+        views | int64s | perceptual hashes of its first and its last picture
     """,
     FACES: """
         track | int64 | uid of the face's track

@@ -20,7 +20,10 @@ from indexer.records import Character, Float32, Identity, Int64, Repeat, Shot, T
 from indexer.store import disk
 
 ROWS_PER_GROUP = 65_536
-_NESTED = ("quality", "exemplar_frames", "embeddings", "embedding", "clothes", "prototypes")
+_NESTED = (
+    *("quality", "exemplar_frames", "embeddings", "embedding", "clothes", "ends", "views"),
+    "prototypes",
+)
 
 
 class TableWriter:
