@@ -29,6 +29,8 @@ class Asked:
     """How many of each; None for all."""
     clips: Path | None = None
     """Holds the real clip; None to leave it out."""
+    again: bool = False
+    """Whether libraries that other code has judged are judged again: see `watch_season`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def bench_identity(
     """
     found = seasons_in(asked.data)[: asked.seasons]
     watched = [
-        watch_season(one, asked.work, models, settings, asked.episodes, progress) for one in found
+        watch_season(one, asked.work, models, settings, asked.episodes, progress, again=asked.again)
+        for one in found
     ]
     clip = bench_real(asked.clips, asked.work, models, settings, progress) if asked.clips else []
     measured = [_measured(one, settings) for one in watched]

@@ -26,7 +26,7 @@ from indexer.progress import Progress, silent
 from indexer.records import Calibration, Float32, Int64, Track
 from indexer.store import disk, read
 from indexer.store.library import Library, open_library
-from training.bench.verdicts import Snapshot, as_verdicts, published
+from training.bench.verdicts import Snapshot, as_verdicts, judged_again, published
 from training.evaluate.clips import read_faces
 from training.evaluate.naming import (
     FoundFaces,
@@ -102,13 +102,15 @@ def _videos(season: Path) -> list[Path]:
     return [one for one in sorted(season.glob("*.mp4")) if truth_path(one).is_file()]
 
 
-def watch_season(
+def watch_season(  # noqa: PLR0913 - the last by name
     folder: Path,
     work: Path,
     models: Models,
     settings: Settings,
     most: int | None = None,
     progress: Progress = silent,
+    *,
+    again: bool = False,
 ) -> Season:
     """Return a season, its cast enrolled first and its episodes then indexed in order.
 
@@ -119,6 +121,8 @@ def watch_season(
         settings: of all stages.
         most: episodes, the first ones; None for all.
         progress: shows how far it is.
+        again: whether a library that other code has judged is judged again, where all that changed
+            comes after the tracks.
 
     Raises:
         ConfigError: the folder's truth cannot be read.
@@ -141,6 +145,12 @@ def watch_season(
             _keep(kept, published(open_library(root), ids, code_digest()))
         snapshots.append(Snapshot.of(json.loads(kept.read_bytes())))
     library = open_library(root)
+    if any(one.code != code_digest() for one in snapshots) and again:
+        stick, code = models.encoder.yardstick, code_digest()
+        snapshots = judged_again(library, ids, stick, settings, code)
+        for video, one in zip(videos, snapshots, strict=True):
+            _keep(home / f"{video.stem}.json", one)
+        library = open_library(root)
     tracks = [read.read_tracks(library, one) for one in ids]
     parts = [
         watch(true_faces(read_truth(truth_path(video))), _found(library, one, here), len(here))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from indexer import config
+from indexer import config, reuse
 from indexer.config import Settings
 from indexer.errors import ConfigError
-from indexer.identify import Cast, identify
+from indexer.identify import Cast, Heard, identify
 from indexer.records import UNKNOWN, Character, Identity, Track, Yardstick
 from indexer.store import read
-from indexer.store.library import Library
+from indexer.store.library import Library, locked
+from indexer.store.publish import publish
 from training.evaluate.naming import UNNAMED, Verdicts
 
 _BEFORE_NAMES = ("decode", "shots", "detect", "link", "embed")
@@ -75,13 +76,49 @@ def rejudged(
     """
     gallery = [one for one in read.read_characters(library) if one.named]
     cast = Cast(gallery, [], max((one.id for one in gallery), default=0) + 1)
-    said: dict[int, Said] = {}
+    return [Snapshot("", said) for said, _ in _in_turn(library, ids, cast, stick, settings)]
+
+
+def judged_again(
+    library: Library, ids: Sequence[str], stick: Yardstick, settings: Settings, code: str
+) -> list[Snapshot]:
+    """Return what `rejudged` does, and let the library say so, as if it were indexed anew.
+
+    Raises:
+        StoreError: the library cannot be read or written.
+    """
     snapshots = []
-    for one in ids:
-        cast = identify(read.read_tracks(library, one), cast, stick, settings)
-        said = {**said, **_said(cast.identities, cast.characters)}
-        snapshots.append(Snapshot("", said))
+    with locked(library) as now:
+        gallery = [one for one in read.read_characters(now) if one.named]
+        cast = Cast(gallery, [], max((one.id for one in gallery), default=0) + 1)
+        casts: dict[str, Cast] = {}
+        for one, (said, done) in zip(ids, _in_turn(now, ids, cast, stick, settings), strict=True):
+            snapshots.append(Snapshot(code, said))
+            casts[one] = done
+        publish(
+            now,
+            episodes=[],
+            characters=done.characters,
+            identities={one: cast.identities for one, cast in casts.items()},
+            next_character_id=max(done.next_id, now.next_character_id),
+            audits={one: cast.audit for one, cast in casts.items()},
+        )
     return snapshots
+
+
+def _in_turn(
+    library: Library, ids: Sequence[str], cast: Cast, stick: Yardstick, settings: Settings
+) -> Iterator[tuple[Mapping[int, Said], Cast]]:
+    """Yield what is said of all tracks so far after each episode, and the cast then."""
+    said: dict[int, Said] = {}
+    known: dict[int, Identity] = {}
+    for one in ids:
+        taken = reuse.known_from(read.read_repeats(library, one), known)
+        tracks = read.read_tracks(library, one)
+        cast = identify(tracks, cast, stick, settings, Heard(taken=taken))
+        known |= {identity.track: identity for identity in cast.identities}
+        said = {**said, **_said(cast.identities, cast.characters)}
+        yield said, cast
 
 
 def varied(settings: Settings, overrides: Sequence[str]) -> Settings:

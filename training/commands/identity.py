@@ -22,6 +22,11 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     who.add_argument("--episodes", type=int, metavar="N", help="only the first ones of each")
     who.add_argument("--clips", type=Path, metavar="FOLDER", help="with the real clip")
     who.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
+    who.add_argument(
+        "--judge-again",
+        action="store_true",
+        help="libraries that other code has judged, where nothing before the names has changed",
+    )
     who.set_defaults(run=_bench_identity)
 
 
@@ -38,7 +43,7 @@ def _bench_identity(options: argparse.Namespace) -> None:
     settings = config.load(None, options.set)
     asked = identity_run.Asked(
         options.data, options.work or options.out / "work", options.seasons, options.episodes,
-        options.clips,
+        options.clips, options.judge_again,
     )  # fmt: skip
     report = identity_run.bench_identity(asked, models.load_models(settings), settings, bar)
     options.out.mkdir(parents=True, exist_ok=True)
