@@ -73,7 +73,7 @@ train: $(VENV)/.installed-training ## RECIPE=name FACES=folder: train by a recip
 	@$(RUN) -m training fit $(ARGS) -- "$$RECIPE" "$$FACES"
 
 test: $(VENV)/.installed-dev ## run the tests (those that need DATA skip without it)
-	@$(RUN) -m pytest -q -n auto --maxprocesses 4 --dist loadscope $(if $(DATA),--data "$$DATA") $(ARGS)
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n auto --maxprocesses 4 --dist loadscope $(if $(DATA),--data "$$DATA") $(ARGS)
 
 check: $(VENV)/.installed-dev ## formatting, lint, types, import layers, docs
 	@$(RUN) -m ruff format --check --quiet .

@@ -170,10 +170,10 @@ def test_people_info_and_verify(library: Indexed) -> None:
     assert (info.status, "1 episodes" in info.out) == (0, True)
     evidence = json.loads(
         run("info", "--character", "Cleo", "--json", "--library", library.library).out
-    )[0]
-    assert evidence["genuine"] == 4
-    assert evidence["impostors"] == 8  # the stills of the others
-    assert 0 < evidence["threshold"] < 1
+    )
+    assert evidence["genuine"]["of"] == 4
+    assert evidence["impostors"]["of"] >= 8  # the stills of the others, and who is beside her
+    assert all(-1 < threshold < 1 for threshold in evidence["thresholds"].values())
     done = run("verify", "--library", library.library)
     assert (done.status, done.out.strip()) == (0, f"{library.library}: whole")
 
