@@ -53,7 +53,9 @@ class Link:
     face: float
     """Log-odds of one person by the faces,"""
     clothes: float
-    """and what clothes add to them."""
+    """what clothes add to them,"""
+    place: float
+    """and what places do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ class _Evidence:
     related: Affinity
     clothes: Float32
     """(N, N), log-odds."""
+    places: Float32
+    """(N, N), log-odds."""
     stick: Yardstick
 
     @staticmethod
@@ -157,10 +161,21 @@ class _Evidence:
         dressed = settings["recognize"]["evidence"] in evidence.DRESSED
         different = evidence.centres(gallery, none)
         related = affinity.relate(tracks, together, different, stick, clothes=dressed)
-        worn = affinity.clothes_odds(tracks, together) if dressed else np.zeros(related.odds.shape)
+        nothing = np.zeros(related.odds.shape)
+        worn = affinity.clothes_odds(tracks, together) if dressed else nothing
+        placed = affinity.place_odds(tracks) if dressed else nothing
         said = {one.track: one for one in read.read_identities(library, episode)}
         log = decisions.in_force(decisions.read_decisions(library))
-        return _Evidence(tracks, said, people, log, related, worn.astype(np.float32), stick)
+        return _Evidence(
+            tracks,
+            said,
+            people,
+            log,
+            related,
+            worn.astype(np.float32),
+            placed.astype(np.float32),
+            stick,
+        )
 
     def label(self, person: int) -> str:
         return self.people[person].label if person in self.people else "unknown"
@@ -225,9 +240,10 @@ class _Evidence:
             if odds[m] <= affinity.NEVER:
                 break
             other, clothes = self.tracks[m], float(self.clothes[n, m])
+            place = float(self.places[n, m])
             label = self.label(self.said[other.uid].character)
-            face = float(odds[m]) - clothes
-            found.append(Link(other.uid, other.start_s, label, face, clothes))
+            face = float(odds[m]) - clothes - place
+            found.append(Link(other.uid, other.start_s, label, face, clothes, place))
         return found
 
 
@@ -267,9 +283,13 @@ def _lines(one: Because) -> list[str]:
         helped = ", which helped most" if link.track == one.helper else ""
         lines.append(
             f"  like the track at {link.start_s:.1f} s ({link.label}): log-odds {link.face:+.1f} "
-            f"by face, {link.clothes:+.1f} by clothes{helped}"
+            f"by face, {link.clothes:+.1f} by clothes, {link.place:+.1f} by place{helped}"
         )
     return lines
+
+
+def _signed(*some: float) -> str:
+    return ", ".join(f"{one:+.1f}" for one in some)
 
 
 def write_picture(path: Path, library: Library, found: Explained) -> None:
@@ -288,7 +308,14 @@ def write_picture(path: Path, library: Library, found: Explained) -> None:
         under = [
             (one.track, [one.label, f"{one.probability:.1%}", f"{one.width_px:.0f} px"]),
             *(
-                (x.track, [x.label, f"at {x.start_s:.1f} s", f"{x.face:+.1f}, {x.clothes:+.1f}"])
+                (
+                    x.track,
+                    [
+                        x.label,
+                        f"at {x.start_s:.1f} s",
+                        f"{x.face:+.1f}, {x.clothes:+.1f}, {x.place:+.1f}",
+                    ],
+                )
                 for x in one.links
             ),
         ]
