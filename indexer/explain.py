@@ -262,7 +262,8 @@ def as_text(found: Explained) -> str:
 
 
 def _lines(one: Because) -> list[str]:
-    sure = f"{one.probability:.1%}" + (f", by its face alone {one.by_face:.1%}" * one.named)
+    sure = f"{one.probability:.1%}, {one.margin:+.1%} before the next"
+    sure += f", by its face alone {one.by_face:.1%}" * one.named
     lines = [f"{one.label} ({sure}), track {one.track}, {one.width_px:.0f} px wide"]
     if one.decided:
         lines.append(f"  as a person said: {one.decided}")
