@@ -12,12 +12,17 @@ Where things are, from the command line down; a module knows only what is below 
     __main__ commands   the command line: parse, call, print
     pipeline  enroll    a video, or stills, through all stages into a library
     naming  page        what people decide about who is who; everybody at a glance
+    forget              somebody goes, and it is proved
+    explain  standing   why a track is who it is; what a character's name rests on
+    judging             everybody in the library judged anew; no name changes unasked
+    again  alike  book  a video indexed again; who may be one person; what is written of frames
     identify  models    who tracks are: names first, then people; the networks, ready to run
     reuse               what earlier episodes showed already, and who that is
     decode shots sample detect link embed cluster recognize repeats stills      the stages
     store               everything kept on disk, and the questions it answers
     audit  diff         how good people are without a label; what changed of them
-    affinity clothes    who may be one person; what is worn below a face
+    evidence            what tracks and stills show before anybody is named
+    affinity clothes    who may be one person, by faces, clothes, places; what is worn below a face
     nets geometry crops pictures config progress parallel   networks; boxes; settings; bars
     records             what stages hand to each other, and the conventions
     errors              what can go wrong in the world

@@ -6,15 +6,12 @@ frames is ever held.
 
 from __future__ import annotations
 
-import array
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from indexer import (
     again,
@@ -29,6 +26,7 @@ from indexer import (
     sample,
     shots,
 )
+from indexer.book import Book
 from indexer.config import Settings
 from indexer.diff import NO_DIFF, Diff
 from indexer.errors import StoreError
@@ -43,8 +41,6 @@ from indexer.records import (
     DecodeReport,
     Faces,
     Frame,
-    Shot,
-    Trace,
     Track,
     VideoFacts,
 )
@@ -56,7 +52,6 @@ from indexer.store.unfinished import Unfinished
 from indexer.store.write import EpisodeWriter
 
 _READ_BYTES = 1 << 22
-_FRAMES_PER_WRITE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +226,7 @@ def _write(
 ) -> tuple[Library, Diff]:
     """Return what `_publish` does of a video."""
     with EpisodeWriter(library, episode, source.sha256) as writer:
-        book = _Book(writer, 1 / float(source.facts.rate))
+        book = Book(writer, 1 / float(source.facts.rate))
         tracks = list(_tracks(source, book, looker))
         manifest = _manifest(source, book)
         with looker.watch.on("publish"):
@@ -282,7 +277,7 @@ def _publish(
     return done, changed
 
 
-def _manifest(source: _Source, book: _Book) -> dict[str, Any]:
+def _manifest(source: _Source, book: Book) -> dict[str, Any]:
     facts, report = source.facts, source.report()
     return {
         "video": {
@@ -310,7 +305,7 @@ def _sha256(path: Path, progress: Progress) -> str:
     return total.hexdigest()
 
 
-def _tracks(source: _Source, book: _Book, looker: Looker) -> Iterator[Track]:
+def _tracks(source: _Source, book: Book, looker: Looker) -> Iterator[Track]:
     """Yield the tracks of a video as they end, each written down already."""
     watch, settings = looker.watch, looker.settings
     faces = source.look(book.kept(source.frames))
@@ -325,62 +320,6 @@ def _tracks(source: _Source, book: _Book, looker: Looker) -> Iterator[Track]:
         with watch.on("store"):
             book.writer.add_track(track, tracklet.trace, tracklet.chips[0])
         yield track
-
-
-class _Book:
-    """What is written down of every frame on its way: times, shots, and rows of the store."""
-
-    def __init__(self, writer: EpisodeWriter, frame_s: float) -> None:
-        self.writer = writer
-        self.times = array.array("d")
-        """The time of each frame so far, in seconds, by index."""
-        self._hashes = array.array("q")
-        self._sides = np.ones(4, np.float32)
-        self._frame_s = frame_s
-        self._shot = Shot(0, 0, -1, 0.0, 0.0)
-        self._waiting: list[Frame] = []
-
-    def kept(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Yield the frames, each written down before it is passed on."""
-        for frame in frames:
-            if not self.times:
-                self._shot = Shot(0, 0, -1, frame.time_s, frame.time_s)
-            self.times.append(frame.time_s)
-            self._hashes.append(frame.hash)
-            self._sides[:] = [frame.width, frame.height] * 2
-            if frame.shot != self._shot.shot:
-                self._end_shot(frame.index)
-            self._waiting.append(frame.let_go())
-            if len(self._waiting) == _FRAMES_PER_WRITE:
-                self._write()
-            yield frame
-        if self.times:
-            self._end_shot(len(self.times))
-        self._write()
-
-    def end_s(self, index: int) -> float:
-        """Return when a frame leaves the screen: the time of the next, or a frame later."""
-        following = index + 1
-        return self.times[following] if following < len(self.times) else self._after_last()
-
-    def placed(self, track: Track, trace: Trace) -> Track:
-        """Return a track with where it begins and ends, and in which pictures."""
-        ends = (trace.boxes[[0, -1]] / np.maximum(self._sides, 1)).astype(np.float32)
-        views = np.array([self._hashes[frame] for frame in trace.frames[[0, -1]]], np.int64)
-        return dataclasses.replace(track, ends=ends.ravel(), views=views)
-
-    def _after_last(self) -> float:
-        return self.times[-1] + self._frame_s if self.times else 0.0
-
-    def _end_shot(self, following: int) -> None:
-        end_s = self.end_s(following - 1)
-        ended = dataclasses.replace(self._shot, end_frame=following - 1, end_s=end_s)
-        self.writer.add_shot(ended)
-        self._shot = Shot(ended.shot + 1, following, following - 1, end_s, end_s)
-
-    def _write(self) -> None:
-        self.writer.add_frames(self._waiting)
-        self._waiting = []
 
 
 def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:

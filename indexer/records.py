@@ -364,14 +364,6 @@ class Calibration:
         if list(self.widths) != sorted(self.widths):
             raise ValueError(f"widths: expected ascending ones, got {self.widths}")
 
-    def moved(self, shift: float) -> Calibration:
-        """Return the calibration with every midpoint moved by `shift`."""
-        wide, alike = (
-            tuple(replace(line, midpoint=line.midpoint + shift) for line in side)
-            for side in (self.wide, self.alike)
-        )
-        return replace(self, wide=wide, alike=alike)
-
     def log_odds(
         self, cosine: Float32, first_px: Float32, second_px: Float32, shift: float = 0.0
     ) -> Float32:
