@@ -134,7 +134,7 @@ class RecognizeSettings:
     """When a name is given."""
 
     max_wrong_names: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Share of the named screen time of an episode that may be expected to be wrong."""
+    """Share of the named screen time that may be wrong: half of it is expected to be, at most."""
     min_probability: Annotated[float, Field(gt=0, le=1)] = 0.5
     """No name is given whose probability is less, whatever was promised."""
     evidence: Literal["face", "track", "apart", "clothes", "joint"] = "joint"

@@ -46,6 +46,9 @@ _MIRROR, _NEVER = 1e-4, 1e-30
 """Probability that two faces in one frame are one person after all, as in a mirror; and if somebody
 said who the other is."""
 _LIKELY = 0.5
+_AIM = 0.5
+"""Share of the promise that is used up in expectation. Shows differ: of six made seasons, each
+judged by what the others taught, five then had no wrong name; with all of it two had 1.7 %."""
 _SAID = 100.0
 """Log-odds of what somebody said."""
 OPEN, NOBODY = -1, -2
@@ -239,8 +242,8 @@ def by_look(
 def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -> Bool:
     """Return which tracks get their most likely name, (N,).
 
-    From the surest on, as long as of the named seconds the promised share is expected to be
-    wrong at most.
+    From the surest on, as long as of the named seconds half of the promised share is expected to
+    be wrong at most: the rest is for shows that are harder than most.
 
     Args:
         probability: (N,), of the most likely name.
@@ -252,7 +255,7 @@ def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -
     wrong = np.cumsum(time * (1 - probability[order])) / np.cumsum(time)
     enough = probability[order] >= settings.min_probability
     given = np.zeros(len(order), bool)
-    given[order] = np.logical_and.accumulate(wrong <= settings.max_wrong_names) & enough
+    given[order] = np.logical_and.accumulate(wrong <= _AIM * settings.max_wrong_names) & enough
     return given
 
 

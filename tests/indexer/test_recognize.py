@@ -182,7 +182,7 @@ def test_a_character_needs_a_real_id() -> None:
 
 
 def test_a_promise_bounds_what_is_expected_to_be_wrong() -> None:
-    options = replace(PLAIN, max_wrong_names=0.1, min_probability=0.01)
+    options = replace(PLAIN, max_wrong_names=0.12, min_probability=0.01)
     probability, seconds = np.array([0.99, 0.5, 0.9]), np.ones(3)
     assert recognize.named(probability, seconds, options).tolist() == [True, False, True]
     assert recognize.named(probability[:0], seconds[:0], options).tolist() == []
@@ -195,7 +195,7 @@ def test_no_promise_is_broken_by_expectation(rows: list[tuple[float, float]], mo
     given_names = recognize.named(probability, seconds, options)
     time = np.maximum(seconds, 1e-6)
     wrong = float(np.sum((time * (1 - probability))[given_names]))
-    assert wrong <= most * float(time[given_names].sum()) + 1e-9
+    assert wrong <= most / 2 * float(time[given_names].sum()) + 1e-9
 
 
 def test_clothes_lend_a_clear_face_to_a_small_one_nearby() -> None:
