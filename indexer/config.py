@@ -123,8 +123,8 @@ class EmbedSettings:
 class ClusterSettings:
     """How tracks that nobody named become people."""
 
-    method: Literal["hac", "finch", "c1c"] = "hac"
-    """How tracks are joined: the likeliest pair of groups first, or each with its nearest."""
+    method: Literal["c1c", "finch", "hac"] = "c1c"
+    """How tracks are joined: each with its nearest, in rounds, or the likeliest pair first."""
     min_log_odds: Finite = 2.0
     """Two groups of tracks are one person if the mean log-odds of it are at least this."""
 
