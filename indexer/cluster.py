@@ -1,9 +1,9 @@
 """Tracks that nobody named in, people out: how many is not known beforehand.
 
-Each group is joined with its first neighbour, by the mean log-odds that tracks show one person, but
-never two who share a frame; then the groups that this gives, until no neighbour is likely one. On
-made seasons that gives better people than the same without the constraint, which puts two of a frame
-together, and than average linkage (README, Numbers); both can be chosen.
+Each group is joined with its first neighbour, by the mean log-odds that tracks show one person,
+but never two who share a frame; then the groups that this gives, until no neighbour is likely one.
+On made seasons that gives better people than average linkage, and nearly as good ones as without
+the constraint, which puts two of a frame together (README, Numbers); both can be chosen.
 """
 
 from __future__ import annotations
