@@ -1,7 +1,8 @@
-"""Tracks in, who may be one person out: faces, clothes, and who is seen beside whom.
+"""Tracks in, who may be one person out: faces, clothes, places, and who is seen beside whom.
 
 A face says who somebody is, the better the clearer it was seen. Within a scene people keep their
-clothes, so a face that says little is helped by a clear one in the same clothes a few shots away.
+clothes, and places before a camera that it cuts back to, so a face that says little is helped by a
+clear one a few shots away.
 Two faces in one frame are two people.
 """
 
@@ -95,7 +96,7 @@ def relate(
     different: Float32,
     stick: Yardstick,
     *,
-    clothes: bool = True,
+    scene: bool = True,
 ) -> Affinity:
     """Return how the tracks of an episode are related.
 
@@ -104,7 +105,7 @@ def relate(
         together: (N, N), which of them share a frame.
         different: (C, D), unit rows of people known to be different: the gallery's centres.
         stick: the encoder's.
-        clothes: whether what they wear counts.
+        scene: whether what they wear, and where they are, counts.
     """
     vectors = np.array([track.embedding for track in tracks], np.float32)
     vectors = vectors.reshape(len(tracks), different.shape[1])
@@ -113,7 +114,7 @@ def relate(
     own = without(vectors, shared)
     faces = pair_odds(own @ own.T, widths[:, None], widths[None, :], stick)
     odds = np.clip(faces, -_CERTAIN, _CERTAIN).astype(np.float64)
-    if clothes:
+    if scene:
         odds = odds + clothes_odds(tracks, together) + place_odds(tracks)
     return Affinity(shared, own, widths, np.where(together, NEVER, odds).astype(np.float32))
 
@@ -173,7 +174,7 @@ def usual_odds(
     width_px: float,
     person: Float32,
     stick: Yardstick,
-    near: float | None = None,
+    near: float,
 ) -> Float64:
     """Return the log-odds of a name over the cosine, for a face like most, of `cosine`'s shape.
 
@@ -182,19 +183,24 @@ def usual_odds(
         width_px: how clearly the face was seen.
         person: (D,), the centre, a unit row.
         stick: the encoder's.
-        near: how near the face is to others, as `nearness` says; that of the cohort if not given.
+        near: how near the face is to others, as `nearness` says.
     """
     if not stick.names:
         width = np.full(cosine.shape, width_px, np.float32)
         wide = np.full(cosine.shape, stick.calibration.widths[-1], np.float32)
         plain = stick.calibration.log_odds(cosine.astype(np.float32), width, wide)
         return plain.astype(np.float64)
-    if near is None:
-        alike = stick.cohort @ stick.cohort.T
-        np.fill_diagonal(alike, -1)
-        near = float(np.sort(alike, axis=1)[:, -_NEAREST:].mean())
     other = nearness(person[None], 0 * person, stick)[0]
     return _weighted(_terms(cosine, np.array(width_px), np.array(near), other), stick)
+
+
+def usual_nearness(stick: Yardstick) -> float:
+    """Return how near people are to others, on average over the cohort; 0 without one."""
+    if len(stick.cohort) <= _NEAREST:
+        return 0.0
+    alike = stick.cohort @ stick.cohort.T
+    np.fill_diagonal(alike, -1)
+    return float(np.partition(alike, -_NEAREST, axis=1)[:, -_NEAREST:].mean())
 
 
 def nearness(vectors: Float32, shared: Float32, stick: Yardstick) -> Float32:
@@ -244,7 +250,8 @@ def clarity(first_px: Float32, second_px: Float32) -> tuple[Float32, Float32]:
 
 def _nearest(vectors: Float32, cohort: Float32) -> Float32:
     """Return the mean cosine to the most similar of the cohort, (N,)."""
-    return np.sort(vectors @ cohort.T, axis=1)[:, -_NEAREST:].mean(axis=1)
+    alike, most = vectors @ cohort.T, min(_NEAREST, len(cohort))
+    return np.partition(alike, -most, axis=1)[:, -most:].mean(axis=1)
 
 
 def clear_px(tracks: Sequence[Track]) -> Float32:
@@ -331,16 +338,25 @@ def place_odds(tracks: Sequence[Track]) -> Float64:
     """
     if not tracks:
         return np.zeros((0, 0))
+    bits, widths, known = placed(tracks)
+    alike = np.clip((_UNLIKE_BITS - bits) / (_UNLIKE_BITS - _ALIKE_BITS), 0, 1)
+    odds = np.where(known, alike * np.interp(widths, _APART_WIDTHS, _PLACES), 0.0)
+    return odds + odds.T
+
+
+def placed(tracks: Sequence[Track]) -> tuple[Int64, Float64, Bool]:
+    """Return how one track's end and another's beginning compare, (N, N) each: earlier, later.
+
+    The bits in which the pictures differ, how far apart the faces are, in their widths, and where
+    that says something: of shots near one another, of which the first is before the second.
+    """
     shots = np.array([track.shot for track in tracks])
     first, last = (np.array([track.views[n] for track in tracks]) for n in (0, 1))
     start, end = (np.stack([track.ends.reshape(2, 4)[n] for track in tracks]) for n in (0, 1))
-    differ = np.bitwise_count(last[:, None] ^ first)  # (earlier, later)
-    alike = np.clip((_UNLIKE_BITS - differ) / (_UNLIKE_BITS - _ALIKE_BITS), 0, 1)
-    odds = alike * np.interp(_widths_apart(end, start), _APART_WIDTHS, _PLACES)
+    bits = np.bitwise_count(last[:, None] ^ first).astype(np.int64)
     seen = (last != BLANK)[:, None] & (first != BLANK)
-    before = shots[:, None] < shots
-    odds = np.where(seen & before & near(tracks), odds, 0.0)
-    return odds + odds.T
+    known = seen & (shots[:, None] < shots) & near(tracks)
+    return bits, _widths_apart(end, start), np.asarray(known)
 
 
 def _widths_apart(some: Float32, others: Float32) -> Float64:

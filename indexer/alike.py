@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +17,9 @@ _INSTANT_S = 1e-3
 
 
 def alike(
-    people: Sequence[Character], shown: Sequence[Appearance], some: Sequence[int] | None = None
+    people: Sequence[Character],
+    shown: Callable[[Sequence[int]], Sequence[Appearance]],
+    some: Sequence[int] | None = None,
 ) -> dict[int, list[int]]:
     """Return who each person without a name may be besides, by id: the named, then the likeliest.
 
@@ -25,7 +27,7 @@ def alike(
 
     Args:
         people: everybody who is on screen somewhere.
-        shown: where.
+        shown: tells where some of them are, by id; asked once, for those who look alike.
         some: ids of those to ask about; all without a name if not given.
     """
     asked = [
@@ -35,17 +37,22 @@ def alike(
         return {}
     rows = np.stack([one.prototypes.mean(axis=0) for one in people])
     centres = affinity.without(rows, np.zeros(rows.shape[1], np.float32))
-    times = _times(shown)
-    found = {}
+    near = {}
     for n in asked:
         cosines = centres @ centres[n]
         cosines[n] = -1
-        near = np.flatnonzero(cosines >= _LIKELY).tolist()
-        others = sorted(near, key=lambda m: (not people[m].named, -cosines[m], people[m].id))
-        mine = times.get(people[n].id)
-        apart = [people[m].id for m in others if not _meet(mine, times.get(people[m].id))]
-        found[people[n].id] = apart[:_MOST_ASKED]
-    return found
+        others = np.flatnonzero(cosines >= _LIKELY).tolist()
+        near[n] = sorted(others, key=lambda m: (not people[m].named, -cosines[m], people[m].id))
+    involved = sorted({people[m].id for n in near for m in ([n, *near[n]] if near[n] else [])})
+    times = _times(shown(involved) if involved else [])
+    return {
+        people[n].id: [
+            people[m].id
+            for m in others
+            if not _meet(times.get(people[n].id), times.get(people[m].id))
+        ][:_MOST_ASKED]
+        for n, others in near.items()
+    }
 
 
 def _times(shown: Sequence[Appearance]) -> Mapping[int, Float64]:

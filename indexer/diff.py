@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from indexer.records import UNKNOWN, Character
 
@@ -61,6 +63,7 @@ def diff(
     after: Mapping[int, Seen],
     known: Sequence[Character],
     people: Sequence[Character],
+    elsewhere: Mapping[int, float] = MappingProxyType({}),
 ) -> Diff:
     """Return what changed.
 
@@ -69,11 +72,12 @@ def diff(
         after: the same later, and others.
         known: everybody before.
         people: everybody after.
+        elsewhere: seconds in which they are on screen besides, by id, before and after.
     """
     names = {one.id: one.label for one in people}
     gone = {one.id: one.label for one in known} | names
     named = {one.id for one in known if one.named}
-    was, now = _seconds(before), _seconds(after)
+    was, now = (Counter(elsewhere) + Counter(seconds_of(x)) for x in (before, after))
     met = {one.id for one in known if was.get(one.id)}
     kept = total = 0.0
     changes = []
@@ -101,7 +105,8 @@ def diff(
     )
 
 
-def _seconds(tracks: Mapping[int, Seen]) -> dict[int, float]:
+def seconds_of(tracks: Mapping[int, Seen]) -> dict[int, float]:
+    """Return how long everybody is on screen in some tracks, by id."""
     found: dict[int, float] = {}
     for one in tracks.values():
         if one.character != UNKNOWN:

@@ -22,7 +22,6 @@ from indexer.records import Character, Float32
 from indexer.store import library as libraries
 from indexer.store import read
 from indexer.store.library import Library
-from indexer.store.publish import publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +93,9 @@ def enroll(  # noqa: PLR0913 - the last by name
             among = evidence.among(stick, known)
             return judging.judge(now, cast, among, settings, progress=progress, held=held)
 
-        judged, changed = judging.settled(judge, People.of(now), {}, accept)
-        publish(
-            now,
-            episodes=[],
-            characters=judged.characters,
-            identities=judged.identities,
-            next_character_id=judged.next_id,
-            audits=judged.audits,
-            strangers=others,
-        )
+        before = People.of(now, read.episodes(now))
+        judged, changed = judging.settled(judge, before, {}, accept)
+        judged.published(now, strangers=others)
     enrolled = [c for c in judged.characters if c.named and c.label in gallery]
     return Enrolled(enrolled, skipped, len(judged.identities), changed)
 

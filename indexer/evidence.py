@@ -13,8 +13,6 @@ from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings
 from indexer.records import UNKNOWN, Bool, Character, Float32, Float64, Int64, Track, Yardstick
 
-DRESSED = ("clothes", "joint")
-"""What names rest on where clothes count."""
 _LIKELY = 0.5
 _SAME_LOOK = 0.25
 """Mean cosine of two groups of one person's stills from which they count as one look."""
@@ -40,6 +38,30 @@ class Evidence:
     """(D,), what all faces of the show have in common, taken away already."""
 
 
+def related(
+    tracks: Sequence[Track],
+    gallery: Sequence[Character],
+    stick: Yardstick,
+    settings: RecognizeSettings,
+) -> Affinity:
+    """Return how the tracks of an episode are related, by what names may rest on.
+
+    Args:
+        tracks: N of them, at least one.
+        gallery: people known to be different.
+        stick: the encoder's.
+        settings: what a name rests on.
+    """
+    none = np.zeros(len(tracks[0].embedding), np.float32)
+    together, scene = affinity.cooccurring(tracks), sees_scenes(settings)
+    return affinity.relate(tracks, together, centres(gallery, none), stick, scene=scene)
+
+
+def sees_scenes(settings: RecognizeSettings) -> bool:
+    """Return whether names may rest on clothes and places."""
+    return settings.evidence in ("clothes", "joint")
+
+
 def gather(
     tracks: Sequence[Track], known: Affinity, together: Bool, settings: RecognizeSettings
 ) -> Evidence:
@@ -56,7 +78,7 @@ def gather(
     if settings.evidence == "face":
         first = np.stack([track.embeddings[0] for track in tracks])
         vectors = affinity.without(first, known.common)
-    elif settings.evidence in DRESSED:
+    elif sees_scenes(settings):
         helped = affinity.pooled(
             known, affinity.near(tracks) if settings.evidence == "clothes" else None
         )
@@ -109,8 +131,8 @@ def looks(characters: Sequence[Character], common: Float32) -> tuple[Float32, In
     """Return the mean of each look of each character, and whose it is, (L, D) and (L,).
 
     Hair, glasses or years may make one person two to the encoder: stills that fall into groups
-    of two or more, hardly alike on average, are looks of their own. Whatever is left over belongs
-    to all of them.
+    of two or more, hardly alike on average, are looks of their own; single ones beside them are
+    left out.
 
     Args:
         characters: C of them; each has at least one look.

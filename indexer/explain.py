@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from indexer import affinity, evidence
 from indexer.affinity import Affinity
+from indexer.config import RecognizeSettings
 from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
-from indexer.store import decisions, disk, read
+from indexer.sheet import LINE, SIDE, Sheet
+from indexer.store import decisions, read
 from indexer.store.library import Library
 
 _MOST = 3
 """Candidates, links and exemplars that are shown."""
-_SIDE, _GAP, _LINE = 112, 8, 18
+_GAP, _WORDS = 8, 260
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +156,12 @@ class _Evidence:
     ) -> _Evidence:
         people = {one.id: one for one in read.read_characters(library)}
         gallery = [one for one in people.values() if one.named]
-        together = affinity.cooccurring(tracks)
-        none = np.zeros(library.dimension, np.float32)
-        dressed = settings["recognize"]["evidence"] in evidence.DRESSED
-        different = evidence.centres(gallery, none)
-        related = affinity.relate(tracks, together, different, stick, clothes=dressed)
-        nothing = np.zeros(related.odds.shape)
-        worn = affinity.clothes_odds(tracks, together) if dressed else nothing
-        placed = affinity.place_odds(tracks) if dressed else nothing
+        asked = RecognizeSettings(**settings["recognize"])
+        related = evidence.related(tracks, gallery, stick, asked)
+        worn = affinity.clothes_odds(tracks, affinity.cooccurring(tracks))
+        placed = affinity.place_odds(tracks)
+        if not evidence.sees_scenes(asked):
+            worn, placed = 0 * worn, 0 * placed
         said = {one.track: one for one in read.read_identities(library, episode)}
         log = decisions.in_force(decisions.read_decisions(library))
         return _Evidence(
@@ -299,41 +297,19 @@ def write_picture(path: Path, library: Library, found: Explained) -> None:
     Raises:
         StoreError: it cannot be written, or a track's picture cannot be read.
     """
-    columns = 1 + _MOST
-    height = max(len(found.faces), 1) * (_SIDE + 3 * _LINE + _GAP) + _GAP
-    sheet = Image.new("RGB", (columns * (_SIDE + 7 * _GAP) + 260, height), "white")
-    draw = ImageDraw.Draw(sheet)
-    small = ImageFont.load_default(13)
+    step, down, right = SIDE + 7 * _GAP, SIDE + 3 * LINE + _GAP, (1 + _MOST) * (SIDE + 7 * _GAP)
+    sheet = Sheet(right + _WORDS, max(len(found.faces), 1) * down + _GAP)
     for row, one in enumerate(found.faces):
-        top = _GAP + row * (_SIDE + 3 * _LINE + _GAP)
-        under = [
-            (one.track, [one.label, f"{one.probability:.1%}", f"{one.width_px:.0f} px"]),
-            *(
-                (
-                    x.track,
-                    [
-                        x.label,
-                        f"at {x.start_s:.1f} s",
-                        f"{x.face:+.1f}, {x.clothes:+.1f}, {x.place:+.1f}",
-                    ],
-                )
-                for x in one.links
-            ),
+        top = _GAP + row * down
+        shown = [(one.track, [one.label, f"{one.probability:.1%}", f"{one.width_px:.0f} px"])]
+        shown += [
+            (x.track, [x.label, f"at {x.start_s:.1f} s", _signed(x.face, x.clothes, x.place)])
+            for x in one.links
         ]
-        for column, (uid, words) in enumerate(under):
-            left = _GAP + column * (_SIDE + 7 * _GAP)
-            picture = library.thumbnail(found.episode, uid)
-            with disk.explained(picture), Image.open(picture) as face:
-                sheet.paste(face.convert("RGB").resize((_SIDE, _SIDE)), (left, top))
-            for n, word in enumerate(words):
-                draw.text((left, top + _SIDE + n * _LINE), word, "black", small)
-        left = _GAP + columns * (_SIDE + 7 * _GAP)
-        words = [one.reason or "named"] + [
-            f"{who.label}: {who.log_odds:+.1f}, {who.similarity:.2f}" for who in one.candidates
-        ]
-        for n, word in enumerate(words):
-            draw.text((left, top + n * _LINE), word, "black", small)
-    content = io.BytesIO()
-    sheet.save(content, "PNG")
-    with disk.explained(path), disk.replacing(path) as file:
-        file.write(content.getvalue())
+        for column, (uid, words) in enumerate(shown):
+            left = _GAP + column * step
+            sheet.picture(library.thumbnail(found.episode, uid), left, top)
+            sheet.words(words, left, top + SIDE)
+        names = [f"{x.label}: {x.log_odds:+.1f}, {x.similarity:.2f}" for x in one.candidates]
+        sheet.words([one.reason or "named", *names], _GAP + right, top)
+    sheet.write(path)

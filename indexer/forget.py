@@ -23,7 +23,8 @@ from indexer.store.library import Library
 from indexer.store.publish import publish
 
 _EVEN = 0.5
-"""The calibrated radius: where somebody is as likely the person as not."""
+"""The calibrated radius: where somebody is as likely the person as a stranger, by the face alone:
+nobody else competes for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,11 @@ def forget(
         gone = state.named() | state.alike()
         log = decisions.read_decisions(now)
         shorter = decisions.without(log, gone, state.ids)
-        done = state.summary(gone, sum(a != b for a, b in zip(log, shorter, strict=True)))
+        people = state.people_left(now, gone)
+        changed = sum(a != b for a, b in zip(log, shorter, strict=True))
+        done = state.summary(gone, people, read.read_strangers(now), changed)
         if not dry:
-            state.publish(now, gone, shorter)
+            state.publish(now, gone, people, shorter)
         return done
 
 
@@ -96,10 +99,11 @@ class _State:
     ids: set[int]
     """The person's, and those of whoever was said to be the person."""
     people: Sequence[Character]
-    tracks: Mapping[str, Sequence[Track]]
     said: Mapping[str, Sequence[Identity]]
     chances: Mapping[int, tuple[float, int]]
     """Uid → the highest probability of any of the track's vectors, and how many those are."""
+    seconds: Mapping[int, float]
+    """Uid → how long the track is on screen."""
     stick: Yardstick
 
     @staticmethod
@@ -107,13 +111,16 @@ class _State:
         merged = decisions.read_constraints(library).merged
         ids = {person.id} | {one for one, end in merged.items() if end == person.id}
         people = read.read_characters(library)
-        tracks = {one: read.read_tracks(library, one) for one in read.episodes(library)}
-        said = {one: read.read_identities(library, one) for one in tracks}
         mine = [one for one in people if one.id in ids]
+        said: dict[str, Sequence[Identity]] = {}
         chances: dict[int, tuple[float, int]] = {}
-        for some in tracks.values():
-            chances |= _chances(some, mine, people, stick, settings)
-        return _State(person, ids, people, tracks, said, chances, stick)
+        seconds: dict[int, float] = {}
+        for episode in read.episodes(library):
+            tracks = read.read_tracks(library, episode)
+            said[episode] = read.read_identities(library, episode)
+            chances |= _chances(tracks, mine, people, stick, settings)
+            seconds |= {one.uid: one.end_s - one.start_s for one in tracks}
+        return _State(person, ids, people, said, chances, seconds, stick)
 
     def named(self) -> set[int]:
         """Return the uids of the person's tracks."""
@@ -129,7 +136,9 @@ class _State:
             if i.character not in known and self.chances[i.track][0] >= _EVEN
         }
 
-    def summary(self, gone: set[int], changed: int) -> Forgotten:
+    def summary(
+        self, gone: set[int], people: Sequence[Character], strangers: Float32, changed: int
+    ) -> Forgotten:
         """Return what goes and what is left."""
         names = {one.id: one.label for one in self.people}
         left = [
@@ -138,50 +147,55 @@ class _State:
             for i in rows
             if i.track not in gone and (chance := self.chances[i.track][0]) >= _EVEN
         ]
-        rest = [one for one in self._people_left(gone) if one.id not in self.ids]
         mine = [one for one in self.people if one.id in self.ids]
-        for one in rest:
-            chance = float(_likely(one.prototypes, mine, self.stick).max(initial=0.0))
+        rest = {f"what {one.label} is known by": one.prototypes for one in people}
+        rest |= {"a stranger that the library was told of": strangers}
+        for what, rows in rest.items():
+            chance = float(_likely(rows, mine, self.stick).max(initial=0.0))
             if chance >= _EVEN:
-                left.append(Left(f"what {one.label} is known by", chance))
+                left.append(Left(what, chance))
         kept = [chance for uid, chance in self.chances.items() if uid not in gone]
-        shown = [t for some in self.tracks.values() for t in some if t.uid in gone]
         return Forgotten(
             name=self.person.label,
             tracks=len(gone),
             alike=len(gone - self.named()),
-            seconds=sum(one.end_s - one.start_s for one in shown),
-            episodes=sum(any(t.uid in gone for t in some) for some in self.tracks.values()),
+            seconds=sum(self.seconds[uid] for uid in gone),
+            episodes=sum(any(i.track in gone for i in rows) for rows in self.said.values()),
             stills=sum(len(one.prototypes) for one in mine),
             decisions=changed,
-            scanned=sum(count for _, count in kept) + sum(len(one.prototypes) for one in rest),
+            scanned=sum(count for _, count in kept) + sum(map(len, rest.values())),
             nearest=max([chance for chance, _ in kept] + [one.probability for one in left] + [0.0]),
             left=sorted(left, key=lambda one: -one.probability),
         )
 
-    def _people_left(self, gone: set[int]) -> list[Character]:
+    def people_left(self, library: Library, gone: set[int]) -> list[Character]:
         """Return who is left: without a name, those who are seen still, as what is left shows."""
+        named = {one.id for one in self.people if one.named}
+        touched = {i.character for rows in self.said.values() for i in rows if i.track in gone}
+        touched -= self.ids | named
         shown: dict[int, list[Track]] = {}
-        touched: set[int] = set()
         for episode, rows in self.said.items():
-            for track, i in zip(_by_uid(self.tracks[episode]), rows, strict=True):
-                if track.uid in gone:
-                    touched.add(i.character)
-                else:
-                    shown.setdefault(i.character, []).append(track)
-        found = []
-        for one in self.people:
-            if one.id in self.ids or (not one.named and one.id in touched - shown.keys()):
-                continue
-            if not one.named and one.id in touched:
-                mean = evidence.known_by(shown[one.id])
-                one = dataclasses.replace(one, prototypes=mean)  # noqa: PLW2901
-            found.append(one)
-        return found
+            who = {i.track: i.character for i in rows if i.track not in gone}
+            if touched & set(who.values()):
+                for track in read.read_tracks(library, episode):
+                    if who.get(track.uid) in touched:
+                        shown.setdefault(who[track.uid], []).append(track)
+        return [
+            dataclasses.replace(one, prototypes=evidence.known_by(shown[one.id]))
+            if one.id in shown
+            else one
+            for one in self.people
+            if one.id not in self.ids | (touched - shown.keys())
+        ]
 
-    def publish(self, library: Library, gone: set[int], log: Sequence[decisions.Decision]) -> None:
+    def publish(
+        self,
+        library: Library,
+        gone: set[int],
+        people: Sequence[Character],
+        log: Sequence[decisions.Decision],
+    ) -> None:
         """Write what is left."""
-        people = self._people_left(gone)
         known = {one.id for one in people}
         touched = [
             one
@@ -204,10 +218,6 @@ class _State:
             )
         for sha256 in sorted(begun):  # crops of faces that nobody has looked at yet
             unfinished.forget(library, sha256)
-
-
-def _by_uid(tracks: Sequence[Track]) -> list[Track]:
-    return sorted(tracks, key=lambda one: one.uid)
 
 
 def _spoken(row: Identity, known: set[int], gone: set[int]) -> Identity:

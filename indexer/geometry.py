@@ -29,6 +29,14 @@ def iou(first: Float32, second: Float32) -> Float32:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def pairwise_iou(first: Float32, second: Float32) -> Float32:
+    """Return intersection over union of each box with the one in its row, (N,) in [0, 1]."""
+    low, high = np.maximum(first[:, :2], second[:, :2]), np.minimum(first[:, 2:], second[:, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    union = area(first) + area(second) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
 def overlap_of_smaller(first: Float32, second: Float32) -> Float32:
     """Return intersection over the smaller area of each pair, (N, M) in [0, 1]."""
     shared = intersection(first, second)

@@ -10,7 +10,6 @@ import numpy as np
 
 from indexer import affinity, cluster, evidence, recognize
 from indexer import audit as audits
-from indexer.affinity import Affinity
 from indexer.config import Settings
 from indexer.recognize import Apart
 from indexer.records import (
@@ -81,7 +80,7 @@ def identify(
     named = [dataclasses.replace(one, prototypes=own[one.id].prototypes) for one in named]
     if not tracks:
         return Cast(_by_id(named, others, unnamed), [], cast.next_id)
-    related = _related(tracks, gallery, together, stick, settings)
+    related = evidence.related(tracks, gallery, stick, settings.recognize)
     seen = evidence.gather(tracks, related, together, settings.recognize)
     here = recognize.calibrate(gallery, seen, together, stick, settings.recognize)
     apart = _apart(tracks, gallery, together, decided)
@@ -189,20 +188,6 @@ def _pinned(judged: Identity, decided: Constraints) -> Identity:
         return judged
     person = decided.pinned[judged.track]
     return dataclasses.replace(judged, character=person, probability=1.0, margin=1.0, reason="")
-
-
-def _related(
-    tracks: Sequence[Track],
-    gallery: Sequence[Character],
-    together: Bool,
-    stick: Yardstick,
-    settings: Settings,
-) -> Affinity:
-    """Return how tracks are related, by what the settings let names rest on."""
-    dimension = len(tracks[0].embedding)
-    different = evidence.centres(gallery, np.zeros(dimension, np.float32))
-    dressed = settings.recognize.evidence in evidence.DRESSED
-    return affinity.relate(tracks, together, different, stick, clothes=dressed)
 
 
 def taken_over(

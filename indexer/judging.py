@@ -7,19 +7,33 @@ be others keep them, unless that is accepted.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from indexer import reuse
 from indexer.alike import alike
 from indexer.config import Settings
-from indexer.diff import Diff, Seen, diff
+from indexer.diff import Diff, Seen, diff, seconds_of
 from indexer.identify import Cast, Heard, identify
 from indexer.progress import Progress, silent
-from indexer.records import UNKNOWN, Audit, Character, Constraints, Identity, Track, Yardstick
+from indexer.records import (
+    UNKNOWN,
+    Audit,
+    Character,
+    Constraints,
+    Float32,
+    Identity,
+    Track,
+    Yardstick,
+)
 from indexer.store import appearances, decisions, read, schema
+from indexer.store.appearances import Appearance
+from indexer.store.decisions import Decision
 from indexer.store.library import Library
+from indexer.store.publish import publish
+from indexer.store.write import StagedEpisode
 
 Accept = Callable[[Diff], bool]
 """Says whether names may change as a diff says."""
@@ -47,52 +61,73 @@ class Judged:
     """How good the people of each episode are, as far as can be told."""
     next_id: int
 
+    def published(
+        self,
+        library: Library,
+        episodes: Sequence[StagedEpisode] = (),
+        decisions: Sequence[Decision] | None = None,
+        strangers: Float32 | None = None,
+    ) -> Library:
+        """Publish it, with what else is new, as `publish` says."""
+        return publish(
+            library,
+            episodes=episodes,
+            characters=self.characters,
+            identities=self.identities,
+            next_character_id=self.next_id,
+            audits=self.audits,
+            decisions=decisions,
+            strangers=strangers,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Who is in a library, and whom its tracks are taken for."""
+    """Who is in a library, and whom the tracks of some of its episodes are taken for."""
 
     characters: Sequence[Character]
     tracks: Mapping[int, Seen]
+    elsewhere: Mapping[int, float] = field(default_factory=dict)
+    """Seconds of the tracks of all other episodes, by character."""
 
     @staticmethod
-    def of(library: Library) -> People:
-        """Return those of a library."""
+    def of(library: Library, some: Sequence[str]) -> People:
+        """Return those of a library, with the tracks of some episodes."""
         if library.revision == 0:
             return People([], {})
-        ids = {schema.id_digits(one): one for one in read.episodes(library)}
+        everything = appearances.of_library(library)
+        ids = {schema.id_digits(one): one for one in some}
+        here = appearances.records(appearances.of_episodes(everything, some))
         tracks = {
             one.track: Seen(
                 one.character, one.end_s - one.start_s, ids[schema.uid_digits(one.track)]
             )
-            for one in appearances.records(appearances.of_library(library))
+            for one in here
         }
-        return People(read.read_characters(library), tracks)
+        total = Counter(appearances.seconds_of(everything))
+        total.subtract(seconds_of(tracks))
+        return People(read.read_characters(library), tracks, total)
 
     def at(self, moved: Mapping[int, int]) -> People:
         """Return the same with tracks of an episode indexed again under the uids they have now."""
-        heads = {uid >> 20 for uid in moved}
-        kept = {uid: one for uid, one in self.tracks.items() if uid >> 20 not in heads}
         renamed = {new: self.tracks[old] for old, new in moved.items() if old in self.tracks}
-        return People(self.characters, kept | renamed)
+        return dataclasses.replace(self, tracks=renamed)
 
     def then(self, judged: Judged, new: Mapping[str, Sequence[Track]]) -> People:
         """Return who is in the library afterwards.
 
         Args:
-            judged: what will be published.
+            judged: what will be published, of the same episodes.
             new: the tracks of new episodes, or of those indexed again.
         """
-        heads = {int(schema.id_digits(one), 16) for one in new}
-        tracks = {uid: one for uid, one in self.tracks.items() if uid >> 20 not in heads}
-        for episode, rows in judged.identities.items():
-            lengths = {one.uid: one.end_s - one.start_s for one in new.get(episode, ())}
-            for one in rows:
-                seconds = lengths.get(one.track)
-                if seconds is None:
-                    seconds = self.tracks[one.track].seconds
-                tracks[one.track] = Seen(one.character, seconds, episode, _why(one))
-        return People(judged.characters, tracks)
+        lengths = {uid: one.seconds for uid, one in self.tracks.items()}
+        lengths |= {one.uid: one.end_s - one.start_s for some in new.values() for one in some}
+        tracks = {
+            one.track: Seen(one.character, lengths[one.track], episode, _why(one))
+            for episode, rows in judged.identities.items()
+            for one in rows
+        }
+        return dataclasses.replace(self, characters=judged.characters, tracks=tracks)
 
     def named(self) -> dict[int, int]:
         """Return whom the tracks with a name are taken for, by uid."""
@@ -141,13 +176,13 @@ def proposed(library: Library, episodes: Sequence[str]) -> list[tuple[str, Seque
         episodes: whose people without a name are asked about.
     """
     people = {one.id: one for one in read.read_characters(library)}
-    shown = appearances.records(appearances.of_library(library))
-    heads = {int(schema.id_digits(one), 16) for one in episodes}
-    met: dict[int, float] = {}
-    for one in shown:
-        if one.track >> 20 in heads:
-            met[one.character] = met.get(one.character, 0.0) + one.end_s - one.start_s
-    seen = {one.character for one in shown}
+    everything = appearances.of_library(library)
+    met = appearances.seconds_of(appearances.of_episodes(everything, episodes))
+    seen = appearances.seconds_of(everything)
+
+    def shown(ids: Sequence[int]) -> Sequence[Appearance]:
+        return appearances.records(appearances.where(everything, "character", ids))
+
     found = alike([one for one in people.values() if one.id in seen], shown, list(met))
     order = sorted(found, key=lambda one: (-met[one], one))
     return [
@@ -170,7 +205,8 @@ def kept(
 
 
 def _diff(before: People, after: People) -> Diff:
-    return diff(before.tracks, after.tracks, before.characters, after.characters)
+    people = (before.characters, after.characters)
+    return diff(before.tracks, after.tracks, *people, before.elsewhere)
 
 
 def judge(  # noqa: PLR0913 - the last by name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,16 +10,16 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from PIL import Image, ImageDraw, ImageFont
-
 from indexer.alike import alike
 from indexer.records import UNKNOWN, Character
+from indexer.sheet import SIDE, Sheet
 from indexer.store import appearances, disk, read
+from indexer.store.appearances import Appearance
 from indexer.store.library import Library
 
 FACES = 8
 """Of each person, at most: the best of different shots."""
-_SIDE, _GAP, _TEXT = 112, 6, 190
+_GAP, _TEXT = 6, 190
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,12 @@ def everybody(library: Library) -> list[Somebody]:
                 picture = Picture(track.uid, path, seconds, quality, episode, track.shot)
                 found.setdefault(who[track.uid], []).append(picture)
     shown = [people[one] for one in found]
-    likely = alike(shown, appearances.records(appearances.of_library(library)))
+    everything = appearances.of_library(library)
+
+    def where(ids: Sequence[int]) -> Sequence[Appearance]:
+        return appearances.records(appearances.where(everything, "character", ids))
+
+    likely = alike(shown, where)
     rows = [
         _somebody(one, found[one.id], [people[other].label for other in likely.get(one.id, ())])
         for one in shown
@@ -124,24 +128,16 @@ def write_sheet(path: Path, people: Sequence[Somebody]) -> None:
     Raises:
         StoreError: it cannot be written, or a picture cannot be read.
     """
-    height = max(len(people), 1) * (_SIDE + _GAP) + _GAP
-    sheet = Image.new("RGB", (_TEXT + FACES * (_SIDE + _GAP), height), "white")
-    draw = ImageDraw.Draw(sheet)
-    large, small = ImageFont.load_default(20), ImageFont.load_default(14)
+    step = SIDE + _GAP
+    sheet = Sheet(_TEXT + FACES * step, max(len(people), 1) * step + _GAP)
     for row, one in enumerate(people):
-        top = _GAP + row * (_SIDE + _GAP)
-        draw.text((_GAP, top + 12), one.label, "black", large)
-        draw.text((_GAP, top + 44), f"{one.seconds:.1f} s on screen", "#444", small)
+        top = _GAP + row * step
+        sheet.words([one.label], _GAP, top + 12, size=20)
         count = f"{one.tracks} tracks, {one.episodes} episodes"
-        draw.text((_GAP, top + 64), count, "#444", small)
+        sheet.words([f"{one.seconds:.1f} s on screen", count], _GAP, top + 44)
         for place, picture in enumerate(one.pictures):
-            with disk.explained(picture.path), Image.open(picture.path) as face:
-                left = _TEXT + place * (_SIDE + _GAP)
-                sheet.paste(face.convert("RGB").resize((_SIDE, _SIDE)), (left, top))
-    content = io.BytesIO()
-    sheet.save(content, "PNG")
-    with disk.explained(path), disk.replacing(path) as file:
-        file.write(content.getvalue())
+            sheet.picture(picture.path, _TEXT + place * step, top)
+    sheet.write(path)
 
 
 def write_page(path: Path, people: Sequence[Somebody]) -> None:

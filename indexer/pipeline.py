@@ -47,7 +47,6 @@ from indexer.records import (
 from indexer.store import decisions, read, schema, unfinished
 from indexer.store import library as libraries
 from indexer.store.library import Library
-from indexer.store.publish import publish
 from indexer.store.unfinished import Unfinished
 from indexer.store.write import EpisodeWriter
 
@@ -181,16 +180,8 @@ def _judged_anew(
         def judge(held: Mapping[int, int]) -> Judged:
             return judging.judge(now, cast, stick, settings, episodes=[episode], held=held)
 
-        judged, changed = judging.settled(judge, People.of(now), {}, accept)
-        done = publish(
-            now,
-            episodes=[],
-            characters=judged.characters,
-            identities=judged.identities,
-            next_character_id=judged.next_id,
-            audits=judged.audits,
-        )
-    return done, changed
+        judged, changed = judging.settled(judge, People.of(now, [episode]), {}, accept)
+        return judged.published(now), changed
 
 
 def _whole(
@@ -263,20 +254,11 @@ def _publish(
             rows = judging.kept(cast.identities, earlier, held)
             return Judged(cast.characters, {episode: rows}, {episode: cast.audit}, cast.next_id)
 
-        before = People.of(now).at(found)
+        before = People.of(now, [episode]).at(found)
         # What was said of a part of the video was for the time being.
         accept = accept if _coverage(now, episode) == 1 else judging.always
         judged, changed = judging.settled(judge, before, {episode: tracks}, accept)
-        done = publish(
-            now,
-            episodes=[staged],
-            characters=judged.characters,
-            identities=judged.identities,
-            next_character_id=judged.next_id,
-            audits=judged.audits,
-            decisions=log if entry else None,
-        )
-    return done, changed
+        return judged.published(now, [staged], log if entry else None), changed
 
 
 def _manifest(source: _Source, book: Book) -> dict[str, Any]:

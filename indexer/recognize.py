@@ -1,11 +1,11 @@
 """Tracks and characters in, identities out: a name with its probability, or unknown.
 
 What a track shows, helped by the tracks that probably show the same person (`affinity`), is
-compared with the centre of each character's stills. The encoder's calibration turns the cosine
-into log-odds against a stranger; each character's midpoint is moved by what the gallery itself
-shows. All characters and "nobody of them" then share one probability, so that a second candidate
-lowers the first. Names are given from the surest track on, as long as no more of the named screen
-time is expected to be wrong than was promised.
+compared with the looks of each character. The encoder's yardstick turns the cosine into log-odds
+against a stranger, by how near both are to others; for an encoder without one, the calibration's
+line does, moved by what the gallery itself shows. All characters and "nobody of them" then share
+one probability, so that a second candidate lowers the first. Names are given from the surest track
+on, as long as no more of the named screen time is expected to be wrong than half of the promise.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from indexer.records import (
 
 _PSEUDO_COUNT = 8.0
 """How many scores of its own a character needs to weigh as much as the prior."""
-_SURE = 1 - 1e-6
-_WORD = 6.0
-"""Log-odds beyond which what one track says of another counts no more."""
+_TINY, _SURE = 1e-12, 1 - 1e-6
+_CERTAIN, _WORD = 8.0, 6.0
+"""Log-odds beyond which what one track says of another counts no more, against and for it."""
 _CLEAR_PX = 96.0
 """Width of a face for which thresholds are told."""
 _STEPS, _NUDGE = 2001, 1e-3
@@ -76,7 +76,9 @@ def calibrate(
 ) -> list[Character]:
     """Return the characters with midpoint, slope and threshold set from their evidence.
 
-    Genuine scores are each still against the others of its character. Impostor scores are the
+    With a yardstick of names, these follow from how near the character is to others, and tracks
+    change nothing. Else evidence moves the calibration's line. Genuine scores are each still
+    against the others of its character. Impostor scores are the
     stills of the other characters, and of two tracks in one frame the less similar one: at most
     one of them is the character. Means of both are drawn to the prior by a pseudo-count, and the
     midpoint moves by the mean of the two displacements. Stills of one show resemble each other
@@ -89,8 +91,8 @@ def calibrate(
         stick: the encoder's; its calibration is the prior.
         settings: the least probability for a name.
     """
-    if not characters:
-        return []
+    if not characters or (seen and stick.names):
+        return list(characters)
     calibration = stick.calibration
     common = seen.common if seen else np.zeros(characters[0].prototypes.shape[1], np.float32)
     middles = centres(characters, common)
@@ -98,6 +100,7 @@ def calibrate(
     between = seen.alone @ middles.T if seen else np.zeros((0, len(characters)), np.float32)
     first, second = np.nonzero(np.triu(together))
     least = least_log_odds(len(characters), stick, settings)
+    near = affinity.usual_nearness(stick)
     done = []
     for i, character in enumerate(characters):
         others = [rows @ middles[i] for j, rows in enumerate(stills) if j != i]
@@ -106,11 +109,10 @@ def calibrate(
         less_alike = np.minimum(between[first, i], between[second, i])
         genuine, impostors = held_out(stills[i]), np.concatenate([less_alike, *others])
         lower = min(_displacement(genuine, calibration.genuine), 0.0)
-        # Where the yardstick knows how near a person is to many others, it needs no more.
         shift = 0.0
         if not stick.names:
             shift = (lower + _displacement(impostors, calibration.impostor)) / 2
-        midpoint, slope, threshold = _line(middles[i], least, stick)
+        midpoint, slope, threshold = _line(middles[i], least, near, stick)
         done.append(
             dataclasses.replace(
                 character,
@@ -124,19 +126,22 @@ def calibrate(
     return done
 
 
-def _line(person: Float32, least: float, stick: Yardstick) -> tuple[float, float, float]:
+def _line(
+    person: Float32, least: float, near: float, stick: Yardstick
+) -> tuple[float, float, float]:
     """Return midpoint, slope there, and threshold, for a clear face like most.
 
     Args:
         person: (D,), the character's centre.
         least: the log-odds at which the name is given.
+        near: how near a face is to others.
         stick: the encoder's.
     """
     cosines = np.linspace(-1, 1, _STEPS)
-    odds = np.maximum.accumulate(affinity.usual_odds(cosines, _CLEAR_PX, person, stick))
+    odds = np.maximum.accumulate(affinity.usual_odds(cosines, _CLEAR_PX, person, stick, near))
     midpoint, threshold = np.interp([0.0, least], odds, cosines).tolist()
     around = affinity.usual_odds(
-        np.array([midpoint - _NUDGE, midpoint + _NUDGE]), _CLEAR_PX, person, stick
+        np.array([midpoint - _NUDGE, midpoint + _NUDGE]), _CLEAR_PX, person, stick, near
     )
     return midpoint, float(np.diff(around)[0] / (2 * _NUDGE)), threshold
 
@@ -292,21 +297,23 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
     return shares
 
 
-_CERTAIN = 8.0
-
-
 def believed(shares: Float64, stick: Yardstick) -> Float64:
     """Return shares (N, 1 + C) as such ones were found to deserve, the most likely name first."""
     if shares.shape[1] == 1:
         return shares
     rows = np.arange(len(shares))
     best = shares[:, 1:].argmax(axis=1) + 1
-    sure = np.clip(shares[rows, best], 1e-12, _SURE)
-    slope, offset = stick.belief
-    trusted = expit(slope * logit(sure) + offset)
-    shares = shares * ((1 - trusted) / (1 - sure))[:, None]
-    shares[rows, best] = trusted
+    sure = np.clip(shares[rows, best], _TINY, _SURE)
+    deserved = trusted(sure, stick)
+    shares = shares * ((1 - deserved) / (1 - sure))[:, None]
+    shares[rows, best] = deserved
     return shares
+
+
+def trusted(share: Float64, stick: Yardstick) -> Float64:
+    """Return the probability that a name deserves which got a share, of the share's shape."""
+    slope, offset = stick.belief
+    return np.asarray(expit(slope * logit(np.clip(share, _TINY, _SURE)) + offset))
 
 
 def shares_of(odds: Float64) -> Float64:

@@ -6,12 +6,12 @@ follow each other frame by frame, at a constant distance in time, one repeats th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from indexer.config import RepeatSettings
-from indexer.geometry import iou
+from indexer.geometry import pairwise_iou
 from indexer.pictures import UNLIKE, Past, Pictures
 from indexer.records import BLANK, Float32, Int64, Places, Repeat, Shot
 
@@ -63,43 +63,55 @@ def same_tracks(repeat: Repeat, mine: Places, theirs: Places) -> dict[int, int]:
         mine: the faces of the episode.
         theirs: of the earlier one.
     """
-    stretch = range(repeat.start_frame, repeat.end_frame + 1)
-    rows, others = _by_frame(mine, stretch, 0), _by_frame(theirs, stretch, repeat.delay)
-    frames, their_frames = _frames_of(mine, rows), _frames_of(theirs, others)
-    shared: dict[tuple[int, int], list[float]] = {}
-    for frame in rows.keys() & others.keys():
-        here, there = rows[frame], others[frame]
-        overlap = iou(mine.boxes[here], theirs.boxes[there])
-        for row, first in enumerate(mine.tracks[here].tolist()):
-            for column, second in enumerate(theirs.tracks[there].tolist()):
-                shared.setdefault((first, second), []).append(float(overlap[row, column]))
+    here, there = _within(mine, repeat, 0), _within(theirs, repeat, repeat.delay)
+    rows, others = _in_one_frame(here.frames, there.frames)
+    pairs, place = np.unique(
+        np.stack([here.tracks[rows], there.tracks[others]], axis=1), axis=0, return_inverse=True
+    )
+    overlap = pairwise_iou(here.boxes[rows], there.boxes[others])
+    sums = np.bincount(place.ravel(), overlap, minlength=len(pairs))
+    counts = np.bincount(place.ravel(), minlength=len(pairs))
+    spans, their_spans = _spans(here), _spans(there)
     found: dict[int, int] = {}
-    for (first, second), overlaps in sorted(shared.items(), key=lambda one: (-sum(one[1]), one[0])):
-        enough = 2 * len(overlaps) >= min(len(frames[first]), len(their_frames[second]))
-        alike = enough and sum(overlaps) >= _SAME_IOU * len(overlaps)
+    for n in np.lexsort((pairs[:, 1], pairs[:, 0], -sums)):
+        first, second = pairs[n].tolist()
+        shorter = min(spans[first][2], their_spans[second][2])
+        if first in found or 2 * counts[n] < shorter or sums[n] < _SAME_IOU * counts[n]:
+            continue
         # One track may have come apart into several, but not into two at once.
-        rivals = [frames[one] for one, whose in found.items() if whose == second]
-        if alike and first not in found and frames[first].isdisjoint(set().union(*rivals)):
+        rivals = [spans[one] for one, whose in found.items() if whose == second]
+        start, end, _ = spans[first]
+        if all(end < one[0] or one[1] < start for one in rivals):
             found[first] = second
     return found
 
 
-def _by_frame(places: Places, stretch: range, delay: int) -> dict[int, list[int]]:
-    """Return the rows of each frame of a stretch, which come `delay` frames later."""
-    rows: dict[int, list[int]] = {}
-    for row, frame in enumerate((places.frames - delay).tolist()):
-        if frame in stretch:
-            rows.setdefault(frame, []).append(row)
-    return rows
+def _within(places: Places, repeat: Repeat, delay: int) -> Places:
+    """Return the faces of a stretch, which come `delay` frames later, by frame."""
+    frames = places.frames - delay
+    inside = (frames >= repeat.start_frame) & (frames <= repeat.end_frame)
+    rows = np.flatnonzero(inside)[np.argsort(frames[inside], kind="stable")]
+    return Places(places.tracks[rows], frames[rows], places.boxes[rows])
 
 
-def _frames_of(places: Places, rows: Mapping[int, Sequence[int]]) -> dict[int, set[int]]:
-    """Return the frames of each track, by uid."""
-    frames: dict[int, set[int]] = {}
-    for frame, some in rows.items():
-        for uid in places.tracks[some].tolist():
-            frames.setdefault(uid, set()).add(frame)
-    return frames
+def _in_one_frame(some: Int64, others: Int64) -> tuple[Int64, Int64]:
+    """Return all pairs of rows of the same frame, (P,) and (P,); frames are in order."""
+    first = np.searchsorted(others, some, side="left")
+    count = np.searchsorted(others, some, side="right") - first
+    rows = np.repeat(np.arange(len(some)), count)
+    starts = np.cumsum(count) - count
+    return rows, np.arange(len(rows)) - np.repeat(starts - first, count)
+
+
+def _spans(places: Places) -> dict[int, tuple[int, int, int]]:
+    """Return the first frame, the last, and how many there are, of each track, by uid."""
+    uids, first, count = np.unique(places.tracks, return_index=True, return_counts=True)
+    last = len(places.tracks) - 1 - np.unique(places.tracks[::-1], return_index=True)[1]
+    ends = zip(places.frames[first].tolist(), places.frames[last].tolist(), strict=True)
+    return {
+        uid: (start, end, many)
+        for uid, (start, end), many in zip(uids.tolist(), ends, count.tolist(), strict=True)
+    }
 
 
 def _repeat(shot: Shot, past: Pictures, run: tuple[int, int, int, float]) -> Repeat:

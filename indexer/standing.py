@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
 from scipy.stats import binomtest
 
 from indexer import affinity, evidence, recognize
@@ -188,9 +187,7 @@ class _Trials:
         own = affinity.without(rows, shared)
         prior = recognize.prior_log_odds(len(self.gallery), self.settings)
         odds = recognize.by_look(own, widths, gallery, shared, self.stick) + prior
-        shares = recognize.shares_of(odds)[:, 1 + column[0]]
-        slope, offset = self.stick.belief
-        return np.asarray(expit(slope * logit(np.clip(shares, _TINY, 1 - _TINY)) + offset))
+        return recognize.trusted(recognize.shares_of(odds)[:, 1 + column[0]], self.stick)
 
     def stills(self) -> tuple[Float64, Float64]:
         """Return those of the person's stills and of the others', each against all the rest."""
@@ -221,10 +218,7 @@ class _Trials:
 
     def thresholds(self) -> dict[int, float]:
         """Return the least similarity at which the name may be given, by clarity."""
-        slope, offset = self.stick.belief
-        wanted = logit(np.clip(self.settings.min_probability, _TINY, 1 - _TINY))
-        prior = recognize.prior_log_odds(len(self.gallery), self.settings)
-        least = (wanted - offset) / slope - prior
+        least = recognize.least_log_odds(len(self.gallery), self.stick, self.settings)
         middle = evidence.centres([self.person], self.shared)[0]
         cosines = np.linspace(-1, 1, 2001)
         found = {}

@@ -108,11 +108,11 @@ def test_whoever_looks_alike_and_is_never_seen_together_is_asked_about() -> None
     near = ((east + 0.5 * north) / np.linalg.norm(east + 0.5 * north)).astype(np.float32)
     some = [person(1, east), person(2, near), person(3, near, named=True), person(4, north)]
     apart = [at(1, 0.0), at(2, 3.0), at(3, 6.0), at(4, 9.0)]
-    assert alike(some, apart) == {1: [3, 2], 2: [3, 1], 4: []}
-    assert alike(some, [*apart, at(3, 0.5)]) == {1: [2], 2: [3, 1], 4: []}
-    assert alike(some, [*apart, at(3, 0.5, episode=2)]) == {1: [3, 2], 2: [3, 1], 4: []}
-    assert alike(some, apart, [4]) == {4: []}
-    assert alike([], []) == {}
+    assert alike(some, lambda _: apart) == {1: [3, 2], 2: [3, 1], 4: []}
+    assert alike(some, lambda _: [*apart, at(3, 0.5)]) == {1: [2], 2: [3, 1], 4: []}
+    assert alike(some, lambda _: [*apart, at(3, 0.5, episode=2)]) == {1: [3, 2], 2: [3, 1], 4: []}
+    assert alike(some, lambda _: apart, [4]) == {4: []}
+    assert alike([], lambda _: []) == {}
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from indexer.errors import StoreError
+from indexer.records import UNKNOWN
 from indexer.store import schema, tables
 from indexer.store.library import Library
 from indexer.store.read import episodes, read_table
@@ -162,6 +163,23 @@ def where(table: pa.Table, column: str, values: Iterable[int]) -> pa.Table:
     """Return the rows whose column has one of the values."""
     wanted = tables.array_of(np.array(sorted(values), dtype=np.int64))
     return table.filter(pc.is_in(table[column], wanted))
+
+
+def of_episodes(table: pa.Table, some: Iterable[str]) -> pa.Table:
+    """Return the rows of some episodes, by id."""
+    heads = [int(schema.id_digits(one), 16) for one in some]
+    return table.filter(pa.array(np.isin(tables.integers_of(table["track"]) >> 20, heads)))
+
+
+def seconds_of(table: pa.Table) -> dict[int, float]:
+    """Return for how long each character's tracks are on screen, summed, by id, but UNKNOWN."""
+    who = tables.integers_of(table["character"])
+    start, end = (np.asarray(table[name].to_pylist(), np.float64) for name in ("start_s", "end_s"))
+    ids, places = np.unique(who, return_inverse=True)
+    sums = np.bincount(places, end - start, minlength=len(ids))
+    found = dict(zip(ids.tolist(), sums.tolist(), strict=True))
+    found.pop(UNKNOWN, None)
+    return found
 
 
 def mean_probability(some: Sequence[Appearance]) -> float:

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from indexer import affinity, enroll, evidence, pipeline, recognize
 from indexer.affinity import Affinity
-from indexer.config import Settings
+from indexer.config import RecognizeSettings, Settings
 from indexer.errors import ConfigError
 from indexer.models import Models
 from indexer.progress import Progress, silent
@@ -31,6 +31,8 @@ from training.synthesize.season import GALLERY
 from training.synthesize.truth_file import read_truth, truth_path
 
 _ONE_SIDED = 1e-6
+_BITS, _WIDTHS = (0, 18, 24), (0.0, 1.0, 2.0, 4.0)
+"""From where to where pairs are counted by picture and place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +144,75 @@ def measure(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> 
     return replace(stick, belief=belief)
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Names of a season by what the others taught."""
+
+    season: str
+    wrong: float
+    """Share of the named seconds of the found tracks,"""
+    recalled: float
+    """and share of those of the enrolled that bear the right name."""
+
+
+def left_out(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> list[LeftOut]:
+    """Return what names come to where each season is judged by what the others taught.
+
+    Args:
+        episodes: of three seasons or more.
+        plain: calibration and cohort.
+        settings: of recognition.
+    """
+    found = []
+    for season in sorted({one.season for one in episodes}):
+        stick = measure([one for one in episodes if one.season != season], plain, settings)
+        wrong = right = asked = 0.0
+        for one in (one for one in episodes if one.season == season):
+            odds_of = _judged(one, stick, settings.recognize)
+            named, true = odds_of.named & one.real, odds_of.people == one.people
+            wrong += odds_of.seconds[named & ~true].sum()
+            right += odds_of.seconds[named & true].sum()
+            asked += odds_of.seconds[np.isin(one.people, one.wanted)].sum()
+        shares = (wrong / max(wrong + right, _ONE_SIDED), right / max(asked, _ONE_SIDED))
+        found.append(LeftOut(f"season {season + 1}", *map(float, shares)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Pairs of tracks whose pictures differ so much, so far apart."""
+
+    bits: int
+    """At least, and less than in the next row."""
+    widths: float
+    """At least, and less than in the next row."""
+    pairs: int
+    same: float
+    """Share of them that is of one person."""
+
+
+def places(episodes: Sequence[Known]) -> list[Place]:
+    """Return how often tracks before and after a cut are of one person, by picture and place."""
+    rows = [np.zeros((0, 3))]
+    for one in episodes:
+        bits, widths, known = affinity.placed(one.tracks)
+        known &= one.real[:, None] & one.real
+        same = one.people[:, None] == one.people
+        rows.append(np.stack([bits[known], widths[known], same[known]], axis=1))
+    every = np.concatenate(rows)
+    low = np.searchsorted(_BITS, every[:, 0], side="right") - 1
+    near = np.searchsorted(_WIDTHS, every[:, 1], side="right") - 1
+    found = []
+    for row, bits_from in enumerate(_BITS):
+        for column, widths_from in enumerate(_WIDTHS):
+            here = every[(low == row) & (near == column), 2]
+            share = float(here.mean()) if len(here) else float("nan")
+            found.append(Place(bits_from, widths_from, len(here), share))
+    return found
+
+
 def _related(one: Known, stick: Yardstick) -> Affinity:
-    none = np.zeros(len(one.tracks[0].embedding), np.float32)
-    different = evidence.centres(one.gallery, none)
-    return affinity.relate(one.tracks, one.together, different, stick)
+    return evidence.related(one.tracks, one.gallery, stick, RecognizeSettings())
 
 
 def _pairs(episodes: Sequence[Known], stick: Yardstick) -> Yardstick:
@@ -180,25 +247,35 @@ def _coefficients(rows: Float64, same: Bool) -> tuple[float, ...]:
 
 def _said(one: Known, stick: Yardstick, settings: Settings) -> tuple[Float64, Bool, Float64]:
     """Return log-odds of the most likely names, whether they are right, and for how long."""
-    chosen = settings.recognize
-    seen = evidence.gather(one.tracks, _related(one, stick), one.together, chosen)
-    gallery = recognize.calibrate(one.gallery, seen, one.together, stick, chosen)
+    every = replace(settings.recognize, max_wrong_names=1 - _ONE_SIDED, min_probability=_ONE_SIDED)
+    found = _judged(one, replace(stick, belief=(1.0, 0.0)), every)
+    kept = found.named & one.real
+    odds = logit(np.clip(found.probability, _ONE_SIDED, 1 - _ONE_SIDED))
+    return odds[kept], np.asarray(found.people == one.people)[kept], found.seconds[kept]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What names the tracks of an episode get, (N,) each."""
+
+    named: Bool
+    people: Int64
+    """As in `Known.people`, where they are named."""
+    probability: Float64
+    seconds: Float64
+
+
+def _judged(one: Known, stick: Yardstick, settings: RecognizeSettings) -> _Judged:
+    seen = evidence.gather(one.tracks, _related(one, stick), one.together, settings)
+    gallery = recognize.calibrate(one.gallery, seen, one.together, stick, settings)
     none = np.zeros((len(one.tracks), len(gallery)), bool)
-    nobody_said = np.full(len(one.tracks), recognize.OPEN)
-    apart = recognize.Apart(one.together, none, nobody_said)
-    identities = recognize.recognize(
-        one.tracks,
-        seen,
-        gallery,
-        apart,
-        replace(stick, belief=(1.0, 0.0)),
-        replace(chosen, max_wrong_names=1 - _ONE_SIDED, min_probability=_ONE_SIDED),
-    )
+    apart = recognize.Apart(one.together, none, np.full(len(one.tracks), recognize.OPEN))
+    said = recognize.recognize(one.tracks, seen, gallery, apart, stick, settings)
     ids = np.array([character.id for character in one.gallery])
-    who = np.array([identity.character for identity in identities])
-    probability = np.array([identity.probability for identity in identities])
-    kept = one.real & (who > 0)
-    people = one.wanted[np.argmax(who[:, None] == ids, axis=1)]
-    seconds = np.array([track.end_s - track.start_s for track in one.tracks])
-    odds = logit(np.clip(probability, _ONE_SIDED, 1 - _ONE_SIDED))
-    return odds[kept], np.asarray(people == one.people)[kept], seconds[kept]
+    who = np.array([identity.character for identity in said])
+    return _Judged(
+        named=who > 0,
+        people=one.wanted[np.argmax(who[:, None] == ids, axis=1)],
+        probability=np.array([identity.probability for identity in said]),
+        seconds=np.array([track.end_s - track.start_s for track in one.tracks]),
+    )

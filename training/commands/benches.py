@@ -68,6 +68,10 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     trust.add_argument("seasons", type=Path, nargs="+", metavar="SEASON", help="of synthesize")
     trust.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for libraries")
     trust.add_argument("--out", type=Path, required=True, metavar="YARDSTICK")
+    trust.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
+    trust.add_argument(
+        "--check", action="store_true", help="say what it is worth on seasons left out in turn"
+    )
     trust.set_defaults(run=_trust)
     many = commands.add_parser("bench-repeats", help="how long a season takes to be searched")
     many.add_argument("--episodes", type=int, default=100, metavar="N", help="of 22 minutes")
@@ -172,16 +176,22 @@ def _evaluate_tracks(options: argparse.Namespace) -> None:
 def _trust(options: argparse.Namespace) -> None:
     from training.bench import trust  # noqa: PLC0415  (imports torch, which takes seconds)
 
-    settings, photos = config.Settings(), config.load(None, LFW_SETTINGS)
+    settings, photos = config.load(None, options.set), config.load(None, LFW_SETTINGS)
     ready = models.load_models(settings)
     people = list(whiten.of_two(lfw.photos(options.data), 1 << 20))
     others = trust.cohort(people, ready, photos, bar)
     episodes = trust.known_episodes(options.seasons, options.work, ready, settings, bar)
     facts = ready.encoder.facts
-    stick = trust.measure(episodes, Yardstick(facts.calibration, others), settings)
+    plain = Yardstick(facts.calibration, others)
+    stick = trust.measure(episodes, plain, settings)
     yardstick.save(options.out, stick, facts.encoder_id)
     print(f"{options.out}: {len(others)} others, {len(episodes)} episodes")
     print(json.dumps({"pairs": stick.pairs, "names": stick.names, "belief": stick.belief}))
+    if options.check:
+        for rows in (trust.left_out(episodes, plain, settings), trust.places(episodes)):
+            print(
+                tabulate([dataclasses.asdict(one) for one in rows], headers="keys", floatfmt=".4f")
+            )
 
 
 def _bench_repeats(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """How good vectors of a show's tracks are, told without a label.
 
-People are made of the tracks by average linkage that is told nothing of who shares a frame, as
-many as are asked for; so that what it does to those who do is a sign, not a rule.
+People are made of the tracks by Ward's linkage that is told nothing of who shares a frame, as many
+as are asked for; so that what it does to those who do is a sign, not a rule.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.metrics import adjusted_rand_score
 
 from indexer.records import Float32, Int64
+from training.evaluate import hac
 
 _DRAWS, _KEPT = 5, 0.8
 _TINY = 1e-12
@@ -43,7 +43,7 @@ def signs(halves: Float32, different: Int64, people: int, seed: int = 0) -> Sign
     if count < 2:  # noqa: PLR2004
         return Signs(np.nan, np.nan, np.nan)
     rows = _unit(halves.mean(axis=1))
-    labels = _people(rows, people)
+    labels = hac.into(min(people, count), rows)
     pairs = labels[different]
     apart = float(np.mean(pairs[:, 0] != pairs[:, 1])) if len(different) else np.nan
     first, second = _unit(halves[:, 0]), _unit(halves[:, 1])
@@ -54,13 +54,10 @@ def signs(halves: Float32, different: Int64, people: int, seed: int = 0) -> Sign
     agree = []
     for _ in range(_DRAWS):
         kept = np.sort(rng.permutation(count)[: max(2, round(_KEPT * count))])
-        agree.append(adjusted_rand_score(labels[kept], _people(rows[kept], people)))
+        agree.append(
+            adjusted_rand_score(labels[kept], hac.into(min(people, len(kept)), rows[kept]))
+        )
     return Signs(apart, own, float(np.mean(agree)))
-
-
-def _people(rows: Float32, count: int) -> Int64:
-    tree = linkage(rows.astype(np.float64), "average", "cosine")
-    return fcluster(np.maximum(tree, 0), min(count, len(rows)), "maxclust").astype(np.int64)
 
 
 def _unit(rows: Float32) -> Float32:
