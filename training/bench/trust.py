@@ -246,12 +246,11 @@ def _coefficients(rows: Float64, same: Bool) -> tuple[float, ...]:
 
 
 def _said(one: Known, stick: Yardstick, settings: Settings) -> tuple[Float64, Bool, Float64]:
-    """Return log-odds of the most likely names, whether they are right, and for how long."""
-    every = replace(settings.recognize, max_wrong_names=1 - _ONE_SIDED, min_probability=_ONE_SIDED)
-    found = _judged(one, replace(stick, belief=(1.0, 0.0)), every)
-    kept = found.named & one.real
+    """Return log-odds of the most likely names, given or not, whether right, and for how long."""
+    found = _judged(one, replace(stick, belief=(1.0, 0.0)), settings.recognize)
     odds = logit(np.clip(found.probability, _ONE_SIDED, 1 - _ONE_SIDED))
-    return odds[kept], np.asarray(found.people == one.people)[kept], found.seconds[kept]
+    right = np.asarray(found.people == one.people)
+    return odds[one.real], right[one.real], found.seconds[one.real]
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +259,9 @@ class _Judged:
 
     named: Bool
     people: Int64
-    """As in `Known.people`, where they are named."""
+    """Who each most likely is, as in `Known.people`."""
     probability: Float64
+    """Of that one."""
     seconds: Float64
 
 
@@ -272,10 +272,13 @@ def _judged(one: Known, stick: Yardstick, settings: RecognizeSettings) -> _Judge
     apart = recognize.Apart(one.together, none, np.full(len(one.tracks), recognize.OPEN))
     said = recognize.recognize(one.tracks, seen, gallery, apart, stick, settings)
     ids = np.array([character.id for character in one.gallery])
-    who = np.array([identity.character for identity in said])
+    named = np.array([identity.character > 0 for identity in said])
+    best = np.array([one.character or one.runner_up for one in said])
+    # Without a name, the margin is nobody's probability less the likeliest name's.
+    chance = [one.probability - (0 if one.character else one.margin) for one in said]
     return _Judged(
-        named=who > 0,
-        people=one.wanted[np.argmax(who[:, None] == ids, axis=1)],
-        probability=np.array([identity.probability for identity in said]),
+        named=named,
+        people=one.wanted[np.argmax(best[:, None] == ids, axis=1)],
+        probability=np.array(chance),
         seconds=np.array([track.end_s - track.start_s for track in one.tracks]),
     )
