@@ -22,8 +22,12 @@ Where things are, from the command line down; a module knows only what is below 
     decode shots sample detect link embed cluster recognize repeats stills      the stages
     store               everything kept on disk, and the questions it answers
     audit  diff         how good people are without a label; what changed of them
+    thresholds          from which cosine on a face may have a character's name
     evidence            what tracks and stills show before anybody is named
-    affinity clothes    who may be one person, by faces, clothes, places; what is worn below a face
+    likeness            how likely a track shows a character
+    affinity            which tracks may be of one person: by faces, and what a scene says
+    scene  clothes      what clothes and places say; what is worn below a face
+    request             what people ask for about who is who
     nets geometry crops pictures config progress parallel   networks; boxes; settings; bars
     records             what stages hand to each other, and the conventions
     errors              what can go wrong in the world

@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 from scipy.special import expit
 
-from indexer import affinity
+from indexer import affinity, likeness
 from indexer.affinity import Affinity
 from indexer.config import ClusterSettings
 from indexer.records import (
@@ -241,7 +241,7 @@ def _met(
     common, stick = measure
     prototypes = np.stack([person.prototypes[0] for person in known.people])
     people = affinity.without(prototypes, common)
-    odds = affinity.name_odds(seen.centres, seen.widths, people, common, stick)
+    odds = likeness.name_odds(seen.centres, seen.widths, people, common, stick)
     barred = np.zeros(odds.shape, dtype=bool)
     np.logical_or.at(barred, groups, known.barred)
     odds[barred] = -_CERTAIN

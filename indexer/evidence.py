@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from indexer import affinity
+from indexer import affinity, scene
 from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings
 from indexer.records import UNKNOWN, Bool, Character, Float32, Float64, Int64, Track, Yardstick
@@ -80,7 +80,7 @@ def gather(
         vectors = affinity.without(first, known.common)
     elif sees_scenes(settings):
         helped = affinity.pooled(
-            known, affinity.near(tracks) if settings.evidence == "clothes" else None
+            known, scene.near(tracks) if settings.evidence == "clothes" else None
         )
         vectors, clear, weights = helped.vectors, helped.widths, helped.weights
     others = weights * np.minimum(widths, affinity.CLEAR_PX)
@@ -90,7 +90,7 @@ def gather(
     words = np.full(weights.shape, -np.inf)
     if settings.evidence == "joint":
         # What went into the pool has spoken already.
-        speaks = affinity.near(tracks) & ~together & (weights < _LIKELY)
+        speaks = scene.near(tracks) & ~together & (weights < _LIKELY)
         words[speaks] = known.odds[speaks]
     return Evidence(vectors, clear, own, widths, words, helpers, known.common)
 

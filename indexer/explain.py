@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer import affinity, evidence
+from indexer import affinity, evidence, likeness, scene
 from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings
 from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
@@ -158,8 +158,8 @@ class _Evidence:
         gallery = [one for one in people.values() if one.named]
         asked = RecognizeSettings(**settings["recognize"])
         related = evidence.related(tracks, gallery, stick, asked)
-        worn = affinity.clothes_odds(tracks, affinity.cooccurring(tracks))
-        placed = affinity.place_odds(tracks)
+        worn = scene.clothes_odds(tracks, affinity.cooccurring(tracks))
+        placed = scene.place_odds(tracks)
         if not evidence.sees_scenes(asked):
             worn, placed = 0 * worn, 0 * placed
         said = {one.track: one for one in read.read_identities(library, episode)}
@@ -215,7 +215,7 @@ class _Evidence:
         own, shared = self.related.vectors[n : n + 1], self.related.common
         middles = evidence.centres(gallery, shared)
         widths = self.related.widths[n : n + 1]
-        odds = affinity.name_odds(own, widths, middles, shared, self.stick)[0]
+        odds = likeness.name_odds(own, widths, middles, shared, self.stick)[0]
         cosines = own[0] @ middles.T
         found = []
         for place in np.argsort(-odds, kind="stable")[:_MOST].tolist():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from indexer import affinity, evidence, recognize
+from indexer import affinity, evidence, likeness, thresholds
 from indexer.config import Settings
 from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
 from indexer.store import decisions, erase, read, unfinished
@@ -244,10 +244,10 @@ def _chances(
     vectors, widths = np.stack([one.embedding for one in tracks]), affinity.clear_px(tracks)
     shared = evidence.common_of(tracks, [one for one in people if one.named])
     middles = evidence.centres(mine, shared)
-    prior = recognize.prior_log_odds(1, settings.recognize)
+    prior = thresholds.prior_log_odds(1, settings.recognize)
 
     def likely(rows: Float32, clear: Float32) -> Float64:
-        odds = affinity.name_odds(affinity.without(rows, shared), clear, middles, shared, stick)
+        odds = likeness.name_odds(affinity.without(rows, shared), clear, middles, shared, stick)
         return np.asarray(expit(odds.max(axis=1) + prior))
 
     whole = likely(vectors, widths)
@@ -265,5 +265,5 @@ def _likely(rows: Float32, mine: Sequence[Character], stick: Yardstick) -> Float
     """Return how likely vectors that somebody is known by are the person's, (M,)."""
     none = np.zeros(rows.shape[1], np.float32)
     clear = np.full(len(rows), affinity.CLEAR_PX, np.float32)
-    odds = affinity.name_odds(rows, clear, evidence.centres(mine, none), none, stick)
+    odds = likeness.name_odds(rows, clear, evidence.centres(mine, none), none, stick)
     return np.asarray(expit(odds.max(axis=1)))

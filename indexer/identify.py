@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from indexer import affinity, cluster, evidence, recognize
+from indexer import affinity, cluster, evidence, recognize, thresholds
 from indexer import audit as audits
 from indexer.config import Settings
 from indexer.recognize import Apart
@@ -76,13 +76,13 @@ def identify(
     others = [one for one in own.values() if one.id in decided.merged]
     gallery = _gallery(own, decided)
     # What is kept rests on the gallery alone, whatever was indexed in which order.
-    named = recognize.calibrate(gallery, None, together[:0, :0], stick, settings.recognize)
+    named = thresholds.calibrate(gallery, None, together[:0, :0], stick, settings.recognize)
     named = [dataclasses.replace(one, prototypes=own[one.id].prototypes) for one in named]
     if not tracks:
         return Cast(_by_id(named, others, unnamed), [], cast.next_id)
     related = evidence.related(tracks, gallery, stick, settings.recognize)
     seen = evidence.gather(tracks, related, together, settings.recognize)
-    here = recognize.calibrate(gallery, seen, together, stick, settings.recognize)
+    here = thresholds.calibrate(gallery, seen, together, stick, settings.recognize)
     apart = _apart(tracks, gallery, together, decided)
     found = recognize.recognize(tracks, seen, here, apart, stick, settings.recognize)
     found = [_pinned(one, decided) for one in found]

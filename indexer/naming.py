@@ -10,16 +10,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as checked
 
 from indexer import affinity, cluster, evidence
 from indexer.errors import StoreError
 from indexer.records import Character, Float32, Identity, Track
+from indexer.request import Merge, Move, Name, NotThis, Request, Split
 from indexer.store import decisions as log
 from indexer.store import library as libraries
 from indexer.store import read
@@ -27,64 +24,8 @@ from indexer.store.decisions import Called, Decision
 from indexer.store.library import Library
 from indexer.store.publish import publish
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
 _MOST_PROTOTYPES = 30
 """Faces of its tracks that somebody named without stills is known by, at most."""
-SCHEMA: Literal["decisions/1"] = "decisions/1"
-
-
-@checked(config=_STRICT)
-class Name:
-    """Somebody gets a name."""
-
-    person: str
-    as_: Annotated[str, Field(alias="as")]
-    do: Literal["name"] = "name"
-
-
-@checked(config=_STRICT)
-class Merge:
-    """Two people are one."""
-
-    person: str
-    into: str
-    do: Literal["merge"] = "merge"
-
-
-@checked(config=_STRICT)
-class Split:
-    """Some tracks of a person are of somebody else, of one and the same."""
-
-    person: str
-    tracks: tuple[int, ...]
-    do: Literal["split"] = "split"
-
-
-@checked(config=_STRICT)
-class Move:
-    """A track shows somebody; "unknown" for nobody of the gallery."""
-
-    track: int
-    to: str
-    do: Literal["move"] = "move"
-
-
-@checked(config=_STRICT)
-class NotThis:
-    """A track does not show somebody."""
-
-    track: int
-    person: str
-    do: Literal["not-this"] = "not-this"
-
-
-Request = Name | Merge | Split | Move | NotThis
-
-
-@checked(config=_STRICT)
-class _File:
-    decisions: tuple[Annotated[Request, Field(discriminator="do")], ...]
-    schema: Literal["decisions/1"] = SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +36,6 @@ class Decided:
     """Those that were added to the log."""
     seconds: Mapping[int, float]
     """Screen time of the tracks of each, by number."""
-
-
-def read_requests(path: Path) -> list[Request]:
-    """Return the decisions of a file, as the people page gives them back.
-
-    Raises:
-        StoreError: it cannot be read, or says something that is no decision.
-    """
-    try:
-        return list(TypeAdapter(_File).validate_json(path.read_bytes()).decisions)
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror}"
-        raise StoreError(path, problem, "check the path") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        problem = f"is no file of decisions: {where}: {first['msg']}"
-        raise StoreError(path, problem, "take the one that the people page gives back") from error
 
 
 def decide(library: Library, requests: Sequence[Request]) -> Decided:

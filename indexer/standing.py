@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from indexer import affinity, evidence, recognize
+from indexer import affinity, evidence, likeness, recognize, thresholds
 from indexer.config import RecognizeSettings
 from indexer.records import Bool, Character, Float32, Float64, Track, Yardstick
 from indexer.store import decisions, read
@@ -173,7 +173,7 @@ class _Trials:
                 own = affinity.without(np.stack([one.embedding for one in tracks]), common)
                 shared.append(common)
                 clear.append(affinity.clear_px(tracks))
-                near.append(affinity.nearness(own, common, how[0]))
+                near.append(likeness.nearness(own, common, how[0]))
         mean = np.mean(shared[1:] or shared, axis=0).astype(np.float32)
         return _Trials(person, gallery, *how, mean, np.concatenate(clear), np.concatenate(near))
 
@@ -185,7 +185,7 @@ class _Trials:
         if not len(rows) or not column:
             return np.zeros(len(rows))
         own = affinity.without(rows, shared)
-        prior = recognize.prior_log_odds(len(self.gallery), self.settings)
+        prior = thresholds.prior_log_odds(len(self.gallery), self.settings)
         odds = recognize.by_look(own, widths, gallery, shared, self.stick) + prior
         return recognize.trusted(recognize.shares_of(odds)[:, 1 + column[0]], self.stick)
 
@@ -218,7 +218,7 @@ class _Trials:
 
     def thresholds(self) -> dict[int, float]:
         """Return the least similarity at which the name may be given, by clarity."""
-        least = recognize.least_log_odds(len(self.gallery), self.stick, self.settings)
+        least = thresholds.least_log_odds(len(self.gallery), self.stick, self.settings)
         middle = evidence.centres([self.person], self.shared)[0]
         cosines = np.linspace(-1, 1, 2001)
         found = {}
@@ -226,7 +226,7 @@ class _Trials:
             like = np.abs(np.log(np.maximum(self.clear, _TINY) / clear)) <= np.log(_ABOUT)
             if like.sum() >= _FEW:
                 near = float(np.median(self.near[like]))
-                odds = affinity.usual_odds(cosines, clear, middle, self.stick, near)
+                odds = likeness.usual_odds(cosines, clear, middle, self.stick, near)
                 odds = np.maximum.accumulate(odds)
                 found[clear] = float(np.interp(least, odds, cosines))
         return found

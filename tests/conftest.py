@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 from training.demo import detector
 from training.people import write_people
 from training.synthesize import EpisodeSpec, Truth, synthesize
+
+Made = TypeVar("Made")
 
 # A busy machine is slow, not wrong: speed is for the bench.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -55,10 +61,27 @@ class Show:
     truth: Truth
 
 
+def once(
+    factory: pytest.TempPathFactory, worker: str, name: str, make: Callable[[Path], Made]
+) -> Made:
+    """Return what `make` makes in a folder: by the first worker of a run that asks, for all."""
+    root = factory.getbasetemp() if worker == "master" else factory.getbasetemp().parent
+    kept = root / f"{name}.pickle"
+    with FileLock(root / f"{name}.lock"):
+        if not kept.is_file():
+            (root / name).mkdir()
+            kept.write_bytes(pickle.dumps(make(root / name)))
+        made: Made = pickle.loads(kept.read_bytes())
+        return made
+
+
 @pytest.fixture(scope="session")
-def show(tmp_path_factory: pytest.TempPathFactory) -> Show:
-    """An episode with a cast of three and two strangers."""
-    folder = tmp_path_factory.mktemp("show")
+def show(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Show:
+    """An episode with a cast of three and two strangers; nobody may change it."""
+    return once(tmp_path_factory, worker_id, "show", _show)
+
+
+def _show(folder: Path) -> Show:
     write_people(folder / "gallery", stills=4, seed=1, names=CAST)
     write_people(folder / "people", stills=2, seed=2, names=(*CAST, *STRANGERS))
     spec = EpisodeSpec(seconds=24, seed=5)
@@ -78,9 +101,13 @@ class Indexed:
 
 
 @pytest.fixture(scope="session")
-def library(show: Show, tmp_path_factory: pytest.TempPathFactory) -> Indexed:
-    """The show, enrolled and indexed by the command line."""
-    root = tmp_path_factory.mktemp("library") / "outputs"
-    enrolled = run("enroll", show.gallery, "--library", root)
-    indexed = run("index", show.video, "--library", root)
-    return Indexed(root, show, enrolled, indexed)
+def library(show: Show, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Indexed:
+    """The show, enrolled and indexed by the command line; nobody may change it."""
+
+    def make(folder: Path) -> Indexed:
+        root = folder / "outputs"
+        enrolled = run("enroll", show.gallery, "--library", root)
+        indexed = run("index", show.video, "--library", root)
+        return Indexed(root, show, enrolled, indexed)
+
+    return once(tmp_path_factory, worker_id, "library", make)

@@ -12,7 +12,7 @@ from PIL import Image
 from indexer import config, explain, naming
 from indexer.config import Settings
 from indexer.errors import StoreError
-from indexer.naming import Move
+from indexer.request import Move
 from indexer.store import read
 from indexer.store.library import Library, open_library
 from tests import libraries

@@ -13,8 +13,8 @@ import pytest
 from indexer import forget, naming
 from indexer.config import Settings
 from indexer.errors import StoreError
-from indexer.naming import Merge, Name
 from indexer.records import Calibration, Line, Repeat, Yardstick
+from indexer.request import Merge, Name
 from indexer.store import appearances, decisions, nearest, read, schema, tables, vectors
 from indexer.store.library import Library, open_library
 from indexer.store.verify import verify

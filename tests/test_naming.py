@@ -15,8 +15,8 @@ from indexer import naming
 from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.identify import Cast, Heard, identify
-from indexer.naming import Merge, Move, Name, NotThis, Request, Split
 from indexer.records import Constraints
+from indexer.request import Merge, Move, Name, NotThis, Request, Split
 from indexer.store import decisions, read
 from indexer.store.library import Library, open_library
 from indexer.store.verify import verify

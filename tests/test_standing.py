@@ -15,7 +15,7 @@ from PIL import Image
 
 from indexer import naming, standing
 from indexer.config import RecognizeSettings
-from indexer.naming import Name
+from indexer.request import Name
 from indexer.standing import Share
 from indexer.store import read
 from indexer.store.library import Library, open_library

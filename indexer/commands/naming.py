@@ -20,7 +20,8 @@ from indexer.commands.console import (
 from indexer.errors import StoreError
 
 if TYPE_CHECKING:
-    from indexer.naming import Decided, Request
+    from indexer.naming import Decided
+    from indexer.request import Request
 
 
 def add(parsers: Parsers) -> None:
@@ -50,39 +51,39 @@ def add(parsers: Parsers) -> None:
 
 
 def _name(options: argparse.Namespace) -> int:
-    from indexer import naming  # noqa: PLC0415
+    from indexer import request  # noqa: PLC0415
 
     if options.file is not None:
         if options.person is not None:
             raise StoreError("--from", "goes without PERSON and NAME", "leave them out")
-        return _decide(options, naming.read_requests(options.file))
+        return _decide(options, request.read_requests(options.file))
     if options.name is None:
         raise StoreError("name", "needs PERSON and NAME, or --from", "see name --help")
-    return _decide(options, [naming.Name(person=options.person, **{"as": options.name})])
+    return _decide(options, [request.Name(person=options.person, **{"as": options.name})])
 
 
 def _merge(options: argparse.Namespace) -> int:
-    from indexer import naming  # noqa: PLC0415
+    from indexer import request  # noqa: PLC0415
 
-    return _decide(options, [naming.Merge(person=options.person, into=options.into)])
+    return _decide(options, [request.Merge(person=options.person, into=options.into)])
 
 
 def _split(options: argparse.Namespace) -> int:
-    from indexer import naming  # noqa: PLC0415
+    from indexer import request  # noqa: PLC0415
 
-    return _decide(options, [naming.Split(person=options.person, tracks=tuple(options.tracks))])
+    return _decide(options, [request.Split(person=options.person, tracks=tuple(options.tracks))])
 
 
 def _move(options: argparse.Namespace) -> int:
-    from indexer import naming  # noqa: PLC0415
+    from indexer import request  # noqa: PLC0415
 
-    return _decide(options, [naming.Move(track=options.track, to=options.to)])
+    return _decide(options, [request.Move(track=options.track, to=options.to)])
 
 
 def _not_this(options: argparse.Namespace) -> int:
-    from indexer import naming  # noqa: PLC0415
+    from indexer import request  # noqa: PLC0415
 
-    return _decide(options, [naming.NotThis(track=options.track, person=options.person)])
+    return _decide(options, [request.NotThis(track=options.track, person=options.person)])
 
 
 def _decide(options: argparse.Namespace, requests: Sequence[Request]) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer import affinity
+from indexer import scene
 from indexer.records import BLANK, Track
 from tests.indexer.test_recognize import axis, track
 
@@ -23,7 +23,7 @@ def seen(uid: int, shot: int, box: list[float], view: int = SETUP) -> Track:
 
 def odds(*tracks: Track) -> list[float]:
     """Of the first with each of the others."""
-    return affinity.place_odds(tracks)[0, 1:].round(3).tolist()
+    return scene.place_odds(tracks)[0, 1:].round(3).tolist()
 
 
 def test_by_hand() -> None:
@@ -43,7 +43,7 @@ def test_nothing_is_said_of_one_shot_another_picture_another_scene_or_a_blank() 
         seen(4, 4, BOX, BLANK),
     ]
     assert odds(here, *others) == [0, 0, 0, 0]
-    assert affinity.place_odds([]).shape == (0, 0)
+    assert scene.place_odds([]).shape == (0, 0)
     assert odds(track(0, axis(0)), track(1, axis(1))) == [0]  # of an older library
 
 
@@ -54,6 +54,6 @@ BOXES = st.lists(st.floats(0, 0.5), min_size=4, max_size=4).map(
 
 @given(st.lists(st.tuples(st.integers(0, 20), BOXES, st.integers(0, 1 << 62)), max_size=6))
 def test_whatever_is_said_is_said_both_ways(rows: list[tuple[int, list[float], int]]) -> None:
-    found = affinity.place_odds([seen(n, *one) for n, one in enumerate(rows)])
+    found = scene.place_odds([seen(n, *one) for n, one in enumerate(rows)])
     assert np.array_equal(found, found.T)
     assert ((found >= -1.4 - 1e-9) & (found <= 4)).all()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer import affinity, evidence, recognize
+from indexer import affinity, evidence, recognize, thresholds
 from indexer.clothes import COLOURS
 from indexer.config import RecognizeSettings
 from indexer.records import (
@@ -78,7 +78,7 @@ def judged(
     if not tracks:
         return []
     seen = shown(tracks, cast, together, options)
-    cast = recognize.calibrate(cast, seen, together, STICK, options)
+    cast = thresholds.calibrate(cast, seen, together, STICK, options)
     none = np.zeros((len(tracks), len(cast)), bool)
     apart = recognize.Apart(together, none, np.full(len(tracks), recognize.OPEN))
     return recognize.recognize(tracks, seen, cast, apart, STICK, options)
@@ -141,7 +141,7 @@ def test_one_name_is_given_once_in_a_frame_to_the_surer() -> None:
 def test_lookalikes_in_the_gallery_raise_the_threshold_and_hard_stills_lower_it() -> None:
     def threshold(cast: list[Character]) -> float:
         none = np.zeros((0, 0), bool)
-        return recognize.calibrate(cast, None, none, STICK, PLAIN)[0].threshold
+        return thresholds.calibrate(cast, None, none, STICK, PLAIN)[0].threshold
 
     stills = np.stack([at_cosine(axis(0), 0.99, seed) for seed in range(6)])
     far = character(2, np.stack([at_cosine(axis(0), 0.8, seed) for seed in range(6)]))
@@ -156,15 +156,15 @@ def test_faces_seen_together_are_impostors() -> None:
     tracks = [track(0, at_cosine(axis(0), 0.97)), track(1, at_cosine(axis(0), 0.94, 1))]
     together = ~np.eye(2, dtype=bool)
     seen = shown(tracks, cast, ~together & False)
-    alone = recognize.calibrate(cast, seen, ~together & False, STICK, PLAIN)[0]
-    warned = recognize.calibrate(cast, seen, together, STICK, PLAIN)[0]
+    alone = thresholds.calibrate(cast, seen, ~together & False, STICK, PLAIN)[0]
+    warned = thresholds.calibrate(cast, seen, together, STICK, PLAIN)[0]
     assert (alone.impostors, warned.impostors) == (0, 1)
     assert warned.threshold > alone.threshold
 
 
 def test_the_threshold_is_where_the_name_begins() -> None:
     one = [character(1, axis(0))]
-    cast = recognize.calibrate(one, None, np.zeros((0, 0), bool), STICK, PLAIN)
+    cast = thresholds.calibrate(one, None, np.zeros((0, 0), bool), STICK, PLAIN)
     for step, expected in ((0.001, 1), (-0.001, UNKNOWN)):
         tracks = [track(0, at_cosine(axis(0), cast[0].threshold + step))]
         assert judged(tracks, one)[0].character == expected

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from indexer import affinity, enroll, evidence, pipeline, recognize
+from indexer import affinity, enroll, evidence, likeness, pipeline, recognize, scene, thresholds
 from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings, Settings
 from indexer.errors import ConfigError
@@ -195,7 +195,7 @@ def places(episodes: Sequence[Known]) -> list[Place]:
     """Return how often tracks before and after a cut are of one person, by picture and place."""
     rows = [np.zeros((0, 3))]
     for one in episodes:
-        bits, widths, known = affinity.placed(one.tracks)
+        bits, widths, known = scene.placed(one.tracks)
         known &= one.real[:, None] & one.real
         same = one.people[:, None] == one.people
         rows.append(np.stack([bits[known], widths[known], same[known]], axis=1))
@@ -233,7 +233,7 @@ def _names(episodes: Sequence[Known], stick: Yardstick) -> Yardstick:
     for one in episodes:
         helped = affinity.pooled(related := _related(one, stick))
         middles = evidence.centres(one.gallery, related.common)
-        parts = affinity.name_terms(helped.vectors, helped.widths, middles, related.common, stick)
+        parts = likeness.name_terms(helped.vectors, helped.widths, middles, related.common, stick)
         rows.append(np.stack([part[one.real].ravel() for part in parts], axis=1))
         same.append((one.people[one.real, None] == one.wanted).ravel())
     return replace(stick, names=_coefficients(np.concatenate(rows), np.concatenate(same)))
@@ -267,7 +267,7 @@ class _Judged:
 
 def _judged(one: Known, stick: Yardstick, settings: RecognizeSettings) -> _Judged:
     seen = evidence.gather(one.tracks, _related(one, stick), one.together, settings)
-    gallery = recognize.calibrate(one.gallery, seen, one.together, stick, settings)
+    gallery = thresholds.calibrate(one.gallery, seen, one.together, stick, settings)
     none = np.zeros((len(one.tracks), len(gallery)), bool)
     apart = recognize.Apart(one.together, none, np.full(len(one.tracks), recognize.OPEN))
     said = recognize.recognize(one.tracks, seen, gallery, apart, stick, settings)

@@ -1,0 +1,130 @@
+"""Tracks and characters in, log-odds out: how likely a track shows a character, by its face.
+
+A face that is near many strangers is easily mistaken for somebody, and so is a character near many:
+how near, to a cohort of people who play in no show, is part of the odds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from indexer.affinity import without
+from indexer.records import Float32, Float64, Yardstick
+
+_FULL_PX = 96.0
+_NEAREST = 10
+"""How many of the cohort are the most similar."""
+
+
+def name_odds(
+    vectors: Float32, widths: Float32, people: Float32, shared: Float32, stick: Yardstick
+) -> Float64:
+    """Return the log-odds of each track's being each character and not a stranger, (N, C).
+
+    A track that is near many of the cohort is easily mistaken for somebody (adaptive symmetric
+    normalisation: Matějka et al., "Analysis of score normalization in multilingual speaker
+    recognition", Interspeech 2017, sec. 3).
+
+    Args:
+        vectors: (N, D), unit rows of tracks without what is common.
+        widths: (N,), how clearly they were seen.
+        people: (C, D), unit rows: the characters' centres, likewise.
+        shared: (D,), what is common.
+        stick: the encoder's.
+    """
+    if not stick.names:
+        # Stills are taken to be wide: people choose those that show something.
+        wide = np.full((1, 1), stick.calibration.widths[-1], np.float32)
+        plain = stick.calibration.log_odds(vectors @ people.T, widths[:, None], wide)
+        return plain.astype(np.float64)
+    terms = name_terms(vectors, widths, people, shared, stick)
+    return _weighted(terms, stick)
+
+
+def _weighted(terms: Sequence[Float64], stick: Yardstick) -> Float64:
+    one, *rest = stick.names
+    found = one + np.zeros(terms[0].shape)
+    for weight, term in zip(rest, terms, strict=True):
+        found += weight * term
+    return found
+
+
+def usual_odds(
+    cosine: Float64,
+    width_px: float,
+    person: Float32,
+    stick: Yardstick,
+    near: float,
+) -> Float64:
+    """Return the log-odds of a name over the cosine, for a face like most, of `cosine`'s shape.
+
+    Args:
+        cosine: to the character's centre.
+        width_px: how clearly the face was seen.
+        person: (D,), the centre, a unit row.
+        stick: the encoder's.
+        near: how near the face is to others, as `nearness` says.
+    """
+    if not stick.names:
+        width = np.full(cosine.shape, width_px, np.float32)
+        wide = np.full(cosine.shape, stick.calibration.widths[-1], np.float32)
+        plain = stick.calibration.log_odds(cosine.astype(np.float32), width, wide)
+        return plain.astype(np.float64)
+    other = nearness(person[None], 0 * person, stick)[0]
+    return _weighted(_terms(cosine, np.array(width_px), np.array(near), other), stick)
+
+
+def usual_nearness(stick: Yardstick) -> float:
+    """Return how near people are to others, on average over the cohort; 0 without one."""
+    if len(stick.cohort) <= _NEAREST:
+        return 0.0
+    alike = stick.cohort @ stick.cohort.T
+    np.fill_diagonal(alike, -1)
+    return float(np.partition(alike, -_NEAREST, axis=1)[:, -_NEAREST:].mean())
+
+
+def nearness(vectors: Float32, shared: Float32, stick: Yardstick) -> Float32:
+    """Return the mean cosine to the most similar of the cohort, (N,), 0 without a cohort.
+
+    Args:
+        vectors: (N, D), unit rows without what is common.
+        shared: (D,), what is common.
+        stick: the encoder's.
+    """
+    if not len(stick.cohort):
+        return np.zeros(len(vectors), np.float32)
+    return _nearest(vectors, without(stick.cohort, shared))
+
+
+def name_terms(
+    vectors: Float32, widths: Float32, people: Float32, shared: Float32, stick: Yardstick
+) -> tuple[Float64, ...]:
+    """Return what the log-odds of names are linear in, (N, C) each, as `Yardstick.names` says.
+
+    Args:
+        vectors: as of `name_odds`, like the others.
+        widths: likewise.
+        people: likewise.
+        shared: likewise.
+        stick: with a cohort.
+    """
+    cosine = (vectors @ people.T).astype(np.float64)
+    cohort = without(stick.cohort, shared)
+    near, other = _nearest(vectors, cohort)[:, None], _nearest(people, cohort)[None]
+    return _terms(cosine, widths[:, None].astype(np.float64), near, other)
+
+
+def _terms(
+    cosine: Float64, width_px: Float64, near: Float64 | Float32, other: Float64 | Float32
+) -> tuple[Float64, ...]:
+    clear = np.log(np.maximum(width_px, 1e-3) / _FULL_PX) + 0 * cosine
+    close, theirs = near + 0 * cosine, other + 0 * cosine
+    return cosine, clear, cosine * clear, cosine**2, close, theirs, close * clear
+
+
+def _nearest(vectors: Float32, cohort: Float32) -> Float32:
+    """Return the mean cosine to the most similar of the cohort, (N,)."""
+    alike, most = vectors @ cohort.T, min(_NEAREST, len(cohort))
+    return np.partition(alike, -most, axis=1)[:, -most:].mean(axis=1)

@@ -1,0 +1,86 @@
+"""What people ask for about who is who, and the file in which the people page gives it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from indexer.errors import StoreError
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+SCHEMA: Literal["decisions/1"] = "decisions/1"
+
+
+@checked(config=_STRICT)
+class Name:
+    """Somebody gets a name."""
+
+    person: str
+    as_: Annotated[str, Field(alias="as")]
+    do: Literal["name"] = "name"
+
+
+@checked(config=_STRICT)
+class Merge:
+    """Two people are one."""
+
+    person: str
+    into: str
+    do: Literal["merge"] = "merge"
+
+
+@checked(config=_STRICT)
+class Split:
+    """Some tracks of a person are of somebody else, of one and the same."""
+
+    person: str
+    tracks: tuple[int, ...]
+    do: Literal["split"] = "split"
+
+
+@checked(config=_STRICT)
+class Move:
+    """A track shows somebody; "unknown" for nobody of the gallery."""
+
+    track: int
+    to: str
+    do: Literal["move"] = "move"
+
+
+@checked(config=_STRICT)
+class NotThis:
+    """A track does not show somebody."""
+
+    track: int
+    person: str
+    do: Literal["not-this"] = "not-this"
+
+
+Request = Name | Merge | Split | Move | NotThis
+
+
+@checked(config=_STRICT)
+class _File:
+    decisions: tuple[Annotated[Request, Field(discriminator="do")], ...]
+    schema: Literal["decisions/1"] = SCHEMA
+
+
+def read_requests(path: Path) -> list[Request]:
+    """Return the decisions of a file, as the people page gives them back.
+
+    Raises:
+        StoreError: it cannot be read, or says something that is no decision.
+    """
+    try:
+        return list(TypeAdapter(_File).validate_json(path.read_bytes()).decisions)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise StoreError(path, problem, "check the path") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        problem = f"is no file of decisions: {where}: {first['msg']}"
+        raise StoreError(path, problem, "take the one that the people page gives back") from error

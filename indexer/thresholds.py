@@ -1,0 +1,131 @@
+"""Characters in, with the cosine from which on a face may have their name out.
+
+The encoder's yardstick says what a cosine to a character is worth, by how near the character is to
+others; for an encoder without one, the calibration's line does, moved by what the gallery and the
+tracks of the show themselves show.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import logit
+
+from indexer import affinity, likeness
+from indexer.config import RecognizeSettings
+from indexer.evidence import Evidence, centres
+from indexer.records import Bool, Character, Float32, Yardstick
+
+_PSEUDO_COUNT = 8.0
+"""How many scores of its own a character needs to weigh as much as the prior."""
+_SURE = 1 - 1e-6
+_CLEAR_PX = 96.0
+"""Width of a face for which thresholds are told."""
+_STEPS, _NUDGE = 2001, 1e-3
+
+
+def calibrate(
+    characters: Sequence[Character],
+    seen: Evidence | None,
+    together: Bool,
+    stick: Yardstick,
+    settings: RecognizeSettings,
+) -> list[Character]:
+    """Return the characters with midpoint, slope and threshold set from their evidence.
+
+    With a yardstick of names, these follow from how near the character is to others, and tracks
+    change nothing. Else evidence moves the calibration's line. Genuine scores are each still
+    against the others of its character. Impostor scores are the
+    stills of the other characters, and of two tracks in one frame the less similar one: at most
+    one of them is the character. Means of both are drawn to the prior by a pseudo-count, and the
+    midpoint moves by the mean of the two displacements. Stills of one show resemble each other
+    more than its faces do, so genuine scores may lower the midpoint but never raise it.
+
+    Args:
+        characters: named ones, with their stills as prototypes.
+        seen: the tracks of one episode, if there is one.
+        together: (N, N), which of them share a frame.
+        stick: the encoder's; its calibration is the prior.
+        settings: the least probability for a name.
+    """
+    if not characters or (seen and stick.names):
+        return list(characters)
+    calibration = stick.calibration
+    common = seen.common if seen else np.zeros(characters[0].prototypes.shape[1], np.float32)
+    middles = centres(characters, common)
+    stills = [affinity.without(character.prototypes, common) for character in characters]
+    between = seen.alone @ middles.T if seen else np.zeros((0, len(characters)), np.float32)
+    first, second = np.nonzero(np.triu(together))
+    least = least_log_odds(len(characters), stick, settings)
+    near = likeness.usual_nearness(stick)
+    done = []
+    for i, character in enumerate(characters):
+        others = [rows @ middles[i] for j, rows in enumerate(stills) if j != i]
+        if not stick.names:  # else they count where somebody is compared with all of them
+            others.append(stick.cohort @ middles[i])
+        less_alike = np.minimum(between[first, i], between[second, i])
+        genuine, impostors = held_out(stills[i]), np.concatenate([less_alike, *others])
+        lower = min(_displacement(genuine, calibration.genuine), 0.0)
+        shift = 0.0
+        if not stick.names:
+            shift = (lower + _displacement(impostors, calibration.impostor)) / 2
+        midpoint, slope, threshold = _line(middles[i], least, near, stick)
+        done.append(
+            dataclasses.replace(
+                character,
+                midpoint=midpoint + shift,
+                slope=slope,
+                threshold=threshold + shift,
+                genuine=len(genuine),
+                impostors=len(impostors),
+            )
+        )
+    return done
+
+
+def _line(
+    person: Float32, least: float, near: float, stick: Yardstick
+) -> tuple[float, float, float]:
+    """Return midpoint, slope there, and threshold, for a clear face like most.
+
+    Args:
+        person: (D,), the character's centre.
+        least: the log-odds at which the name is given.
+        near: how near a face is to others.
+        stick: the encoder's.
+    """
+    cosines = np.linspace(-1, 1, _STEPS)
+    odds = np.maximum.accumulate(likeness.usual_odds(cosines, _CLEAR_PX, person, stick, near))
+    midpoint, threshold = np.interp([0.0, least], odds, cosines).tolist()
+    around = likeness.usual_odds(
+        np.array([midpoint - _NUDGE, midpoint + _NUDGE]), _CLEAR_PX, person, stick, near
+    )
+    return midpoint, float(np.diff(around)[0] / (2 * _NUDGE)), threshold
+
+
+def held_out(stills: Float32) -> Float32:
+    """Return the cosine of each still to the mean of the others, (M,), or none for one still."""
+    if len(stills) < 2:  # noqa: PLR2004
+        return np.zeros(0, dtype=np.float32)
+    rest = stills.sum(axis=0) - stills  # (M, D)
+    return np.sum(stills * rest, axis=1) / np.maximum(np.linalg.norm(rest, axis=1), 1e-6)
+
+
+def _displacement(scores: Float32, expected: float) -> float:
+    """Return how far the mean lies from the expected one, drawn to it by the pseudo-count."""
+    return float(np.sum(scores - expected)) / (len(scores) + _PSEUDO_COUNT)
+
+
+def least_log_odds(count: int, stick: Yardstick, settings: RecognizeSettings) -> float:
+    """Return the log-odds against a stranger that give a lone candidate the least probability."""
+    slope, offset = stick.belief
+    wanted = (logit(min(settings.min_probability, _SURE)) - offset) / slope
+    return float(wanted - prior_log_odds(count, settings))
+
+
+def prior_log_odds(count: int, settings: RecognizeSettings) -> float:
+    """Return the log-odds of being one of `count` characters rather than a stranger."""
+    known = (1 - settings.stranger_share) / max(count, 1)
+    return float(np.log(known) - np.log(settings.stranger_share))
