@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer import (
-    again,
-    config,
-    decode,
-    embed,
-    evidence,
-    instalments,
-    judging,
-    link,
-    reuse,
-    sample,
-    shots,
-)
+from indexer import admit, config, decode, embed, instalments, judging, link, sample, shots
 from indexer.book import Book
 from indexer.config import Settings
 from indexer.diff import NO_DIFF, Diff
 from indexer.errors import StoreError
-from indexer.identify import Cast, Heard, identify
-from indexer.judging import Accept, Judged, People, never
+from indexer.judging import Accept, never
 from indexer.looking import Looker
 from indexer.models import Models
 from indexer.progress import Progress, Stopwatch, silent
@@ -44,8 +31,8 @@ from indexer.records import (
     Track,
     VideoFacts,
 )
-from indexer.store import decisions, read, schema, unfinished
 from indexer.store import library as libraries
+from indexer.store import read, schema, unfinished
 from indexer.store.library import Library
 from indexer.store.unfinished import Unfinished
 from indexer.store.write import EpisodeWriter
@@ -144,7 +131,7 @@ def index(  # noqa: PLR0913 - the last by name
         known = read.find_by_sha256(library, sha256)
         if known and _is_unchanged(library, known, settings):
             unfinished.forget(library, sha256)  # by a run that was killed once it had published
-            now, changed = _judged_anew(library, known, looker, accept)
+            now, changed = admit.judged_anew(library, known, looker, accept)
             return _summary(now, known, None, changed)
         # A renamed copy stays the episode that it is.
         episode = known or schema.episode_id(path, sha256)
@@ -155,7 +142,8 @@ def index(  # noqa: PLR0913 - the last by name
     with unfinished.resumed(library, sha256) as work:
         instalments.go_on(path, work, looker, budget_s, progress)
         seen = work.coverage
-        if seen < _coverage(library, known):  # with other settings: the better one stays for now
+        if seen < admit.coverage(library, known):
+            # With other settings: the better one stays for now.
             done = _summary(library, known, looker.watch, NO_DIFF)
             return dataclasses.replace(done, coverage=seen, published=False)
         source = _so_far(path, sha256, video.facts, work)
@@ -163,25 +151,6 @@ def index(  # noqa: PLR0913 - the last by name
     if seen == 1:
         unfinished.forget(now, sha256)
     return _summary(now, episode, looker.watch, changed)
-
-
-def _judged_anew(
-    library: Library, episode: str, looker: Looker, accept: Accept
-) -> tuple[Library, Diff]:
-    """Return the library with an episode judged by the settings, if it was judged by others."""
-    settings, stick = looker.settings, looker.models.encoder.yardstick
-    stick = evidence.among(stick, read.read_strangers(library))
-    with libraries.locked(library, settings.store.lock_wait_s) as now:
-        judged_by, _ = read.read_judgement(now, episode)
-        if config.of_judging(judged_by) == config.of_judging(config.that_matter(settings)):
-            return library, NO_DIFF
-        cast = Cast(read.read_characters(now), [], now.next_character_id)
-
-        def judge(held: Mapping[int, int]) -> Judged:
-            return judging.judge(now, cast, stick, settings, episodes=[episode], held=held)
-
-        judged, changed = judging.settled(judge, People.of(now, [episode]), {}, accept)
-        return judged.published(now), changed
 
 
 def _whole(
@@ -215,50 +184,13 @@ def _so_far(path: Path, sha256: str, facts: VideoFacts, work: Unfinished) -> _So
 def _write(
     source: _Source, episode: str, library: Library, looker: Looker, accept: Accept
 ) -> tuple[Library, Diff]:
-    """Return what `_publish` does of a video."""
+    """Return what `admit.admit` does of a video."""
     with EpisodeWriter(library, episode, source.sha256) as writer:
         book = Book(writer, 1 / float(source.facts.rate))
         tracks = list(_tracks(source, book, looker))
         manifest = _manifest(source, book)
         with looker.watch.on("publish"):
-            return _publish(library, writer, manifest, tracks, looker, accept)
-
-
-def _publish(
-    library: Library,
-    writer: EpisodeWriter,
-    manifest: Mapping[str, Any],
-    tracks: Sequence[Track],
-    looker: Looker,
-    accept: Accept,
-) -> tuple[Library, Diff]:
-    """Return the library with the episode in it, its people judged by who is known right now."""
-    stick, settings, episode = looker.models.encoder.yardstick, looker.settings, writer.episode
-    with libraries.locked(library, settings.store.lock_wait_s) as now:
-        staged = writer.finish(manifest)
-        shown = reuse.repeated(now, staged, settings.repeats)
-        rest = reuse.repeated_by(now, staged)
-        staged = dataclasses.replace(staged, repeats=tuple(shown), repeated_by=rest)
-        taken = reuse.known_from(shown, reuse.identities_of(now, shown))
-        log = decisions.read_decisions(now)
-        found = again.places(now, staged) if episode in read.episodes(now) else {}
-        entry = again.moved(log, staged, found)
-        log += [entry] if entry else []
-        decided, earlier = decisions.constraints(log), again.said(now, episode, found)
-        known = Cast(read.read_characters(now), [], now.next_character_id)
-        stick = evidence.among(stick, read.read_strangers(now))
-
-        def judge(held: Mapping[int, int]) -> Judged:
-            heard = Heard(decided=judging.holding(decided, held), taken=taken)
-            cast = identify(tracks, known, stick, settings, heard)
-            rows = judging.kept(cast.identities, earlier, held)
-            return Judged(cast.characters, {episode: rows}, {episode: cast.audit}, cast.next_id)
-
-        before = People.of(now, [episode]).at(found)
-        # What was said of a part of the video was for the time being.
-        accept = accept if _coverage(now, episode) == 1 else judging.always
-        judged, changed = judging.settled(judge, before, {episode: tracks}, accept)
-        return judged.published(now, [staged], log if entry else None), changed
+            return admit.admit(library, writer, manifest, tracks, looker, accept)
 
 
 def _manifest(source: _Source, book: Book) -> dict[str, Any]:
@@ -316,17 +248,6 @@ def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:
     before = config.of_looking(manifest["settings"])
     alike = before == config.of_looking(config.that_matter(settings))
     return bool(alike and manifest.get("coverage", 1) == 1)
-
-
-def _coverage(library: Library, episode: str) -> float:
-    """Return how much of an episode was looked at, 0 if there is none that can be read."""
-    try:
-        if not episode:
-            return 0.0
-        read.check_tables(library, episode)
-        return float(read.read_manifest(library, episode).get("coverage", 1.0))
-    except StoreError:
-        return 0.0
 
 
 def _summary(library: Library, episode: str, watch: Stopwatch | None, changed: Diff) -> Indexed:

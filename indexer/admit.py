@@ -1,0 +1,86 @@
+"""An episode's tracks in, a library that has it out: everybody judged by who is known right now."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from indexer import again, config, evidence, judging, reuse
+from indexer.diff import NO_DIFF, Diff
+from indexer.errors import StoreError
+from indexer.identify import Cast, Heard, identify
+from indexer.judging import Accept, Judged, People
+from indexer.looking import Looker
+from indexer.records import Track
+from indexer.store import decisions, read
+from indexer.store import library as libraries
+from indexer.store.library import Library
+from indexer.store.write import EpisodeWriter
+
+
+def admit(
+    library: Library,
+    writer: EpisodeWriter,
+    manifest: Mapping[str, Any],
+    tracks: Sequence[Track],
+    looker: Looker,
+    accept: Accept,
+) -> tuple[Library, Diff]:
+    """Return the library with the episode in it, its people judged by who is known right now."""
+    stick, settings, episode = looker.models.encoder.yardstick, looker.settings, writer.episode
+    with libraries.locked(library, settings.store.lock_wait_s) as now:
+        staged = writer.finish(manifest)
+        shown = reuse.repeated(now, staged, settings.repeats)
+        rest = reuse.repeated_by(now, staged)
+        staged = dataclasses.replace(staged, repeats=tuple(shown), repeated_by=rest)
+        taken = reuse.known_from(shown, reuse.identities_of(now, shown))
+        log = decisions.read_decisions(now)
+        found = again.places(now, staged) if episode in read.episodes(now) else {}
+        entry = again.moved(log, staged, found)
+        log += [entry] if entry else []
+        decided, earlier = decisions.constraints(log), again.said(now, episode, found)
+        known = Cast(read.read_characters(now), [], now.next_character_id)
+        stick = evidence.among(stick, read.read_strangers(now))
+
+        def judge(held: Mapping[int, int]) -> Judged:
+            heard = Heard(decided=judging.holding(decided, held), taken=taken)
+            cast = identify(tracks, known, stick, settings, heard)
+            rows = judging.kept(cast.identities, earlier, held)
+            return Judged(cast.characters, {episode: rows}, {episode: cast.audit}, cast.next_id)
+
+        before = People.of(now, [episode]).at(found)
+        # What was said of a part of the video was for the time being.
+        accept = accept if coverage(now, episode) == 1 else judging.always
+        judged, changed = judging.settled(judge, before, {episode: tracks}, accept)
+        return judged.published(now, [staged], log if entry else None), changed
+
+
+def judged_anew(
+    library: Library, episode: str, looker: Looker, accept: Accept
+) -> tuple[Library, Diff]:
+    """Return the library with an episode judged by the settings, if it was judged by others."""
+    settings, stick = looker.settings, looker.models.encoder.yardstick
+    stick = evidence.among(stick, read.read_strangers(library))
+    with libraries.locked(library, settings.store.lock_wait_s) as now:
+        judged_by, _ = read.read_judgement(now, episode)
+        if config.of_judging(judged_by) == config.of_judging(config.that_matter(settings)):
+            return library, NO_DIFF
+        cast = Cast(read.read_characters(now), [], now.next_character_id)
+
+        def judge(held: Mapping[int, int]) -> Judged:
+            return judging.judge(now, cast, stick, settings, episodes=[episode], held=held)
+
+        judged, changed = judging.settled(judge, People.of(now, [episode]), {}, accept)
+        return judged.published(now), changed
+
+
+def coverage(library: Library, episode: str) -> float:
+    """Return how much of an episode was looked at, 0 if there is none that can be read."""
+    try:
+        if not episode:
+            return 0.0
+        read.check_tables(library, episode)
+        return float(read.read_manifest(library, episode).get("coverage", 1.0))
+    except StoreError:
+        return 0.0
