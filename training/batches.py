@@ -21,10 +21,10 @@ class Split:
 
 
 def split(faces: FaceSet, validation: float, test: float, seed: int) -> Split:
-    """Return the faces by person, each person in one part.
+    """Return the faces by person, each person in one part alone.
 
     People with several photos are dealt out, so that the parts have their shares of them; those
-    with one photo, who make no genuine pair, too; faces of nobody known are for training.
+    with one photo, who make no genuine pair, too. Of faces of nobody known, each is dealt alone.
 
     Args:
         faces: of whom.
@@ -45,6 +45,9 @@ def split(faces: FaceSet, validation: float, test: float, seed: int) -> Split:
         first, second = round(validation * len(order)), round((validation + test) * len(order))
         part[order[:first]], part[order[first:second]] = 1, 2
     of_face = part[faces.people]
+    nobody = rng.permutation(np.flatnonzero(faces.people < 0))
+    first, second = (round(share * len(nobody)) for share in (validation, validation + test))
+    of_face[nobody[:first]], of_face[nobody[first:second]] = 1, 2
     return Split(*(faces.of(np.flatnonzero(of_face == number)) for number in range(3)))
 
 
@@ -56,6 +59,12 @@ def several(faces: FaceSet, least: int = 2, most: int | None = None) -> FaceSet:
         if count >= least
     ]
     return faces.of(np.concatenate([np.zeros(0, np.int64), *kept]))
+
+
+def tell_people(faces: FaceSet) -> bool:
+    """Return whether faces say how well people are told apart: two people with two photos each."""
+    counts = np.bincount(faces.people[faces.people >= 0])
+    return bool(np.sum(counts > 1) >= 2)  # noqa: PLR2004
 
 
 def renumbered(people: Int64) -> tuple[Int64, int]:

@@ -91,6 +91,14 @@ def keep(module: nn.Module, begun: Path, share: float) -> None:
                 value.lerp_(before[name].to(value), share)
 
 
+def exactly(device: torch.device) -> torch.autocast:
+    """Return a context in which nothing is rounded, also where a forward pass is (`fit.Schedule`).
+
+    Losses multiply cosines by a large scale: their third digit counts.
+    """
+    return torch.autocast(device.type, enabled=False)
+
+
 def tensor(crops: UInt8, facts: EncoderFacts, device: torch.device) -> torch.Tensor:
     """Return crops (N, S, S, 3) as an encoder wants them, (N, 3, S, S)."""
     levels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float()

@@ -62,7 +62,7 @@ def run(
     facts = weights.read_facts(weights.DEFAULT_ENCODER)
     faces = read_faces(source, folder.parent / "faces", models, facts, progress)
     parts = batches.split(faces, how.data.validation, how.data.test, how.data.seed)
-    runs.begin(folder, how, faces, parts)
+    runs.begin(folder, how, faces, parts, {})
     torch.manual_seed(how.fit.seed)
     module = Regressor()
     validation, test = (

@@ -16,7 +16,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,18 +26,17 @@ import torch
 
 from indexer.errors import ConfigError
 from indexer.models import Models
+from indexer.nets import weights
 from indexer.parallel import Workers
 from indexer.progress import Progress, silent
-from indexer.records import Float32
 from indexer.store import disk
-from training import batches, encoders, recipe
+from training import batches, encoders, probes, recipe
 from training.batches import Split, several
 from training.encoders import Trainable
 from training.evaluate import plots
-from training.evaluate.encoders import Assessment, Sample, assess, knn, nearest
-from training.evaluate.gallery import distorted_top1, error, queries
+from training.evaluate.encoders import Assessment, Sample, assess
+from training.evaluate.gallery import error
 from training.evaluate.projection import write_maps
-from training.evaluate.verification import best_threshold, tpr_at
 from training.faces import FaceSet, read_faces
 from training.fit import Fitted, Method, fit
 from training.methods import arcface, contrastive, simclr
@@ -46,13 +45,9 @@ from training.methods.contrastive import Contrastive
 from training.methods.siamese import Siamese
 from training.methods.simclr import SimClr
 from training.recipe import Recipe
-from training.views import Viewer, plain
+from training.views import Viewer
 
 WEIGHTS = "weights.safetensors"
-_PROBED = 160
-"""Faces of the validation people that are looked at after each epoch."""
-_OF_ONE = 10
-"""Of one of them, for a vote of neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +55,8 @@ class Run:
     """What came of a recipe."""
 
     fitted: Fitted
-    before: Assessment
-    after: Assessment
+    assessed: Mapping[str, Assessment]
+    """Before and after, on people who were not trained on; nothing of faces of nobody known."""
     folder: Path
 
 
@@ -78,15 +73,20 @@ def run(
         progress: shows how far it is.
 
     Raises:
-        ConfigError: the folder holds a run of another recipe or of other faces.
+        ConfigError: the folder holds a run of another recipe, of other faces, or from other
+            weights; there are too few people to measure on.
         IndexerError: as what it is made of.
     """
-    weights = encoder_of(how.start.weights)
-    encoder = encoders.start(weights, how.start.network, how.start.size, how.fit.seed)
+    begins = encoder_of(how.start.weights)
+    encoder = encoders.start(begins, how.start.network, how.start.size, how.fit.seed)
     encoders.freeze(encoder.module, how.start.frozen)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
     parts = batches.split(faces, how.data.validation, how.data.test, how.data.seed)
-    begin(folder, how, faces, parts)
+    with_names = all(map(batches.tell_people, (parts.validation, parts.test)))
+    if not with_names and (how.method != "simclr" or len(parts.validation) == 0):
+        problem = "has too few people with two photos to measure on"
+        raise ConfigError(source, problem, "give more people, or raise data.validation, data.test")
+    begin(folder, how, faces, parts, _digests(how, encoder))
     begun = folder / "before.safetensors"
     if not begun.is_file():
         encoders.export(encoder, begun)
@@ -102,11 +102,13 @@ def run(
             for name, path in (("before", begun), ("after", folder / WEIGHTS))
         }
         size = encoder.facts.input_size
-        before, after = (
-            assess(one, parts.validation, parts.test, size, Sample()) for one in ready.values()
-        )
+        assessed = {
+            name: assess(one, parts.validation, parts.test, size, Sample())
+            for name, one in ready.items()
+            if with_names
+        }
         write_maps(ready, parts.test, size, folder)
-    done = Run(fitted, before, after, folder)
+    done = Run(fitted, assessed, folder)
     _write(done)
     return done
 
@@ -139,13 +141,16 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
     facts = encoder.facts
     viewer = Viewer(facts.input_size, np.array(facts.template, np.float32))
     if how.method == "simclr":
-        probe = _neighbours(validation, facts.input_size)
+        if batches.tell_people(validation):
+            probe = probes.neighbours(validation, facts.input_size)
+        else:
+            probe = probes.found_again(validation, viewer, how.views)
         module = simclr.projected(encoder, how.simclr)
         return SimClr(encoder, module, faces, how.simclr, viewer, how.views, how.fit.seed, probe)
     if how.method == "siamese":
-        probe = _verified(several(validation, most=4), facts.input_size)
+        probe = probes.verified(validation, facts.input_size)
         return Siamese(encoder, faces, how.siamese, viewer, how.views, probe)
-    probe = _recognised(several(validation, most=2), facts.input_size)
+    probe = probes.recognised(validation, facts.input_size)
     if how.method == "arcface":
         directions = arcface.directions(encoder, faces, how.arcface)
         return ArcFace(encoder, directions, faces, how.arcface, viewer, how.views, probe)
@@ -170,53 +175,26 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
     return teacher
 
 
-def _verified(faces: FaceSet, size: int) -> Callable[[Trainable], Mapping[str, float]]:
-    """Return a probe by pairs of validation faces."""
-    some = faces.of(np.arange(len(faces))[:_PROBED])
-    crops = plain(np.asarray(some.chips), size)
-    first, second, same = batches.pairs(some.people, len(some), 0)
-
-    def probe(encoder: Trainable) -> Mapping[str, float]:
-        vectors = encoders.encode(encoder, crops)
-        cosines: Float32 = np.sum(vectors[first] * vectors[second], axis=1)
-        right = (cosines >= best_threshold(cosines, same)) == same
-        return {
-            "accuracy": float(np.mean(right)),
-            "tpr_at_1_percent": tpr_at(cosines, same, 0.01),
-            "nearest": nearest(vectors, some.people),
-        }
-
-    return probe
+def _digests(how: Recipe, encoder: Trainable) -> Mapping[str, str]:
+    """Return the digests of the weights that a run begins with, and looks up to."""
+    found = {"start": encoder.facts.digest}
+    name = how.contrastive.teacher
+    if how.method == "contrastive" and name is not None:
+        found["teacher"] = weights.read_facts(weights.resolve(encoder_of(name))).digest
+    return found
 
 
-def _neighbours(faces: FaceSet, size: int) -> Callable[[Trainable], Mapping[str, float]]:
-    """Return a probe by pairs of validation faces, and by what their nearest ones say."""
-    pairs = _verified(several(faces, most=4), size)
-    chosen = several(faces, most=_OF_ONE)
-    some = chosen.of(np.arange(len(chosen))[:_PROBED])
-    crops = plain(np.asarray(some.chips), size)
-
-    def probe(encoder: Trainable) -> Mapping[str, float]:
-        return {**pairs(encoder), "knn": knn(encoders.encode(encoder, crops), some.people)}
-
-    return probe
-
-
-def _recognised(faces: FaceSet, size: int) -> Callable[[Trainable], Mapping[str, float]]:
-    """Return a probe by distorted queries of validation people."""
-    chosen = queries(faces, 0, _PROBED // 2)
-
-    def probe(encoder: Trainable) -> Mapping[str, float]:
-        found = distorted_top1(
-            lambda crops: encoders.encode(encoder, crops), faces, chosen, size, 0, (2, 4)
-        )
-        return {"distorted": 1 - error(found), "clean": found["clean"][0]}
-
-    return probe
-
-
-def begin(folder: Path, how: Recipe, faces: FaceSet, parts: Split) -> None:
+def begin(
+    folder: Path, how: Recipe, faces: FaceSet, parts: Split, digests: Mapping[str, str]
+) -> None:
     """Write what the run is, or see that it is the one that the folder holds.
+
+    Args:
+        folder: of the run.
+        how: the recipe.
+        faces: all of them.
+        parts: who is in which.
+        digests: of the weights it begins with, by name.
 
     Raises:
         ConfigError: it is not.
@@ -226,7 +204,7 @@ def begin(folder: Path, how: Recipe, faces: FaceSet, parts: Split) -> None:
         for name, part in (("validation", parts.validation), ("test", parts.test))
     }
     data = {"digest": faces.digest, "faces": len(faces), "left_out": list(faces.left_out)}
-    data |= {"train_faces": len(parts.train), "people": people}
+    data |= {"train_faces": len(parts.train), "people": people, "weights": dict(digests)}
     contents = {
         "recipe.json": json.dumps(recipe.as_tables(how), indent=1) + "\n",
         "data.json": json.dumps(data, indent=1) + "\n",
@@ -242,8 +220,10 @@ def begin(folder: Path, how: Recipe, faces: FaceSet, parts: Split) -> None:
 
 
 def _write(done: Run) -> None:
-    both = {"before": done.before, "after": done.after}
+    both = done.assessed
     write_metrics(done.folder, done.fitted, {name: numbers(one) for name, one in both.items()})
+    if not both:
+        return
     scores = {name: plots.Scores(one.similarities, one.same) for name, one in both.items()}
     plots.similarities(scores, done.folder / "similarities.png")
     plots.roc(scores, done.folder / "roc.png")

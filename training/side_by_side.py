@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from indexer.errors import ConfigError
 from indexer.models import Models
 from indexer.nets import weights
 from indexer.nets.runtime import Device
@@ -34,6 +35,7 @@ def side_by_side(
         progress: shows how far it is.
 
     Raises:
+        ConfigError: there are too few people.
         IndexerError: as what it is made of.
     """
     device: Device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,6 +46,9 @@ def side_by_side(
             facts = weights.read_facts(path)
             faces = read_faces(source, kept, models, facts, progress)
             parts = batches.split(faces, how.validation, how.test, how.seed)
+            if not all(map(batches.tell_people, (parts.validation, parts.test))):
+                problem = "has too few people with two photos to measure on"
+                raise ConfigError(source, problem, "give more people, or LFW's folder")
             run = encoders.runner(path, workers, device)
             found[name] = assess(run, parts.validation, parts.test, facts.input_size, Sample())
     return found

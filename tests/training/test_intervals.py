@@ -26,6 +26,34 @@ def test_the_interval_lies_around_the_number(seed: int, apart: float) -> None:
     assert found.low - 0.05 <= tpr_at(pairs.similarities, pairs.same, 0.05) <= found.high + 0.05
 
 
+@given(st.integers(0, 20), st.floats(0.02, 0.4))
+def test_a_draw_counts_each_person_as_often_as_he_was_drawn(seed: int, fpr: float) -> None:
+    people, draws = 5, 8
+    pairs = drawn(seed, 1.0, people)
+    some = slice(0, 60)
+    scored = ScoredPairs(pairs.similarities[some], pairs.first[some], pairs.second[some])
+    rates = []
+    rng = np.random.default_rng(seed)
+    for _ in range(draws):
+        times = rng.multinomial(people, np.full(people, 1 / people))
+        genuine, impostors = [], []
+        for score, one, other in zip(
+            scored.similarities.tolist(), scored.first, scored.second, strict=True
+        ):
+            if one == other:
+                genuine += [score] * times[one]
+            else:
+                impostors += [score] * (times[one] * times[other])
+        if genuine and impostors:
+            # Accepted are those above the first impostor that is one too many.
+            falling = sorted(impostors, reverse=True)
+            least = next(s for i, s in enumerate(falling) if i + 1 > fpr * len(falling))
+            rates.append(sum(one > least for one in genuine) / len(genuine))
+    low, high = np.quantile(rates, [0.025, 0.975])
+    found = tpr_interval(scored, fpr, draws=draws, seed=seed)
+    assert [found.low, found.high] == pytest.approx([low, high])
+
+
 def test_few_people_make_it_wider_than_many() -> None:
     def width(people: int) -> float:
         rng = np.random.default_rng(0)

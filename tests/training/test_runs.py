@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from indexer.config import EmbedSettings, Settings
@@ -16,16 +18,17 @@ from indexer.errors import ConfigError
 from indexer.models import Models, load_models
 from indexer.nets import encoder as nets
 from tests.faces import collins, hopper
-from training import landmark_runs, recipe, runs
+from training import encoders, landmark_runs, recipe, runs
 from training.__main__ import main
 from training.fit import Schedule
-from training.methods.arcface import ArcFaceSettings
+from training.methods.arcface import ArcFace, ArcFaceSettings, Batch
 from training.methods.contrastive import ContrastiveSettings
 from training.methods.landmarks import LandmarkSettings
 from training.methods.simclr import SimClrSettings
 from training.recipe import Data, Recipe, Start
 
 PHOTOS = 3
+BOTH = ("before", "after")
 TINY = Start(weights="scratch", network="resnet18", size=32)
 
 
@@ -83,7 +86,7 @@ def test_every_method_gives_an_encoder_that_the_indexer_loads(
     of = json.loads((done.folder / "data.json").read_text())["people"]
     assert len(of["test"]) == len(of["validation"]) == 2
     assert not set(of["test"]) & set(of["validation"])
-    assert all(len(row) == 2 for row in runs.compared({"after": done.after}))
+    assert all(len(row) == 3 for row in runs.compared(done.assessed))
     pictures = {path.name for path in done.folder.glob("*.png")}
     assert pictures == {
         *("curves.png", "similarities.png", "roc.png", "map-umap.png", "map-tsne.png")
@@ -125,10 +128,58 @@ def test_a_folder_is_of_one_recipe(people: Path, models: Models, tmp_path: Path)
     how = small("siamese", fit=Schedule(epochs=0, learning_rate=1e-3))
     first = runs.run(how, people, tmp_path / "run", models)
     again = runs.run(how, people, tmp_path / "run", models)
-    assert runs.numbers(again.after) == runs.numbers(first.after) == runs.numbers(first.before)
+    found = [runs.numbers(one.assessed[when]) for one in (first, again) for when in BOTH]
+    assert found == found[:1] * 4
     other = replace(how, data=replace(how.data, seed=1))
     with pytest.raises(ConfigError, match="another run"):
         runs.run(other, people, tmp_path / "run", models)
+
+
+def test_an_interrupted_run_comes_to_the_same_weights(
+    people: Path, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = small(
+        "arcface",
+        fit=Schedule(epochs=2, learning_rate=1e-3, keep="last"),
+        start=replace(TINY, kept=0.25),
+        arcface=ArcFaceSettings(people=2, each=1, plain_epochs=1),
+    )
+    whole = runs.run(how, people, tmp_path / "whole", models)
+    loss, calls = ArcFace.loss, []
+
+    def stops(method: ArcFace, batch: Batch, device: torch.device) -> torch.Tensor:
+        calls.append(batch)
+        if len(calls) == 1 + method.steps + method.steps // 2:
+            raise KeyboardInterrupt
+        return loss(method, batch, device)
+
+    monkeypatch.setattr("training.fit._SAVE_EVERY_S", 0.0)  # after each step
+    monkeypatch.setattr(ArcFace, "loss", stops)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(how, people, tmp_path / "stopped", models)
+    assert not (tmp_path / "stopped" / runs.WEIGHTS).exists()
+    again = runs.run(how, people, tmp_path / "stopped", models)
+    assert again.fitted.resumed
+    both = [(one.folder / runs.WEIGHTS).read_bytes() for one in (whole, again)]
+    assert both[0] == both[1]
+
+
+def test_faces_of_nobody_known_teach_too(
+    people: Path, models: Models, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for photo in people.rglob("*.jpg"):
+        shutil.copy(photo, flat / f"{photo.parent.name}-{photo.name}")
+    done = runs.run(small("simclr"), flat, tmp_path / "run", models)
+    assert done.assessed == {}
+    assert 0 <= done.fitted.history[1]["found_again"] <= 1
+    pictures = {path.name for path in done.folder.glob("*.png")}
+    assert pictures == {"curves.png", "map-umap.png", "map-tsne.png"}
+    with pytest.raises(ConfigError, match="too few people"):
+        runs.run(small("siamese"), flat, tmp_path / "siamese", models)
+    assert main(["evaluate", str(flat), "default", "--out", str(tmp_path)]) == 2
+    assert "too few people" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -159,7 +210,12 @@ def test_what_is_trained_is_used_by_name(people: Path, models: Models, tmp_path:
     done = runs.run(how, people, tmp_path / "run", models)
     from_there = replace(how, start=Start(weights=str(done.folder)))
     again = runs.run(from_there, people, tmp_path / "again", models)
-    assert runs.numbers(again.before)["auc"] == pytest.approx(done.after.auc)
+    ended, begun = done.assessed["after"], again.assessed["before"]
+    assert begun.auc == pytest.approx(ended.auc)
+    other = encoders.start("scratch", "resnet18", 32, seed=9)
+    encoders.export(other, done.folder / runs.WEIGHTS)
+    with pytest.raises(ConfigError, match="another run"):  # the same place, other weights
+        runs.run(from_there, people, tmp_path / "again", models)
     path = tmp_path / "mine.safetensors"
     assert main(["export", str(done.folder), str(path)]) == 0
     found = load_models(replace(Settings(), embed=EmbedSettings(weights=str(path))))

@@ -60,9 +60,13 @@ def _fit(options: argparse.Namespace) -> None:
         print(f"written: {folder}, the weights of epoch {points.fitted.chosen}")
         return
     done = runs.run(how, options.faces, folder, models.load_models(Settings()), bar)
-    both = {"before": done.before, "after": done.after}
-    print(tabulate(runs.compared(both), headers=["people not trained on", *both]))
-    print(f"written: {folder}, the weights of epoch {done.fitted.chosen}")
+    if done.assessed:
+        both = done.assessed
+        print(tabulate(runs.compared(both), headers=["people not trained on", *both]))
+    else:
+        print(tabulate(done.fitted.history, headers="keys"))
+    earlier = " (an earlier run was gone on with)" if done.fitted.resumed else ""
+    print(f"written: {folder}, the weights of epoch {done.fitted.chosen}{earlier}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -97,8 +97,8 @@ def chosen(people: Int64, how: Shown) -> Int64:
 
 
 def most_frequent(people: Int64, count: int = COLOURED) -> Int64:
-    """Return the people with most faces, most first, of equal ones the lower number."""
-    who, faces = np.unique(people, return_counts=True)
+    """Return the people with most faces, most first, of equal ones the lower number; not nobody."""
+    who, faces = np.unique(people[people >= 0], return_counts=True)
     return np.asarray(who[np.argsort(-faces, kind="stable")[:count]])
 
 
@@ -107,12 +107,13 @@ def write_maps(encoders: Mapping[str, Encode], faces: FaceSet, size: int, folder
 
     Args:
         encoders: by name.
-        faces: of people with names; those with two photos or more are shown.
+        faces: of whom; those with two photos or more are shown, or all if there is nobody such.
         size: side of what the encoders see, in pixels.
         folder: where to.
     """
     how = Shown()
     shown = several(faces)
+    shown = shown if len(shown) else faces
     shown = shown.of(chosen(shown.people, how))
     crops = plain(np.asarray(shown.chips), size)
     vectors = {name: encode(crops) for name, encode in encoders.items()}

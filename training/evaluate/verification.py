@@ -91,10 +91,27 @@ def verify(similarities: Float32, same: Bool, folds: int = 10) -> Verification:
 
 
 def best_threshold(similarities: Float32, same: Bool) -> float:
-    """Return the least similarity to accept that makes the fewest mistakes."""
+    """Return the least similarity to accept that makes the fewest mistakes.
+
+    Of thresholds that make as few, the highest; one above all similarities accepts nothing.
+
+    Args:
+        similarities: (P,), one or more.
+        same: (P,).
+
+    Raises:
+        ValueError: there is none.
+    """
+    if len(similarities) == 0:
+        raise ValueError("expected a pair or more, got none")
     order = np.argsort(-similarities, kind="stable")
-    right = np.cumsum(np.where(same[order], 1, -1))  # accepted genuine less accepted impostors
-    return float(similarities[order[int(np.argmax(right))]])
+    falling = similarities[order]
+    gains = np.cumsum(np.where(same[order], 1, -1))  # accepted genuine less accepted impostors
+    ends = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)  # equal ones together
+    best = int(np.argmax(gains[ends]))
+    if gains[ends[best]] < 0:
+        return float(np.nextafter(falling[0], falling.dtype.type(np.inf)))
+    return float(falling[ends[best]])
 
 
 def tpr_at(similarities: Float32, same: Bool, fpr: float) -> float:

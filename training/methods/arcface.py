@@ -100,12 +100,14 @@ class ArcFace:
         """Return the loss over the batch."""
         crops = encoders.tensor(batch.crops, self.encoder.facts, device)
         people = torch.from_numpy(batch.people).to(device)
-        vectors = self.encoder.module(crops).float()
-        if batch.plain:
+        vectors = self.encoder.module(crops)
+        with encoders.exactly(device):
+            vectors = vectors.float()
+            if not batch.plain:
+                return self.directions(vectors, people)
             cosines = F.normalize(vectors) @ F.normalize(self.directions.W, dim=0)
             logits = self.settings.scale * cosines
             return F.cross_entropy(logits, people, label_smoothing=self.settings.smoothing)
-        return self.directions(vectors, people)
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
         """Return what the probe says of the encoder."""

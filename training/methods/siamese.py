@@ -74,9 +74,10 @@ class Siamese:
     def loss(self, batch: tuple[UInt8, Int64], device: torch.device) -> torch.Tensor:
         """Return the loss over all pairs of the batch, each kind's own mean."""
         crops, people = batch
-        vectors = self.module(encoders.tensor(crops, self.encoder.facts, device)).float()
+        vectors = self.module(encoders.tensor(crops, self.encoder.facts, device))
         loss = ContrastiveLoss(pos_margin=0, neg_margin=self.settings.margin)
-        return loss(F.normalize(vectors), torch.from_numpy(people).to(device))
+        with encoders.exactly(device):
+            return loss(F.normalize(vectors.float()), torch.from_numpy(people).to(device))
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
         """Return what the probe says of the encoder."""

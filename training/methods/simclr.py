@@ -79,7 +79,8 @@ class SimClr:
         projected = self.module(encoders.tensor(batch, self.encoder.facts, device))
         count = len(batch) // 2
         labels = torch.arange(count, device=device).repeat(2)
-        return NTXentLoss(self.settings.temperature)(projected, labels)
+        with encoders.exactly(device):
+            return NTXentLoss(self.settings.temperature)(projected.float(), labels)
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
         """Return what the probe says of the encoder."""
