@@ -28,6 +28,7 @@ def audit(
     related: Affinity,
     together: Bool,
     names: Set[int] = frozenset(),
+    promise: float = 1.0,
 ) -> Audit:
     """Return what can be said of an episode's people without a label.
 
@@ -37,13 +38,14 @@ def audit(
         related: how they are related.
         together: (N, N), which share a frame.
         names: ids of those who have a name.
+        promise: the share of the named screen time that may be wrong.
     """
     people = np.array([one.character for one in identities], dtype=np.int64)
     kept = np.flatnonzero(people != UNKNOWN).astype(np.int64)
     if len(kept) == 0:
         return NO_AUDIT
     seconds = np.array([track.end_s - track.start_s for track in tracks])
-    promised = _promise(seconds, identities, names)
+    promised = _promise(seconds, identities, names, promise)
     same = people[:, None] == people
     violations = int(np.triu(same & together)[np.ix_(kept, kept)].sum())
     likely = expit(np.clip(related.odds, -8, 8) + _PRIOR)
@@ -55,9 +57,11 @@ def audit(
 
 
 def _promise(
-    seconds: Float64, identities: Sequence[Identity], names: Set[int]
-) -> tuple[float, float, float]:
-    """Return the named share of the time, and what of it is wrong: expected, and at most.
+    seconds: Float64, identities: Sequence[Identity], names: Set[int], promise: float
+) -> tuple[float, float, float, float]:
+    """Return the named share of the time, and of what of it is wrong three numbers.
+
+    The share expected, the one it is below with `CONFIDENCE`, and how sure the promise is kept.
 
     Tracks are wrong or right each by its own, in so many draws as tell the 95th percentile well.
     """
@@ -68,7 +72,9 @@ def _promise(
     for seconds_of, chance in zip(time, doubt, strict=True):
         wrong += seconds_of * (rng.random(_DRAWS) < chance)
     most = float(np.quantile(wrong, CONFIDENCE)) / total
-    return float(time.sum()) / max(float(seconds.sum()), 1e-9), float(doubt @ time) / total, most
+    kept = float(np.mean(wrong <= promise * total))
+    share = float(time.sum()) / max(float(seconds.sum()), 1e-9)
+    return share, float(doubt @ time) / total, most, kept
 
 
 def _mean_share(likely: Float64, same: Bool, people: Int64, seconds: Float64) -> float:

@@ -117,7 +117,9 @@ def identify(
         characters=_by_id(named, others, unnamed, people.new),
         identities=identities,
         next_id=cast.next_id + len(people.new),
-        audit=audits.audit(tracks, identities, related, together, set(own)),
+        audit=audits.audit(
+            tracks, identities, related, together, set(own), settings.recognize.max_wrong_names
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from indexer.affinity import without
+from indexer.affinity import CLEAR_PX, without
 from indexer.records import Float32, Float64, Yardstick
 
 _FULL_PX = 96.0
@@ -41,6 +41,24 @@ def name_odds(
         return plain.astype(np.float64)
     terms = name_terms(vectors, widths, people, shared, stick)
     return _weighted(terms, stick)
+
+
+def held_out_odds(stills: Float32, shared: Float32, stick: Yardstick) -> Float64:
+    """Return the log-odds of each still's being whom the others show, (M,); of one still, none.
+
+    Args:
+        stills: (M, D), unit rows.
+        shared: (D,), what is common.
+        stick: with coefficients of names.
+    """
+    if len(stills) < 2:  # noqa: PLR2004
+        return np.zeros(0)
+    own = without(stills, shared)
+    rest = without((own.sum(axis=0) - own) / (len(own) - 1), 0 * shared)
+    cosine = np.sum(own * rest, axis=1).astype(np.float64)
+    clear = np.full(len(own), CLEAR_PX)
+    near, other = (nearness(rows, shared, stick) for rows in (own, rest))
+    return _weighted(_terms(cosine, clear, near, other), stick)
 
 
 def _weighted(terms: Sequence[Float64], stick: Yardstick) -> Float64:

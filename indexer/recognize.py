@@ -31,7 +31,7 @@ from indexer.records import (
     Track,
     Yardstick,
 )
-from indexer.thresholds import prior_log_odds
+from indexer.thresholds import prior_log_odds, raised
 
 _TINY, _SURE = 1e-12, 1 - 1e-6
 _CERTAIN, _WORD = 8.0, 6.0
@@ -84,21 +84,10 @@ def recognize(
         stick: the encoder's.
         settings: the prior of strangers, the promise, and the least probability.
     """
-    prior = prior_log_odds(len(characters), settings)
     middles = centres(characters, seen.common)
-    shift = np.array([c.midpoint - stick.calibration.wide[-1].midpoint for c in characters])
-    slope = np.array([character.slope for character in characters])
-
-    def odds(vectors: Float32, widths: Float32) -> Float64:
-        found = by_look(vectors, widths, characters, seen.common, stick) + prior
-        # Where a line says it all, its own evidence has moved it.
-        return found if stick.names else found - slope * shift
-
-    alone = shares_of(odds(seen.alone, seen.own_widths))
-    if settings.evidence in ("face", "track"):
-        apart = dataclasses.replace(apart, together=np.zeros_like(apart.together))
-    shares = in_turn(odds(seen.vectors, seen.widths), seen.words, apart)
-    shares = believed(shares, stick)
+    own = _odds(seen.alone, seen.own_widths, characters, seen.common, stick)
+    alone = shares_of(own + prior_log_odds(len(characters), settings))
+    shares = believed(all_shares(seen, characters, apart, stick, settings), stick)
     seconds = np.array([track.end_s - track.start_s for track in tracks])
     given = named(shares[:, 1:].max(axis=1, initial=0), seconds, settings)
     cosines = seen.vectors @ middles.T
@@ -112,6 +101,46 @@ def recognize(
     ]
 
 
+def all_shares(
+    seen: Evidence,
+    characters: Sequence[Character],
+    apart: Apart,
+    stick: Yardstick,
+    settings: RecognizeSettings,
+) -> Float64:
+    """Return what nobody and each character share of the probability by all evidence, (N, 1 + C).
+
+    It is not said yet how far that can be believed.
+
+    Args:
+        seen: as of `recognize`, like the others.
+        characters: likewise.
+        apart: likewise.
+        stick: likewise.
+        settings: likewise.
+    """
+    odds = _odds(seen.vectors, seen.widths, characters, seen.common, stick)
+    if settings.evidence in ("face", "track"):
+        apart = dataclasses.replace(apart, together=np.zeros_like(apart.together))
+    return in_turn(odds + prior_log_odds(len(characters), settings), seen.words, apart)
+
+
+def _odds(
+    vectors: Float32,
+    widths: Float32,
+    characters: Sequence[Character],
+    shared: Float32,
+    stick: Yardstick,
+) -> Float64:
+    """Return the log-odds of each name against a stranger, (N, C)."""
+    found = by_look(vectors, widths, characters, shared, stick)
+    if stick.names:
+        return found
+    # Where a line says it all, its own evidence has moved it.
+    shift = np.array([c.midpoint - stick.calibration.wide[-1].midpoint for c in characters])
+    return found - np.array([character.slope for character in characters]) * shift
+
+
 def by_look(
     vectors: Float32,
     widths: Float32,
@@ -120,6 +149,8 @@ def by_look(
     stick: Yardstick,
 ) -> Float64:
     """Return the log-odds of each name by the look of it that is nearest, (N, C).
+
+    A character whose own stills differ gets the name more easily (`thresholds.raised`).
 
     Args:
         vectors: as of `likeness.name_odds`, like the others.
@@ -132,7 +163,8 @@ def by_look(
     odds = likeness.name_odds(vectors, widths, means, shared, stick)
     if not len(whose):
         return odds
-    return np.maximum.reduceat(odds, np.searchsorted(whose, np.arange(len(characters))), axis=1)
+    best = np.maximum.reduceat(odds, np.searchsorted(whose, np.arange(len(characters))), axis=1)
+    return np.asarray(best + raised(characters, shared, stick))
 
 
 def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -> Bool:
@@ -189,16 +221,27 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
 
 
 def believed(shares: Float64, stick: Yardstick) -> Float64:
-    """Return shares (N, 1 + C) as such ones were found to deserve, the most likely name first."""
+    """Return shares (N, 1 + C) as such ones were found to deserve.
+
+    The most likely name first, then nobody among what is left; the other names have the rest.
+    """
     if shares.shape[1] == 1:
         return shares
     rows = np.arange(len(shares))
     best = shares[:, 1:].argmax(axis=1) + 1
-    sure = np.clip(shares[rows, best], _TINY, _SURE)
-    deserved = trusted(sure, stick)
-    shares = shares * ((1 - deserved) / (1 - sure))[:, None]
-    shares[rows, best] = deserved
-    return shares
+    deserved = trusted(shares[rows, best], stick)
+    left = shares.copy()
+    left[rows, best] = 0
+    left /= np.maximum(left.sum(axis=1, keepdims=True), _TINY)
+    if shares.shape[1] > 2:  # noqa: PLR2004 - else there is no other name
+        slope, offset = stick.nobody
+        nobody = expit(slope * logit(np.clip(left[:, 0], _TINY, _SURE)) + offset)
+        others = np.maximum(1 - left[:, 0], _TINY)
+        left[:, 1:] *= ((1 - nobody) / others)[:, None]
+        left[:, 0] = nobody
+    found = left * (1 - deserved)[:, None]
+    found[rows, best] = deserved
+    return np.asarray(found)
 
 
 def trusted(share: Float64, stick: Yardstick) -> Float64:

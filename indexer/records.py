@@ -413,7 +413,9 @@ class Yardstick:
     the mean cosine to the most similar of the cohort; or ()."""
 
     belief: tuple[float, float] = (1.0, 0.0)
-    """Slope and offset: how the log-odds of a name are believed that all evidence led to."""
+    """Slope and offset: how the log-odds of a name are believed that all evidence led to,"""
+    nobody: tuple[float, float] = (1.0, 0.0)
+    """and those of its being nobody of the gallery, if the likeliest name is wrong."""
 
     def __post_init__(self) -> None:
         _check("cohort", self.cohort, (None, None))
@@ -552,7 +554,9 @@ class Audit:
     wrong: float = 0.0
     """Share of the named screen time that is expected to be wrong,"""
     wrong_at_most: float = 0.0
-    """and the share that it is below with a confidence of 95 %, if probabilities are right."""
+    """the share that it is below with a confidence of 95 %, if probabilities are right,"""
+    kept: float = 1.0
+    """and how sure it is, then, that no more is wrong than was promised."""
 
 
 NO_AUDIT = Audit(1.0, 1.0, 0, 1.0, 0)

@@ -219,6 +219,7 @@ class _Trials:
     def thresholds(self) -> dict[int, float]:
         """Return the least similarity at which the name may be given, by clarity."""
         least = thresholds.least_log_odds(len(self.gallery), self.stick, self.settings)
+        least -= float(thresholds.raised([self.person], self.shared, self.stick)[0])
         middle = evidence.centres([self.person], self.shared)[0]
         cosines = np.linspace(-1, 1, 2001)
         found = {}

@@ -11,16 +11,20 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import logit
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 from indexer import affinity, likeness
 from indexer.config import RecognizeSettings
-from indexer.evidence import Evidence, centres
-from indexer.records import Bool, Character, Float32, Yardstick
+from indexer.evidence import Evidence, centres, looks
+from indexer.records import Bool, Character, Float32, Float64, Yardstick
 
 _PSEUDO_COUNT = 8.0
 """How many scores of its own a character needs to weigh as much as the prior."""
 _SURE = 1 - 1e-6
+_SPREAD = 4.0
+"""Standard deviation of what stills may add to the log-odds; on made seasons left out, recall rises
+with it by half a point, and nothing more is wrong."""
 _CLEAR_PX = 96.0
 """Width of a face for which thresholds are told."""
 _STEPS, _NUDGE = 2001, 1e-3
@@ -35,8 +39,9 @@ def calibrate(
 ) -> list[Character]:
     """Return the characters with midpoint, slope and threshold set from their evidence.
 
-    With a yardstick of names, these follow from how near the character is to others, and tracks
-    change nothing. Else evidence moves the calibration's line. Genuine scores are each still
+    With a yardstick of names, these follow from how near the character is to others, and from its
+    stills (`raised`); on made seasons, letting the impostors move them cost recall and saved
+    nothing. Else evidence moves the calibration's line. Genuine scores are each still
     against the others of its character. Impostor scores are the
     stills of the other characters, and of two tracks in one frame the less similar one: at most
     one of them is the character. Means of both are drawn to the prior by a pseudo-count, and the
@@ -59,7 +64,7 @@ def calibrate(
     between = seen.alone @ middles.T if seen else np.zeros((0, len(characters)), np.float32)
     first, second = np.nonzero(np.triu(together))
     least = least_log_odds(len(characters), stick, settings)
-    near = likeness.usual_nearness(stick)
+    near, more = likeness.usual_nearness(stick), raised(characters, common, stick)
     done = []
     for i, character in enumerate(characters):
         others = [rows @ middles[i] for j, rows in enumerate(stills) if j != i]
@@ -71,7 +76,7 @@ def calibrate(
         shift = 0.0
         if not stick.names:
             shift = (lower + _displacement(impostors, calibration.impostor)) / 2
-        midpoint, slope, threshold = _line(middles[i], least, near, stick)
+        midpoint, slope, threshold = _line(middles[i], (-more[i], least - more[i]), near, stick)
         done.append(
             dataclasses.replace(
                 character,
@@ -85,20 +90,58 @@ def calibrate(
     return done
 
 
+def raised(characters: Sequence[Character], shared: Float32, stick: Yardstick) -> Float64:
+    """Return what the stills of each character add to the log-odds of its name, (C,), 0 or more.
+
+    With a yardstick of names, `raised_by` of the character's stills, each held out; nothing for
+    somebody of several looks, of which the nearest one counts already. Without such a yardstick
+    nothing: then `calibrate` moves the calibration's line.
+
+    Args:
+        characters: C of them.
+        shared: (D,), what faces of the show have in common.
+        stick: the encoder's.
+    """
+    if not stick.names or not characters:
+        return np.zeros(len(characters))
+    _, whose = looks(characters, shared)
+    alike = np.bincount(whose, minlength=len(characters)) == 1
+    held = [likeness.held_out_odds(one.prototypes, shared, stick) for one in characters]
+    return np.array([raised_by(odds) * one for odds, one in zip(held, alike, strict=True)])
+
+
+def raised_by(odds: Float64) -> float:
+    """Return by how much to raise log-odds so that stills that are held out get their name.
+
+    The most likely intercept of a logistic regression with a normal prior, 0 or more: stills that
+    are sure of their name anyhow hardly move it.
+
+    Args:
+        odds: (M,), log-odds of each still's being who the others show.
+    """
+    if len(odds) == 0:
+        return 0.0
+
+    def slope(raised: float) -> float:
+        return float(expit(-odds - raised).sum() - raised / _SPREAD**2)
+
+    return float(brentq(slope, 0.0, len(odds) * _SPREAD**2 + 1, xtol=1e-6))
+
+
 def _line(
-    person: Float32, least: float, near: float, stick: Yardstick
+    person: Float32, wanted: tuple[float, float], near: float, stick: Yardstick
 ) -> tuple[float, float, float]:
     """Return midpoint, slope there, and threshold, for a clear face like most.
 
     Args:
         person: (D,), the character's centre.
-        least: the log-odds at which the name is given.
+        wanted: the log-odds of the midpoint, and those at which the name is given.
         near: how near a face is to others.
         stick: the encoder's.
     """
     cosines = np.linspace(-1, 1, _STEPS)
     odds = np.maximum.accumulate(likeness.usual_odds(cosines, _CLEAR_PX, person, stick, near))
-    midpoint, threshold = np.interp([0.0, least], odds, cosines).tolist()
+    midpoint, threshold = np.interp(wanted, odds, cosines).tolist()
     around = likeness.usual_odds(
         np.array([midpoint - _NUDGE, midpoint + _NUDGE]), _CLEAR_PX, person, stick, near
     )

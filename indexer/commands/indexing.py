@@ -136,7 +136,8 @@ def _people_lines(done: Indexed) -> list[str]:
     lines = [f"  people, estimated without labels: {estimated}; {signs}"]
     lines.append(
         f"  names: {audit.named:.1%} of the faces' time; {audit.wrong:.2%} of that expected wrong, "
-        f"at most {audit.wrong_at_most:.2%} with 95 % confidence"
+        f"no more than promised with {audit.kept:.0%} confidence, at most "
+        f"{audit.wrong_at_most:.2%} with 95 %"
     )
     return [*lines, *_diff_lines(changed)]
 

@@ -26,19 +26,20 @@ from indexer.records import Yardstick
 
 DEFAULT = Path(__file__).with_name("resnet29-yardstick.safetensors")
 """Of the default encoder with its head."""
-SCHEMA: Literal["yardstick/1"] = "yardstick/1"
+SCHEMA: Literal["yardstick/2"] = "yardstick/2"
 
 
 @dataclass(frozen=True)
 class YardstickFacts:
     """What is said beside the cohort."""
 
-    schema: Literal["yardstick/1"]
+    schema: Literal["yardstick/2"]
     encoder_id: str
     """Of the vectors that it is for."""
     pairs: tuple[float, ...]
     names: tuple[float, ...]
     belief: tuple[float, float]
+    nobody: tuple[float, float]
 
 
 def save(path: Path, stick: Yardstick, encoder_id: str) -> None:
@@ -47,7 +48,7 @@ def save(path: Path, stick: Yardstick, encoder_id: str) -> None:
     Raises:
         WeightsError: it cannot be written.
     """
-    facts = YardstickFacts(SCHEMA, encoder_id, stick.pairs, stick.names, stick.belief)
+    facts = YardstickFacts(SCHEMA, encoder_id, stick.pairs, stick.names, stick.belief, stick.nobody)
     said = {"yardstick": json.dumps(dataclasses.asdict(facts), sort_keys=True)}
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -71,7 +72,9 @@ def load(encoder: EncoderFacts, path: Path = DEFAULT) -> Yardstick:
         if facts.encoder_id != bare_id(encoder):
             return Yardstick.of(encoder.calibration, encoder.dimension)
         cohort = files.load(content)["cohort"].astype(np.float32)
-        return Yardstick(encoder.calibration, cohort, facts.pairs, facts.names, facts.belief)
+        return Yardstick(
+            encoder.calibration, cohort, facts.pairs, facts.names, facts.belief, facts.nobody
+        )
     except (OSError, SafetensorError, ValidationError, KeyError, ValueError) as error:
         problem = f"is no yardstick: {str(error).splitlines()[0]}"
         raise WeightsError(path, problem, "make one with training trust") from error

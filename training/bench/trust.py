@@ -19,8 +19,10 @@ from indexer import affinity, enroll, evidence, likeness, pipeline, recognize, s
 from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings, Settings
 from indexer.errors import ConfigError
+from indexer.evidence import Evidence
 from indexer.models import Models
 from indexer.progress import Progress, silent
+from indexer.recognize import Apart
 from indexer.records import Bool, Character, Float32, Float64, Int64, Track, Yardstick
 from indexer.store import read
 from training.bench.tracks import NOBODY, people_of
@@ -51,6 +53,11 @@ class Known:
     def together(self) -> Bool:
         """Return which tracks share a frame, (N, N)."""
         return affinity.cooccurring(self.tracks)
+
+    @property
+    def seconds(self) -> Float64:
+        """Return how long each track is on screen, (N,)."""
+        return np.array([track.end_s - track.start_s for track in self.tracks])
 
     @property
     def real(self) -> Bool:
@@ -129,19 +136,28 @@ def measure(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> 
     if len(seasons) < 2:  # noqa: PLR2004
         raise ConfigError("seasons", f"{len(seasons)} are given", "give two or more")
     stick = _names(episodes, _pairs(episodes, plain))
-    chosen, right, weights = [], [], []
+    said = []
     for season in seasons:
         rest = [one for one in episodes if one.season != season]
         left_out = _names(rest, _pairs(rest, plain))
-        for one in (one for one in episodes if one.season == season):
-            odds, correct, seconds = _said(one, left_out, settings)
-            chosen.append(odds)
-            right.append(correct)
-            weights.append(seconds)
-    model = LogisticRegression(C=1e6)
-    model.fit(np.concatenate(chosen)[:, None], np.concatenate(right), np.concatenate(weights))
-    belief = (round(float(model.coef_[0, 0]), 4), round(float(model.intercept_[0]), 4))
-    return replace(stick, belief=belief)
+        said += [_said(one, left_out, settings) for one in episodes if one.season == season]
+    odds, nobody, right, strange, seconds = (
+        np.concatenate([getattr(one, part) for one in said]) for part in _Said.__slots__
+    )
+    wrong = ~right
+    return replace(
+        stick,
+        belief=_line(odds, right, seconds),
+        nobody=_line(nobody[wrong], strange[wrong], np.ones(int(wrong.sum()))),
+    )
+
+
+def _line(odds: Float64, true: Bool, weights: Float64) -> tuple[float, float]:
+    """Return slope and offset that turn log-odds (N,) into those with which things are true."""
+    if true.all() or not true.any():
+        return 1.0, 0.0
+    model = LogisticRegression(C=1e6).fit(odds[:, None], true, weights)
+    return round(float(model.coef_[0, 0]), 4), round(float(model.intercept_[0]), 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +184,11 @@ def left_out(episodes: Sequence[Known], plain: Yardstick, settings: Settings) ->
         stick = measure([one for one in episodes if one.season != season], plain, settings)
         wrong = right = asked = 0.0
         for one in (one for one in episodes if one.season == season):
-            odds_of = _judged(one, stick, settings.recognize)
-            named, true = odds_of.named & one.real, odds_of.people == one.people
-            wrong += odds_of.seconds[named & ~true].sum()
-            right += odds_of.seconds[named & true].sum()
-            asked += odds_of.seconds[np.isin(one.people, one.wanted)].sum()
+            said = _judged(one, stick, settings.recognize)
+            named, true = said.named & one.real, said.people == one.people
+            wrong += one.seconds[named & ~true].sum()
+            right += one.seconds[named & true].sum()
+            asked += one.seconds[np.isin(one.people, one.wanted)].sum()
         shares = (wrong / max(wrong + right, _ONE_SIDED), right / max(asked, _ONE_SIDED))
         found.append(LeftOut(f"season {season + 1}", *map(float, shares)))
     return found
@@ -245,12 +261,45 @@ def _coefficients(rows: Float64, same: Bool) -> tuple[float, ...]:
     return tuple(round(float(value), 4) for value in found)
 
 
-def _said(one: Known, stick: Yardstick, settings: Settings) -> tuple[Float64, Bool, Float64]:
-    """Return log-odds of the most likely names, given or not, whether right, and for how long."""
-    found = _judged(one, replace(stick, belief=(1.0, 0.0)), settings.recognize)
-    odds = logit(np.clip(found.probability, _ONE_SIDED, 1 - _ONE_SIDED))
-    right = np.asarray(found.people == one.people)
-    return odds[one.real], right[one.real], found.seconds[one.real]
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What is said of the tracks of somebody in an episode, (N,) each, and what is true."""
+
+    odds: Float64
+    """Log-odds of the most likely name, given or not,"""
+    nobody: Float64
+    """and of nobody, if that name is wrong."""
+    right: Bool
+    """Whether the name is right,"""
+    strange: Bool
+    """and whether they show nobody of the gallery."""
+    seconds: Float64
+
+
+def _said(one: Known, stick: Yardstick, settings: Settings) -> _Said:
+    """Return what is said of an episode before it is known how far to believe it."""
+    seen, gallery, apart = _asked(one, stick, settings.recognize)
+    shares = recognize.all_shares(seen, gallery, apart, stick, settings.recognize)
+    best, rows = shares[:, 1:].argmax(axis=1), np.flatnonzero(one.real)
+    chance = np.clip(shares[np.arange(len(shares)), 1 + best], _ONE_SIDED, 1 - _ONE_SIDED)
+    nobody = np.clip(shares[:, 0] / (1 - chance), _ONE_SIDED, 1 - _ONE_SIDED)
+    return _Said(
+        odds=logit(chance)[rows],
+        nobody=logit(nobody)[rows],
+        right=(one.wanted[best] == one.people)[rows],
+        strange=~np.isin(one.people, one.wanted)[rows],
+        seconds=one.seconds[rows],
+    )
+
+
+def _asked(
+    one: Known, stick: Yardstick, settings: RecognizeSettings
+) -> tuple[Evidence, list[Character], Apart]:
+    """Return what is known of an episode, and of whom it is asked, where nobody said anything."""
+    seen = evidence.gather(one.tracks, _related(one, stick), one.together, settings)
+    gallery = thresholds.calibrate(one.gallery, seen, one.together, stick, settings)
+    none = np.zeros((len(one.tracks), len(gallery)), bool)
+    return seen, gallery, Apart(one.together, none, np.full(len(one.tracks), recognize.OPEN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,25 +309,14 @@ class _Judged:
     named: Bool
     people: Int64
     """Who each most likely is, as in `Known.people`."""
-    probability: Float64
-    """Of that one."""
-    seconds: Float64
 
 
 def _judged(one: Known, stick: Yardstick, settings: RecognizeSettings) -> _Judged:
-    seen = evidence.gather(one.tracks, _related(one, stick), one.together, settings)
-    gallery = thresholds.calibrate(one.gallery, seen, one.together, stick, settings)
-    none = np.zeros((len(one.tracks), len(gallery)), bool)
-    apart = recognize.Apart(one.together, none, np.full(len(one.tracks), recognize.OPEN))
+    seen, gallery, apart = _asked(one, stick, settings)
     said = recognize.recognize(one.tracks, seen, gallery, apart, stick, settings)
     ids = np.array([character.id for character in one.gallery])
-    named = np.array([identity.character > 0 for identity in said])
-    best = np.array([one.character or one.runner_up for one in said])
-    # Without a name, the margin is nobody's probability less the likeliest name's.
-    chance = [one.probability - (0 if one.character else one.margin) for one in said]
+    best = np.array([identity.character or identity.runner_up for identity in said])
     return _Judged(
-        named=named,
+        named=np.array([identity.character > 0 for identity in said]),
         people=one.wanted[np.argmax(best[:, None] == ids, axis=1)],
-        probability=np.array(chance),
-        seconds=np.array([track.end_s - track.start_s for track in one.tracks]),
     )

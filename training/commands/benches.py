@@ -186,7 +186,8 @@ def _trust(options: argparse.Namespace) -> None:
     stick = trust.measure(episodes, plain, settings)
     yardstick.save(options.out, stick, facts.encoder_id)
     print(f"{options.out}: {len(others)} others, {len(episodes)} episodes")
-    print(json.dumps({"pairs": stick.pairs, "names": stick.names, "belief": stick.belief}))
+    shown = ("pairs", "names", "belief", "nobody")
+    print(json.dumps({name: getattr(stick, name) for name in shown}))
     if options.check:
         for rows in (trust.left_out(episodes, plain, settings), trust.places(episodes)):
             print(
