@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
-from indexer import affinity, evidence, likeness, thresholds
+from indexer import affinity, evidence, recognize, thresholds
 from indexer.config import Settings
 from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
 from indexer.store import decisions, erase, read, unfinished
@@ -23,8 +22,32 @@ from indexer.store.library import Library
 from indexer.store.publish import publish
 
 _EVEN = 0.5
-"""The calibrated radius: where somebody is as likely the person as a stranger, by the face alone:
-nobody else competes for it."""
+"""The calibrated radius: where something shows the person as likely as not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How it is told who is who."""
+
+    stick: Yardstick
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Chance:
+    """How likely a track shows the person and nobody else of the gallery."""
+
+    by_all: float
+    """By all evidence, as names are given;"""
+    by_face: float
+    """by the one of its faces that says so most."""
+    vectors: int
+    """How many there are: of its faces, and their mean."""
+
+    @property
+    def most(self) -> float:
+        """Return the higher one."""
+        return max(self.by_all, self.by_face)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +102,7 @@ def forget(
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         person = read.find_character(now, name)
         stick = evidence.among(stick, read.read_strangers(now))
-        state = _State.of(now, person, stick, settings)
+        state = _State.of(now, person, _How(stick, settings))
         gone = state.named() | state.alike()
         log = decisions.read_decisions(now)
         shorter = decisions.without(log, gone, state.ids)
@@ -100,27 +123,27 @@ class _State:
     """The person's, and those of whoever was said to be the person."""
     people: Sequence[Character]
     said: Mapping[str, Sequence[Identity]]
-    chances: Mapping[int, tuple[float, int]]
-    """Uid → the highest probability of any of the track's vectors, and how many those are."""
+    chances: Mapping[int, _Chance]
+    """By uid."""
     seconds: Mapping[int, float]
     """Uid → how long the track is on screen."""
-    stick: Yardstick
+    how: _How
 
     @staticmethod
-    def of(library: Library, person: Character, stick: Yardstick, settings: Settings) -> _State:
+    def of(library: Library, person: Character, how: _How) -> _State:
         merged = decisions.read_constraints(library).merged
         ids = {person.id} | {one for one, end in merged.items() if end == person.id}
         people = read.read_characters(library)
-        mine = [one for one in people if one.id in ids]
+        gallery = [one for one in people if one.named or one.id in ids]
         said: dict[str, Sequence[Identity]] = {}
-        chances: dict[int, tuple[float, int]] = {}
+        chances: dict[int, _Chance] = {}
         seconds: dict[int, float] = {}
         for episode in read.episodes(library):
             tracks = read.read_tracks(library, episode)
             said[episode] = read.read_identities(library, episode)
-            chances |= _chances(tracks, mine, people, stick, settings)
+            chances |= _chances(tracks, ids, gallery, how)
             seconds |= {one.uid: one.end_s - one.start_s for one in tracks}
-        return _State(person, ids, people, said, chances, seconds, stick)
+        return _State(person, ids, people, said, chances, seconds, how)
 
     def named(self) -> set[int]:
         """Return the uids of the person's tracks."""
@@ -133,7 +156,7 @@ class _State:
             i.track
             for rows in self.said.values()
             for i in rows
-            if i.character not in known and self.chances[i.track][0] >= _EVEN
+            if i.character not in known and self.chances[i.track].by_all >= _EVEN
         }
 
     def summary(
@@ -145,13 +168,16 @@ class _State:
             Left(f"track {i.track} of {episode}, {names.get(i.character, 'unknown')}", chance)
             for episode, rows in self.said.items()
             for i in rows
-            if i.track not in gone and (chance := self.chances[i.track][0]) >= _EVEN
+            if i.track not in gone and (chance := self.chances[i.track].most) >= _EVEN
         ]
         mine = [one for one in self.people if one.id in self.ids]
+        gallery = [one for one in self.people if one.named or one.id in self.ids]
         rest = {f"what {one.label} is known by": one.prototypes for one in people}
         rest |= {"a stranger that the library was told of": strangers}
         for what, rows in rest.items():
-            chance = float(_likely(rows, mine, self.stick).max(initial=0.0))
+            clear = np.full(len(rows), affinity.CLEAR_PX, np.float32)
+            found = _by_face(rows, clear, self.ids, gallery, self.how, 0 * rows.sum(axis=0))
+            chance = float(found.max(initial=0.0))
             if chance >= _EVEN:
                 left.append(Left(what, chance))
         kept = [chance for uid, chance in self.chances.items() if uid not in gone]
@@ -163,8 +189,8 @@ class _State:
             episodes=sum(any(i.track in gone for i in rows) for rows in self.said.values()),
             stills=sum(len(one.prototypes) for one in mine),
             decisions=changed,
-            scanned=sum(count for _, count in kept) + sum(map(len, rest.values())),
-            nearest=max([chance for chance, _ in kept] + [one.probability for one in left] + [0.0]),
+            scanned=sum(one.vectors for one in kept) + sum(map(len, rest.values())),
+            nearest=max([one.most for one in kept] + [one.probability for one in left] + [0.0]),
             left=sorted(left, key=lambda one: -one.probability),
         )
 
@@ -232,38 +258,53 @@ def _spoken(row: Identity, known: set[int], gone: set[int]) -> Identity:
 
 
 def _chances(
-    tracks: Sequence[Track],
-    mine: Sequence[Character],
-    people: Sequence[Character],
-    stick: Yardstick,
-    settings: Settings,
-) -> dict[int, tuple[float, int]]:
-    """Return how likely each track of an episode shows the person, as `_State.chances`."""
+    tracks: Sequence[Track], ids: set[int], gallery: Sequence[Character], how: _How
+) -> dict[int, _Chance]:
+    """Return how likely each track of an episode shows the person, by uid.
+
+    Args:
+        tracks: of the episode.
+        ids: the person's.
+        gallery: everybody with a name, and the person.
+        how: it is told.
+    """
     if not tracks:
         return {}
-    vectors, widths = np.stack([one.embedding for one in tracks]), affinity.clear_px(tracks)
-    shared = evidence.common_of(tracks, [one for one in people if one.named])
-    middles = evidence.centres(mine, shared)
-    prior = thresholds.prior_log_odds(1, settings.recognize)
-
-    def likely(rows: Float32, clear: Float32) -> Float64:
-        odds = likeness.name_odds(affinity.without(rows, shared), clear, middles, shared, stick)
-        return np.asarray(expit(odds.max(axis=1) + prior))
-
-    whole = likely(vectors, widths)
+    stick, settings = how.stick, how.settings.recognize
+    together = affinity.cooccurring(tracks)
+    related = evidence.related(tracks, gallery, stick, settings)
+    seen = evidence.gather(tracks, related, together, settings)
+    known = thresholds.calibrate(gallery, seen, together, stick, settings)
+    open_ = np.full(len(tracks), recognize.OPEN)
+    apart = recognize.Apart(together, np.zeros((len(tracks), len(known)), bool), open_)
+    shares = recognize.all_shares(seen, known, apart, stick, settings)
+    by_all = _of(recognize.believed(shares, stick), known, ids)
     faces = np.concatenate([track.embeddings for track in tracks])
-    quality = np.concatenate([track.quality for track in tracks])
-    single = likely(faces, np.float32(affinity.CLEAR_PX) * quality)
+    clear = np.float32(affinity.CLEAR_PX) * np.concatenate([track.quality for track in tracks])
     counts = [len(track.embeddings) for track in tracks]
+    single = _by_face(affinity.without(faces, seen.common), clear, ids, known, how, seen.common)
     best = np.maximum.reduceat(single, np.cumsum([0, *counts[:-1]]))
     return {
-        track.uid: (float(max(whole[n], best[n])), 1 + counts[n]) for n, track in enumerate(tracks)
+        track.uid: _Chance(float(by_all[n]), float(best[n]), 1 + counts[n])
+        for n, track in enumerate(tracks)
     }
 
 
-def _likely(rows: Float32, mine: Sequence[Character], stick: Yardstick) -> Float64:
-    """Return how likely vectors that somebody is known by are the person's, (M,)."""
-    none = np.zeros(rows.shape[1], np.float32)
-    clear = np.full(len(rows), affinity.CLEAR_PX, np.float32)
-    odds = likeness.name_odds(rows, clear, evidence.centres(mine, none), none, stick)
-    return np.asarray(expit(odds.max(axis=1)))
+def _by_face(
+    rows: Float32,
+    clear: Float32,
+    ids: set[int],
+    gallery: Sequence[Character],
+    how: _How,
+    shared: Float32,
+) -> Float64:
+    """Return how likely unit rows (M, D) are the person and none of the others, (M,)."""
+    prior = thresholds.prior_log_odds(len(gallery), how.settings.recognize)
+    odds = recognize.by_look(rows, clear, gallery, shared, how.stick) + prior
+    return _of(recognize.believed(recognize.shares_of(odds), how.stick), gallery, ids)
+
+
+def _of(shares: Float64, gallery: Sequence[Character], ids: set[int]) -> Float64:
+    """Return what the person has of shares (N, 1 + C), (N,)."""
+    mine = np.array([one.id in ids for one in gallery], bool)
+    return np.asarray(shares[:, 1:][:, mine].sum(axis=1))

@@ -20,6 +20,7 @@ from indexer.store.library import Library, open_library
 from indexer.store.verify import verify
 from tests import libraries
 from tests.conftest import Indexed, run
+from tests.indexer.test_recognize import at_cosine
 from tests.libraries import ANN, BOB, CARL, CAST, Shown
 
 _STEEP = (Line(0.6, 40.0), Line(0.6, 100.0))
@@ -110,6 +111,16 @@ def test_what_is_likely_the_person_goes_too_unless_it_has_a_name(pilot: Library)
     }
     assert done.nearest > 0.5
     assert verify(open_library(pilot.root)) == []
+
+
+def test_who_is_likelier_somebody_else_stays(pilot: Library) -> None:
+    """Carl looks like Bob, but more like Ann: Bob is forgotten without him."""
+    carl = PILOT.tracks[1].embedding
+    like = {ANN: carl[None], BOB: at_cosine(carl, 0.75, 3)[None]}
+    people = [replace(one, prototypes=like.get(one.id, one.prototypes)) for one in CAST]
+    now = libraries.put(open_library(pilot.root), PILOT, people)
+    assert forgotten(now, "Bob", dry=True).alike == 0
+    assert forgotten(now, "Ann", dry=True).alike == 1
 
 
 def test_the_log_falls_silent(pilot: Library) -> None:
