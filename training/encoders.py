@@ -22,6 +22,8 @@ from indexer.records import Float32, UInt8
 from training import views
 
 SCRATCH = "scratch"
+WEIGHTS = "weights.safetensors"
+"""The encoder in a run's folder."""
 _TOGETHER = 64
 
 
@@ -69,6 +71,12 @@ def start(name: str, network: str, size: int, seed: int) -> Trainable:
         return Trainable(nets.build(network, facts.dimension), facts)
     except ValueError as error:
         raise ConfigError("start.network", str(error), "see training/recipes") from error
+
+
+def encoder_of(name: str) -> str:
+    """Return where an encoder is: a folder means the run that is in it."""
+    path = Path(name)
+    return str(path / WEIGHTS) if name and path.is_dir() else name
 
 
 def keep(module: nn.Module, begun: Path, share: float) -> None:

@@ -48,7 +48,7 @@ from training.methods.simclr import SimClr
 from training.recipe import Recipe
 from training.views import Viewer, plain
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS = encoders.WEIGHTS
 _PROBED = 160
 """Faces of the validation people that are looked at after each epoch."""
 _OF_ONE = 10
@@ -81,7 +81,7 @@ def run(
         ConfigError: the folder holds a run of another recipe or of other faces.
         IndexerError: as what it is made of.
     """
-    weights = encoder_of(how.start.weights)
+    weights = encoders.encoder_of(how.start.weights)
     encoder = encoders.start(weights, how.start.network, how.start.size, how.fit.seed)
     encoders.freeze(encoder.module, how.start.frozen)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
@@ -109,12 +109,6 @@ def run(
     done = Run(fitted, before, after, folder)
     _write(done)
     return done
-
-
-def encoder_of(name: str) -> str:
-    """Return where an encoder is: a folder means the run that is in it."""
-    path = Path(name)
-    return str(path / WEIGHTS) if name and path.is_dir() else name
 
 
 def trained_on(parts: Split, how: Recipe) -> FaceSet:
@@ -157,7 +151,8 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
     name = how.contrastive.teacher
     if name is None:
         return encoder
-    teacher = encoders.start(encoder_of(name), how.start.network, how.start.size, how.fit.seed)
+    path = encoders.encoder_of(name)
+    teacher = encoders.start(path, how.start.network, how.start.size, how.fit.seed)
     wanted, got = (
         (facts.input_size, facts.dimension, facts.template)
         for facts in (encoder.facts, teacher.facts)

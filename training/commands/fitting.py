@@ -81,9 +81,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from training import encoders, runs  # noqa: PLC0415
+    from training import encoders  # noqa: PLC0415
 
-    encoder = encoders.start(runs.encoder_of(str(options.run_folder)), "resnet18", 112, 0)
+    encoder = encoders.start(encoders.encoder_of(str(options.run_folder)), "resnet18", 112, 0)
     facts = encoders.export(encoder, options.target)
     print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
     print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.weights={options.target}'")

@@ -16,8 +16,8 @@ from indexer.commands.console import DONE, REFUSED, bar, complain
 from indexer.errors import ConfigError, ImageError
 from indexer.nets.weights import read_facts, resolve
 from indexer.store import disk
-from training import annotate, predict
 from training import head as heads
+from training import predict
 from training.annotations import require_splits
 from training.predict import Prediction
 from training.still_faces import find_faces
@@ -47,7 +47,11 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 
 def _fit_stills(options: argparse.Namespace) -> None:
-    from training import encoders, fit_stills  # noqa: PLC0415  (they import torch: seconds)
+    from training import (  # noqa: PLC0415  (torch takes seconds; the extra may be missing)
+        annotate,
+        encoders,
+        fit_stills,
+    )
 
     settings = config.load(None, [f"embed.weights={options.weights}", "embed.head=none"])
     ready = models.load_models(settings)
