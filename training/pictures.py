@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -20,12 +22,14 @@ def is_picture(path: Path) -> bool:
 
 def inside(folder: Path) -> list[Path]:
     """Return the pictures anywhere in a folder, in order of name; hidden folders are left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if is_picture(path)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    return sorted(filter(is_picture, visible(folder)))
+
+
+def visible(folder: Path) -> Iterator[Path]:
+    """Yield the files anywhere in a folder, but no hidden ones and none of hidden folders."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def size(path: Path) -> tuple[int, int]:
