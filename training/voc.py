@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _PICTURE_FOLDERS = ("JPEGImages", "images")
 _ROOT = "annotation"
+_OTHER_FOLDERS = ("ImageSets", "SegmentationClass", "SegmentationObject")
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -101,6 +102,11 @@ def listed(folder: Path) -> list[Listed]:
         found.append(Listed(_picture(path), path, split))
     order = [*SPLITS, ""]
     return sorted(found, key=lambda one: (order.index(one.split), one.labels))
+
+
+def own_files(folder: Path) -> list[Path]:
+    """Return the files of the format that are neither faces' pictures nor their XML."""
+    return [path for name in _OTHER_FOLDERS for path in (folder / name).rglob("*")]
 
 
 def _splits(folder: Path) -> dict[str, str]:
