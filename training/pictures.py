@@ -11,6 +11,11 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from indexer.errors import ImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+OTHER_SUFFIXES = (
+    ".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".pgm", ".ppm", ".psd", ".svg", ".tga",
+    ".tif", ".tiff",
+)  # fmt: skip
+"""Of pictures of kinds that are not read."""
 _ON_ITS_SIDE = 5
 """EXIF orientations from this one on swap width and height."""
 
