@@ -32,7 +32,7 @@ from indexer.records import Float32
 from indexer.store import disk
 from training import batches, encoders, recipe
 from training.batches import Split, several
-from training.encoders import Trainable
+from training.encoders import Trainable, encoder_of
 from training.evaluate import plots
 from training.evaluate.encoders import Assessment, Sample, assess, knn, nearest
 from training.evaluate.gallery import distorted_top1, error, queries
@@ -81,7 +81,7 @@ def run(
         ConfigError: the folder holds a run of another recipe or of other faces.
         IndexerError: as what it is made of.
     """
-    weights = encoders.encoder_of(how.start.weights)
+    weights = encoder_of(how.start.weights)
     encoder = encoders.start(weights, how.start.network, how.start.size, how.fit.seed)
     encoders.freeze(encoder.module, how.start.frozen)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
@@ -151,8 +151,7 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
     name = how.contrastive.teacher
     if name is None:
         return encoder
-    path = encoders.encoder_of(name)
-    teacher = encoders.start(path, how.start.network, how.start.size, how.fit.seed)
+    teacher = encoders.start(encoder_of(name), how.start.network, how.start.size, how.fit.seed)
     wanted, got = (
         (facts.input_size, facts.dimension, facts.template)
         for facts in (encoder.facts, teacher.facts)
