@@ -164,7 +164,7 @@ def freeze(module: nn.Module, count: int) -> None:
         count: how many blocks, from the input on.
 
     Raises:
-        ValueError: the encoder has no more than so many.
+        ConfigError: the encoder has no more than so many.
     """
     blocks = [
         block
@@ -172,7 +172,8 @@ def freeze(module: nn.Module, count: int) -> None:
         for block in (child if isinstance(child, nn.Sequential) else [child])
     ]
     if not 0 <= count < len(blocks):
-        raise ValueError(f"frozen: expected 0 to {len(blocks) - 1}, got {count}")
+        problem = f"is {count}, and the encoder has {len(blocks)} blocks"
+        raise ConfigError("start.frozen", problem, f"give 0 to {len(blocks) - 1}")
     for block in blocks[:count]:
         block.requires_grad_(requires_grad=False)
 
