@@ -86,11 +86,11 @@ format: $(VENV)/.installed-dev ## put the code into shape
 	@$(RUN) -m ruff check --quiet --fix .
 	@$(RUN) -m ruff format --quiet .
 
-bench-lfw: $(VENV)/.installed ## DATA=folder: verification on LFW's 6,000 pairs
+bench-lfw: $(VENV)/.installed-training ## DATA=folder: verification on LFW's 6,000 pairs
 	$(call need,DATA,make bench-lfw DATA=folder)
 	@$(RUN) -m training bench-lfw $(ARGS) -- "$$DATA"
 
-bench-clips: $(VENV)/.installed ## DATA=folder: shots, people and names on labelled clips
+bench-clips: $(VENV)/.installed-training ## DATA=folder: shots, people and names on labelled clips
 	$(call need,DATA,make bench-clips DATA=folder)
 	@$(RUN) -m training bench-clips -- "$$DATA"
 
@@ -106,7 +106,7 @@ bench: $(VENV)/.installed-dev ## DATA=folder: speed and memory, against peers an
 	$(call need,DATA,make bench DATA=folder)
 	@$(RUN) -m training bench -- "$$DATA"
 
-stills: $(VENV)/.installed ## IMAGES=folder: say who is in still pictures, by the HEAD of fit-stills
+stills: $(VENV)/.installed-training ## IMAGES=folder: say who is in still pictures, by the HEAD of fit-stills
 	$(call need,IMAGES,make stills IMAGES=folder)
 	@$(RUN) -m training predict --head "$$HEAD" --out outputs/stills $(ARGS) -- "$$IMAGES"
 

@@ -7,8 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from indexer.commands.console import complain
-from indexer.errors import IndexerError
+from indexer.errors import ConfigError, IndexerError
 from training.commands import benches, data, fitting, identity, stills, synthesis
+
+_EXTRA = {
+    "defusedxml", "imagehash", "iterstrat", "matplotlib", "pycocotools", "pytorch_metric_learning",
+    "skimage", "trackeval", "umap", "yaml",
+}  # fmt: skip
+"""The packages of the extra ``training``, as they are imported; `indexer` needs none of them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,6 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options) or 0
     except IndexerError as error:
         return complain(error)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA:
+            raise
+        remedy = "pip install --constraint constraints.txt '.[training]'"
+        if package == "trackeval":  # no release of it asks for the right OpenCV
+            remedy = "pip install --no-deps trackeval"
+        return complain(ConfigError(package, "is not installed", remedy))
 
 
 def build_parser() -> argparse.ArgumentParser:

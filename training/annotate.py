@@ -11,10 +11,12 @@ import numpy as np
 from indexer.errors import ImageError
 from indexer.records import Bool
 from training import annotations as tables
-from training import split, voc, yolo
+from training import pictures, split, voc, yolo
 from training.annotations import ANNOTATIONS, AnnotatedStills, Complain, Listed, refuse
 
 _FORMATS = f"name a folder in YOLO's or Pascal VOC's format, or a CSV such as {ANNOTATIONS}"
+
+_LABELS = (".txt", ".xml", ".json", ".yaml", ".yml", ".names")
 
 
 def is_annotated(source: Path) -> bool:
@@ -56,6 +58,17 @@ def listed(source: Path) -> list[Listed]:
     if table := table_of(source):
         return tables.listed(table)
     return yolo.listed(source) if yolo.is_yolo(source) else voc.listed(source)
+
+
+def own_files(source: Path) -> list[Path]:
+    """Return where an annotated folder has files of its format beside pictures and their labels.
+
+    In one that holds ``annotations.csv`` the labels that it was made of may lie too.
+    """
+    if table := table_of(source):
+        others = (one for one in pictures.visible(source) if one.suffix in _LABELS)
+        return [table, *others]
+    return yolo.own_files(source) if yolo.is_yolo(source) else voc.own_files(source)
 
 
 def table_of(source: Path) -> Path | None:

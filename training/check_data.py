@@ -6,6 +6,7 @@ of nobody in particular.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,14 +18,16 @@ from PIL import Image
 from indexer import stills
 from indexer.errors import ImageError
 from indexer.progress import Progress, silent
-from training import annotate, duplicates
+from training import annotate, duplicates, lfw
 from training.annotations import SPLITS, AnnotatedStill, AnnotatedStills
 from training.duplicates import Fingerprint
-from training.pictures import SUFFIXES, is_picture
+from training.pictures import SUFFIXES, is_picture, visible
 
 _OUTSIDE_PX = 1.0
 """A box may reach so far outside the picture: tools round."""
 _SAME_FORMAT = {"MPO": "JPEG"}
+_PAPERS = ("readme", "license")
+"""Files of these names come with data, and nobody takes them for a part."""
 _KEPT_FIRST = ("test", "calibration", "val", "train", "")
 """Of a picture in two splits, the copy that measures is kept and the one that trains goes."""
 
@@ -77,18 +80,20 @@ def check(
         expect_empty: pictures that say that nobody is in them are meant to be there.
 
     Raises:
-        ImageError: the source holds no pictures at all.
+        ImageError: the source holds no pictures at all, or LFW's archive.
     """
     annotated = annotate.is_annotated(source)
     findings: list[Finding] = []
     if annotated:
         members = _of_annotated(source)
         findings += _annotations(source, members, least, expect_empty=expect_empty)
+        findings += _left_over(source, members)
     else:
+        _refuse_archive(source)
         members = _of_folder(source)
         findings += [*_ignored(source), *_few_photos(source, members, least)]
     if not members:
-        raise ImageError(source, "holds no pictures", "name a folder of pictures")
+        raise ImageError(source, "holds no pictures", f"name a folder of {', '.join(SUFFIXES)}")
     looked, prints = [], []
     for member in progress(members, total=len(members), what="pictures"):
         seen, problems = _look(member)
@@ -114,18 +119,49 @@ def _of_folder(source: Path) -> list[Member]:
     return [Member(path, group, None) for path, group in zip(found, groups, strict=True)]
 
 
+def _refuse_archive(source: Path) -> None:
+    """Raise if the photos are those of LFW's archive, which nothing can be put away from."""
+    archive = lfw.archive_of(source)
+    if archive.is_file():
+        remedy = f"tar -xf {archive.name}, and name the folder that comes out"
+        raise ImageError(
+            archive, "is LFW's archive, whose photos are checked when unpacked", remedy
+        )
+
+
 def _ignored(source: Path) -> Iterator[Finding]:
-    """Yield the files that would be left out without a word."""
-    for path in source.rglob("*"):
-        inside = path.relative_to(source)
-        if not path.is_file() or any(part.startswith(".") for part in inside.parts):
-            continue
+    """Yield the files of a folder of people that would be left out without a word."""
+    for path in visible(source):
         if not is_picture(path):
-            remedy = f"convert it to one of {', '.join(SUFFIXES)}, or put it elsewhere"
-            yield Finding(path, "is left out: its name is not a picture's", remedy, (path,))
-        elif len(inside.parts) > 2:  # noqa: PLR2004
+            yield _no_picture(path)
+        elif len(path.relative_to(source).parts) > 2:  # noqa: PLR2004
             remedy = "move it into the folder of a person"
             yield Finding(path, "is left out: it lies too deep", remedy, (path,))
+
+
+def _left_over(source: Path, members: Sequence[Member]) -> Iterator[Finding]:
+    """Yield the files of an annotated folder that are no part of the annotations."""
+    if source.is_file():
+        return
+    used = [path for member in members for path in member.files] + annotate.own_files(source)
+    known = {os.path.normpath(path) for path in used}
+    for path in visible(source):
+        name = path.name.lower()
+        if os.path.normpath(path) in known or name.startswith(_PAPERS) or path.suffix == ".cache":
+            continue
+        if is_picture(path):
+            remedy = "annotate it, or put it elsewhere"
+            yield Finding(path, "is left out: nothing says who is in it", remedy, (path,))
+        elif path.suffix == ".txt":
+            remedy = "bring the picture back, or put it elsewhere"
+            yield Finding(path, "is left out: there is no picture of its name", remedy, (path,))
+        else:
+            yield _no_picture(path)
+
+
+def _no_picture(path: Path) -> Finding:
+    remedy = f"convert it to one of {', '.join(SUFFIXES)}, or put it elsewhere"
+    return Finding(path, "is left out: its name is not a picture's", remedy, (path,))
 
 
 def _few_photos(source: Path, members: Sequence[Member], least: int) -> Iterator[Finding]:

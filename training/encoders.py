@@ -22,6 +22,8 @@ from indexer.records import Float32, UInt8
 from training import views
 
 SCRATCH = "scratch"
+WEIGHTS = "weights.safetensors"
+"""The encoder in a run's folder."""
 _TOGETHER = 64
 
 
@@ -69,6 +71,12 @@ def start(name: str, network: str, size: int, seed: int) -> Trainable:
         return Trainable(nets.build(network, facts.dimension), facts)
     except ValueError as error:
         raise ConfigError("start.network", str(error), "see training/recipes") from error
+
+
+def encoder_of(name: str) -> str:
+    """Return where an encoder is: a folder means the run that is in it."""
+    path = Path(name)
+    return str(path / WEIGHTS) if name and path.is_dir() else name
 
 
 def keep(module: nn.Module, begun: Path, share: float) -> None:
@@ -164,7 +172,7 @@ def freeze(module: nn.Module, count: int) -> None:
         count: how many blocks, from the input on.
 
     Raises:
-        ValueError: the encoder has no more than so many.
+        ConfigError: the encoder has no more than so many.
     """
     blocks = [
         block
@@ -172,7 +180,8 @@ def freeze(module: nn.Module, count: int) -> None:
         for block in (child if isinstance(child, nn.Sequential) else [child])
     ]
     if not 0 <= count < len(blocks):
-        raise ValueError(f"frozen: expected 0 to {len(blocks) - 1}, got {count}")
+        problem = f"is {count}, and the encoder has {len(blocks)} blocks"
+        raise ConfigError("start.frozen", problem, f"give 0 to {len(blocks) - 1}")
     for block in blocks[:count]:
         block.requires_grad_(requires_grad=False)
 

@@ -22,6 +22,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked
 from torch import nn
 
+from indexer.errors import ConfigError
 from indexer.parallel import Workers, in_order
 from indexer.progress import Progress, silent
 from training import checkpoint
@@ -122,7 +123,7 @@ def fit(
 
     Raises:
         WeightsError: the checkpoint is damaged or of another module.
-        FloatingPointError: the loss is no longer a number.
+        ConfigError: the loss or a weight is no longer a number.
     """
     # Convolutions with the channels last take two thirds of the time.
     method.module.to(device).to(memory_format=torch.channels_last)
@@ -173,7 +174,9 @@ class _Run:
             row = {"epoch": state.epoch, "loss": state.loss / state.step, "rate": rate}
         state.history.append({**row, **numbers})
         score = next(iter(numbers.values()), float(state.epoch))
-        if score > state.best_score:
+        # As long as no score is a number, the latest weights are the best.
+        score = -math.inf if math.isnan(score) else score
+        if score > state.best_score or state.best_score == -math.inf:
             state.best_score, state.best_epoch = score, state.epoch
             state.best = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
         state.step, state.loss = 0, 0.0
@@ -210,13 +213,19 @@ def _epoch(
         with torch.autocast(device.type, dtype=mixed) if mixed else nullcontext():
             loss = method.loss(batch, device)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss.item()} in epoch {epoch + 1}, step {step}")
+            raise _diverged(f"the loss is {loss.item()} in epoch {epoch + 1}, step {step}")
         _descend(run, loss, schedule.clip_norm)
         run.state.loss += loss.item()
         run.state.step = step + 1
         if time.monotonic() - saved > _SAVE_EVERY_S:
             run.save(where)
             saved = time.monotonic()
+    if not all(bool(some.isfinite().all()) for some in method.module.parameters()):
+        raise _diverged(f"a weight is no number after epoch {epoch + 1}")
+
+
+def _diverged(problem: str) -> ConfigError:
+    return ConfigError("fit.learning_rate", problem, "lower it, or fit.clip_norm")
 
 
 def _descend(run: _Run, loss: torch.Tensor, clip_norm: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -9,6 +11,11 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from indexer.errors import ImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+OTHER_SUFFIXES = (
+    ".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".pgm", ".ppm", ".psd", ".svg", ".tga",
+    ".tif", ".tiff",
+)  # fmt: skip
+"""Of pictures of kinds that are not read."""
 _ON_ITS_SIDE = 5
 """EXIF orientations from this one on swap width and height."""
 
@@ -20,12 +27,14 @@ def is_picture(path: Path) -> bool:
 
 def inside(folder: Path) -> list[Path]:
     """Return the pictures anywhere in a folder, in order of name; hidden folders are left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if is_picture(path)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    return sorted(filter(is_picture, visible(folder)))
+
+
+def visible(folder: Path) -> Iterator[Path]:
+    """Yield the files anywhere in a folder, but no hidden ones and none of hidden folders."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def size(path: Path) -> tuple[int, int]:

@@ -6,10 +6,12 @@
       "pictures": [{"path", "width", "height",
                     "characters": [{"name", "probability"}],      surest first
                     "faces": [{"box", "head": [x0, y0, x1, y1], "score",
-                               "name" (null for a stranger), "probability"}]}],
+                               "name" (null for a stranger), "probability",
+                               "characters": as the picture's}]}],
       "unreadable": [{"path", "problem"}] }
 
-A face's ``probability`` is that of its ``name``; a stranger's is that of the likeliest character.
+A face's ``characters`` are all whose thresholds it reaches, ``name`` the first of them, and
+``probability`` is that one's; a stranger's is that of the likeliest character.
 """
 
 from __future__ import annotations
@@ -37,11 +39,13 @@ from indexer.records import Detections, Float32, Float64, Int64, UInt8
 from training import head as heads
 from training.head import Head
 from training.overlay import draw_faces
-from training.pictures import is_picture
+from training.pictures import OTHER_SUFFIXES, SUFFIXES, inside, visible
 
 SCHEMA = "stills/1"
 AROUND = 0.35
 """What is shown around a face, as a share of its box's sides."""
+_DRAWN = (".jpg", ".jpeg", ".png")
+"""Of the names under which drawings are written."""
 _TOGETHER = 16
 """Pictures whose faces are encoded in one batch."""
 
@@ -82,10 +86,21 @@ def pictures(folder: Path) -> list[Path]:
     """
     if folder.is_file():
         return [folder]
-    found = sorted(path for path in folder.rglob("*") if is_picture(path))
+    found = inside(folder)
     if not found:
-        raise ImageError(folder, "holds no pictures", "name a folder of pictures, or a picture")
+        remedy = f"name a folder of {', '.join(SUFFIXES)}, or a picture"
+        raise ImageError(folder, "holds no pictures", remedy)
     return found
+
+
+def not_read(folder: Path) -> list[ImageError]:
+    """Return the pictures in a folder that `pictures` leaves out, in order of name."""
+    remedy = f"convert it to one of {', '.join(SUFFIXES)}, or name the file itself"
+    return [
+        ImageError(path, f"is left out: {path.suffix} is not read from folders", remedy)
+        for path in sorted(visible(folder))
+        if path.suffix.lower() in OTHER_SUFFIXES
+    ]
 
 
 def predict(
@@ -159,10 +174,21 @@ def expanded(boxes: Float32, share: float, width: int, height: int) -> Float32:
 
 def named(prediction: Prediction, head: Head) -> list[str | None]:
     """Return who each face is: the likeliest character whose threshold it reaches, or None."""
-    thresholds = np.array(head.facts.thresholds)
-    reached = np.where(prediction.faces >= thresholds, prediction.faces, -1.0)
-    best = [int(np.argmax(row)) if row.max() >= 0 else -1 for row in reached]
-    return [head.facts.classes[k] if k >= 0 else None for k in best]
+    reached = (_reached(row, head) for row in prediction.faces)
+    return [head.facts.classes[some[0]] if some else None for some in reached]
+
+
+def _reached(probability: Float64, head: Head) -> list[int]:
+    """Return the characters whose thresholds are reached, likeliest first."""
+    order = np.argsort(-probability, kind="stable").tolist()
+    return [k for k in order if probability[k] >= head.facts.thresholds[k]]
+
+
+def _characters(probability: Float64, head: Head) -> list[dict[str, Any]]:
+    return [
+        {"name": head.facts.classes[k], "probability": round(float(probability[k]), 4)}
+        for k in _reached(probability, head)
+    ]
 
 
 def as_tables(
@@ -180,8 +206,6 @@ def as_tables(
 
 
 def _table(prediction: Prediction, head: Head) -> dict[str, Any]:
-    order = np.argsort(-prediction.picture, kind="stable")
-    there = [k for k in order if prediction.picture[k] >= head.facts.thresholds[k]]
     around = expanded(prediction.found.boxes, AROUND, prediction.width, prediction.height)
     who = named(prediction, head)
     classes = head.facts.classes
@@ -193,10 +217,7 @@ def _table(prediction: Prediction, head: Head) -> dict[str, Any]:
         "path": str(prediction.path),
         "width": prediction.width,
         "height": prediction.height,
-        "characters": [
-            {"name": classes[k], "probability": round(float(prediction.picture[k]), 4)}
-            for k in there
-        ],
+        "characters": _characters(prediction.picture, head),
         "faces": [
             {
                 "box": [round(float(edge), 1) for edge in prediction.found.boxes[i]],
@@ -204,6 +225,7 @@ def _table(prediction: Prediction, head: Head) -> dict[str, Any]:
                 "score": round(float(prediction.found.scores[i]), 4),
                 "name": name,
                 "probability": round(float(likely[i]), 4),
+                "characters": _characters(prediction.faces[i], head),
             }
             for i, name in enumerate(who)
         ],
@@ -217,15 +239,18 @@ def write_drawing(prediction: Prediction, head: Head, images: Path, folder: Path
         prediction: of the picture.
         head: whose prediction it is.
         images: the folder, or the picture, that was asked about.
-        folder: gets the copy under the name that it has in `images`.
+        folder: gets the copy under the name that it has in `images`; if that says neither JPEG
+            nor PNG, with ``.png`` after it.
 
     Raises:
         ConfigError: it cannot be written.
     """
-    inside = prediction.path.relative_to(images) if images.is_dir() else Path(images.name)
+    place = prediction.path.relative_to(images) if images.is_dir() else Path(images.name)
+    if place.suffix.lower() not in _DRAWN:
+        place = place.with_name(f"{place.name}.png")
     around = expanded(prediction.found.boxes, AROUND, prediction.width, prediction.height)
     drawn = draw_faces(stills.read(prediction.path), around, named(prediction, head))
-    path = folder / inside
+    path = folder / place
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(drawn).save(path)

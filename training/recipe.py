@@ -43,6 +43,11 @@ class Data:
     """To train on, at most; 0 takes all."""
     seed: Annotated[int, Field(ge=0)] = 0
 
+    def __post_init__(self) -> None:
+        if self.validation + self.test >= 1:
+            shares = f"{self.validation} and {self.test}"
+            raise ValueError(f"validation and test: expected less than 1 together, got {shares}")
+
 
 @dataclass(config=_STRICT)
 class Start:

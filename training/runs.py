@@ -32,7 +32,7 @@ from indexer.progress import Progress, silent
 from indexer.store import disk
 from training import batches, encoders, probes, recipe
 from training.batches import Split, several
-from training.encoders import Trainable
+from training.encoders import Trainable, encoder_of
 from training.evaluate import plots
 from training.evaluate.encoders import Assessment, Sample, assess
 from training.evaluate.gallery import error
@@ -47,7 +47,7 @@ from training.methods.simclr import SimClr
 from training.recipe import Recipe
 from training.views import Viewer
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS = encoders.WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +111,6 @@ def run(
     done = Run(fitted, assessed, folder)
     _write(done)
     return done
-
-
-def encoder_of(name: str) -> str:
-    """Return where an encoder is: a folder means the run that is in it."""
-    path = Path(name)
-    return str(path / WEIGHTS) if name and path.is_dir() else name
 
 
 def trained_on(parts: Split, how: Recipe) -> FaceSet:

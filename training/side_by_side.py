@@ -13,7 +13,7 @@ from indexer.nets import weights
 from indexer.nets.runtime import Device
 from indexer.parallel import Workers
 from indexer.progress import Progress, silent
-from training import batches, encoders, runs
+from training import batches, encoders
 from training.evaluate.encoders import Assessment, Sample, assess
 from training.faces import read_faces
 from training.recipe import Data
@@ -42,7 +42,7 @@ def side_by_side(
     how, found = Data(), {}
     with Workers(models.workers) as workers:
         for name in names:
-            path = weights.resolve("" if name == "default" else runs.encoder_of(name))
+            path = weights.resolve("" if name == "default" else encoders.encoder_of(name))
             facts = weights.read_facts(path)
             faces = read_faces(source, kept, models, facts, progress)
             parts = batches.split(faces, how.validation, how.test, how.seed)

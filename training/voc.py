@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import ParseError, parse
+from defusedxml.ElementTree import ParseError, iterparse, parse
 
 from indexer.errors import ImageError
 from training import pictures
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 _PICTURE_FOLDERS = ("JPEGImages", "images")
+_ROOT = "annotation"
+_OTHER_FOLDERS = ("ImageSets", "SegmentationClass", "SegmentationObject")
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -45,8 +47,21 @@ class _Annotation:
 
 
 def is_voc(folder: Path) -> bool:
-    """Return whether a folder holds XML files."""
-    return next(folder.rglob("*.xml"), None) is not None
+    """Return whether a folder holds an XML file of an annotation; hidden ones do not count."""
+    return any(_is_annotation(path) for path in pictures.visible(folder) if _is_xml(path))
+
+
+def _is_xml(path: Path) -> bool:
+    return path.suffix == ".xml"
+
+
+def _is_annotation(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            _, root = next(iterparse(file, ["start"]))  # only the beginning is read
+            return root.tag == _ROOT
+    except (OSError, StopIteration, ParseError, DefusedXmlException):
+        return False
 
 
 def read_voc(folder: Path, complain: Complain = refuse) -> AnnotatedStills:
@@ -82,13 +97,16 @@ def listed(folder: Path) -> list[Listed]:
     """Return the pictures that have an XML, split by split, in order of name; none is opened."""
     splits = _splits(folder)
     found = []
-    for path in sorted(folder.rglob("*.xml")):
-        inside = path.relative_to(folder)
-        if not any(part.startswith(".") for part in inside.parts):
-            split = splits.get(path.stem) or split_of(inside)
-            found.append(Listed(_picture(path), path, split))
+    for path in filter(_is_xml, pictures.visible(folder)):
+        split = splits.get(path.stem) or split_of(path.relative_to(folder))
+        found.append(Listed(_picture(path), path, split))
     order = [*SPLITS, ""]
     return sorted(found, key=lambda one: (order.index(one.split), one.labels))
+
+
+def own_files(folder: Path) -> list[Path]:
+    """Return the files of the format that are neither faces' pictures nor their XML."""
+    return [path for name in _OTHER_FOLDERS for path in (folder / name).rglob("*")]
 
 
 def _splits(folder: Path) -> dict[str, str]:
@@ -117,7 +135,7 @@ def _picture(path: Path) -> Path:
 def _parsed(path: Path) -> _Annotation:
     try:
         root = parse(path).getroot()
-        if root is None or root.tag != "annotation":
+        if root is None or root.tag != _ROOT:
             raise ValueError("it holds no <annotation>")
         faces = root.findall("object")
         names = tuple(_text(face, "name") for face in faces)

@@ -31,6 +31,8 @@ from training.annotations import (
 
 _YAML = ("data.yaml", "data.yml", "dataset.yaml")
 _CLASSES = ("classes.txt", "labels/classes.txt", "obj.names")
+_BESIDE = ("truth.json", "notes.json")
+"""What `training.synthesize.stills` and Label Studio write beside them."""
 _COLUMNS = 5
 
 
@@ -101,8 +103,23 @@ def _settings(path: Path) -> Mapping[str, Any]:
     return content
 
 
+def own_files(folder: Path) -> list[Path]:
+    """Return where the format has files that are neither pictures nor labels."""
+    path = next((folder / name for name in _YAML if (folder / name).is_file()), None)
+    places = _places(folder, _settings(path)) if path else ()
+    lists = [_below(found, folder) for found, _ in places if found.is_file()]
+    return [*lists, *(folder / name for name in (*_YAML, *_CLASSES, *_BESIDE))]
+
+
 def _of_splits(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Yield the pictures that ``data.yaml`` puts in splits; what it names and is not there, none.
+    """Yield the pictures that ``data.yaml`` puts in splits."""
+    for found, split in _places(folder, settings):
+        for picture in pictures.inside(found) if found.is_dir() else _lines(found):
+            yield _below(picture, folder), split
+
+
+def _places(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield what ``data.yaml`` names for its splits; what is not there is left out.
 
     A split is a folder, a list of folders, or a text file with a picture a line.
     """
@@ -113,10 +130,8 @@ def _of_splits(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[Path
             # Roboflow writes ../train/images for what lies in train/images.
             tried = (root / str(place), folder / str(place), folder / str(place).lstrip("./"))
             found = next((path for path in tried if path.exists()), None)
-            if found is None:
-                continue
-            for picture in pictures.inside(found) if found.is_dir() else _lines(found):
-                yield _below(picture, folder), split
+            if found is not None:
+                yield found, split
 
 
 def _lines(path: Path) -> list[Path]:

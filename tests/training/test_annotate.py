@@ -19,6 +19,7 @@ from training.annotations import (
     read_annotations,
     write_annotations,
 )
+from training.check_data import check
 
 VOC = """<annotation><filename>a.jpg</filename><size><width>40</width><height>30</height></size>
 <object><name>Ben</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>11</xmax><ymax>12</ymax></bndbox>
@@ -119,3 +120,28 @@ def test_what_is_wrong_is_named_with_its_line(yolo_folder: Path) -> None:
     found = annotate.read_source(yolo_folder, told.append)
     assert len(found.stills) == 19
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".idea/workspace.xml", VOC),
+        ("Ann/.hidden.xml", VOC),
+        ("Ann/notes.xml", "<project><annotation/></project>"),
+        ("Ann/cut.xml", "<?xml version='1.0'?>"),
+        ("Ann/empty.xml", ""),
+        ("Ann/bomb.xml", '<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>'),
+    ],
+)
+def test_an_xml_that_annotates_nothing_makes_no_voc(
+    name: str, content: str, tmp_path: Path
+) -> None:
+    picture(tmp_path / "Ann" / "a.jpg")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(content)
+    assert not annotate.is_annotated(tmp_path)
+    assert check(tmp_path, 1).pictures == 1
+    (tmp_path / "Ann" / "a.xml").write_text(VOC)
+    assert annotate.is_annotated(tmp_path)
+    if not name.startswith("Ann"):
+        assert len(annotate.read_source(tmp_path).stills) == 1

@@ -150,6 +150,74 @@ def test_every_fault_of_annotations_is_listed(tmp_path: Path) -> None:
     assert "has no label" not in problems
 
 
+def voc(root: Path) -> None:
+    """Write four pictures annotated in VOC's format: nothing is wrong."""
+    for number in range(4):
+        picture(root / f"JPEGImages/{number}.jpg", number)
+        path = root / f"Annotations/{number}.xml"
+        path.parent.mkdir(exist_ok=True)
+        box = "".join(f"<{edge}>9</{edge}>" for edge in ("xmin", "ymin"))
+        box += "".join(f"<{edge}>29</{edge}>" for edge in ("xmax", "ymax"))
+        face = f"<object><name>Ann</name><bndbox>{box}</bndbox></object>"
+        path.write_text(f"<annotation>{face}</annotation>")
+
+
+@pytest.mark.parametrize("kind", ["yolo", "voc", "csv", "people"])
+def test_no_file_is_dropped_without_a_word(kind: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    if kind == "voc":
+        voc(data)
+        picture(data / "SegmentationClass/0.png", 30)
+    elif kind == "people":
+        people(data)
+    else:
+        annotated(data)
+        (data / "README.dataset.txt").write_text("by hand")
+        (data / "labels/train.cache").write_bytes(b"")
+    if kind == "csv":
+        assert typed("annotate", data, "--out", data).status == 0
+    (data / ".hidden.gif").write_bytes(b"")
+    assert told(data) == []
+    place = data / {"voc": "JPEGImages", "people": "Ann"}.get(kind, "images/train")
+    for name in ("a.tiff", "b.gif", "c.doc"):
+        (place / name).write_bytes(b"")
+    found = told(data)
+    assert [Path(name).name for name, _ in found] == ["a.tiff", "b.gif", "c.doc"]
+    assert {problem for _, problem in found} == {"is left out: its name is not a picture's"}
+    done = typed("check-data", data, "--quarantine", tmp_path / "away")
+    assert (done.status, "put away: 3 files" in done.out) == (1, True)
+    assert told(data) == []
+
+
+def test_labels_without_a_picture_and_pictures_without_labels_are_listed(tmp_path: Path) -> None:
+    annotated(tmp_path / "yolo")
+    (tmp_path / "yolo/images/train/7.jpg").unlink()
+    problem = "is left out: there is no picture of its name"
+    assert told(tmp_path / "yolo", 1) == [("labels/train/7.txt", problem)]
+    (tmp_path / "yolo/some.txt").write_text("images/test/0.jpg\n")
+    (tmp_path / "yolo/data.yaml").write_text("names: [Ann, Ben]\ntest: some.txt\n")  # a list
+    assert told(tmp_path / "yolo", 1) == [("labels/train/7.txt", problem)]
+    voc(tmp_path / "voc")
+    (tmp_path / "voc/Annotations/3.xml").unlink()
+    problem = "is left out: nothing says who is in it"
+    assert told(tmp_path / "voc") == [("JPEGImages/3.jpg", problem)]
+    annotated(tmp_path / "csv")
+    assert typed("annotate", tmp_path / "csv", "--out", tmp_path / "csv").status == 0
+    picture(tmp_path / "csv/images/train/8.jpg", 8)
+    assert told(tmp_path / "csv") == [("images/train/8.jpg", problem)]
+    assert check(tmp_path / "csv/annotations.csv", 2).findings == ()
+
+
+def test_of_an_archive_of_lfw_it_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "lfw.tar").write_bytes(b"")
+    for source in (tmp_path, tmp_path / "lfw.tar"):
+        done = typed("check-data", source)
+        assert done.status == 2
+        assert (
+            "lfw.tar: is LFW's archive, whose photos are checked when unpacked (tar -xf" in done.err
+        )
+
+
 def test_of_two_copies_the_one_that_trains_goes(tmp_path: Path) -> None:
     annotated(tmp_path)
     shutil.copyfile(tmp_path / "images/train/5.jpg", tmp_path / "images/test/1.jpg")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from indexer.errors import WeightsError
+from indexer.errors import ConfigError, WeightsError
 from indexer.parallel import Workers
 from indexer.records import Float32
 from training.fit import Fitted, Schedule, fit
@@ -142,8 +143,43 @@ def test_a_loss_that_is_no_number_is_said(tmp_path: Path) -> None:
     method = line()
     with torch.no_grad():
         next(method.module.parameters()).fill_(float("inf"))
-    with pytest.raises(FloatingPointError, match="epoch 1, step 0"):
+    said = r"fit.learning_rate: the loss is nan in epoch 1, step 0 \(lower it"
+    with pytest.raises(ConfigError, match=said):
         run(method, tmp_path / "run.pt")
+
+
+class Steep(Line):
+    """Its loss is a number, 0, and its gradient none: the root is steep there."""
+
+    def loss(self, batch: Float32, device: torch.device) -> torch.Tensor:
+        return (self.module(torch.from_numpy(batch)) * 0).abs().sqrt().sum()
+
+
+def test_a_weight_that_is_no_number_is_said(tmp_path: Path) -> None:
+    method = Steep(nn.Linear(1, 1), lambda _: 0.0, steps=1)
+    with pytest.raises(ConfigError, match="a weight is no number after epoch 1"):
+        run(method, tmp_path / "run.pt")
+    assert not (tmp_path / "run.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("scores", "chosen"),
+    [
+        ([math.nan] * 5, 4),
+        ([math.nan, 0.5, math.nan, 0.7, 0.6], 3),
+        ([0.5, math.nan, math.nan, math.nan, math.nan], 0),
+    ],
+)
+def test_a_score_that_is_no_number_is_never_the_best(
+    scores: list[float], chosen: int, tmp_path: Path
+) -> None:
+    given_out = iter(scores)
+    method = line(scores=lambda _: next(given_out))
+    fitted = run(method, tmp_path / "run.pt", replace(SCHEDULE, keep="best", patience=4))
+    assert (fitted.chosen, len(fitted.history)) == (chosen, 5)
+    again = line()
+    assert run(again, tmp_path / "run.pt", replace(SCHEDULE, keep="best")).chosen == chosen
+    assert all(torch.equal(a, b) for a, b in zip(weights(method), weights(again), strict=True))
 
 
 @settings(max_examples=50)

@@ -315,7 +315,7 @@ def test_an_episode_is_written_and_read(tmp_path: Path, company: Company) -> Non
         assert sum(1 for _ in frames) == truth.frames
 
 
-@pytest.mark.parametrize(("vfr", "rotation"), [(True, 0), (False, 90), (False, 270)])
+@pytest.mark.parametrize(("vfr", "rotation"), [(True, 0), (False, 90), (False, 180), (False, 270)])
 def test_times_and_rotation_are_those_of_the_truth(
     tmp_path: Path,
     company: Company,

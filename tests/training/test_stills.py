@@ -17,8 +17,10 @@ from PIL import Image
 from indexer.errors import ConfigError, ImageError
 from indexer.geometry import iou
 from indexer.nets.weights import DEFAULT_ENCODER, read_facts
+from indexer.records import Detections
 from tests.conftest import Ran
 from training import head as heads
+from training import predict
 from training.__main__ import main
 from training.annotations import require_splits
 from training.demo import detector
@@ -201,6 +203,71 @@ def test_predict_names_who_is_there_and_reports_what_cannot_be_read(
         with Image.open(out / "deep" / still.path.name) as drawn:
             assert drawn.size == (picture["width"], picture["height"])
     assert right >= len(chosen) - 1
+
+
+def test_predict_says_what_it_cannot_read_even_if_that_is_all(made: Made, tmp_path: Path) -> None:
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    (images / "broken.jpg").write_bytes(b"no picture")
+    Image.new("RGB", (64, 48)).save(images / "a.TIFF", "TIFF")
+    (images / ".hidden.gif").write_bytes(b"")
+    done = typed("predict", images, "--head", made.head, "--out", out)
+    assert done.status == 2
+    assert "a.TIFF: is left out: .TIFF is not read from folders (convert it" in done.err
+    tables = json.loads((out / "predictions.json").read_text())
+    assert tables["pictures"] == []
+    assert [Path(one["path"]).name for one in tables["unreadable"]] == ["a.TIFF", "broken.jpg"]
+    (images / "broken.jpg").unlink()
+    nothing = typed("predict", images, "--head", made.head, "--out", tmp_path / "none")
+    assert (nothing.status, "holds no pictures" in nothing.err) == (2, True)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "drawn"),
+    [("a", "a.png"), ("a.b.xyz", "a.b.xyz.png"), ("a.tiff", "a.tiff.png"), ("a.JPG", "a.JPG")],
+)
+def test_one_picture_is_drawn_whatever_it_is_called(
+    name: str, drawn: str, made: Made, tmp_path: Path
+) -> None:
+    still = next(one for one in read_annotated(made.stills).stills if len(one.classes) > 0)
+    source = tmp_path / name
+    source.write_bytes(still.path.read_bytes())
+    done = typed("predict", source, "--head", made.head, "--out", tmp_path / "out")
+    assert done.status == 0, done.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {drawn, "predictions.json"}
+    with Image.open(tmp_path / "out" / drawn) as image:
+        assert image.size == (still.width, still.height)
+    over = typed("predict", source, "--head", made.head, "--out", tmp_path)
+    assert (over.status, "is inside the pictures" in over.err) == (2, True)
+    assert source.read_bytes() == still.path.read_bytes()
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), max_size=4))
+def test_of_a_face_all_characters_above_their_thresholds_are_said_best_first(
+    made: Made, rows: list[list[float]]
+) -> None:
+    head = heads.load(made.head, read_facts(DEFAULT_ENCODER).encoder_id)
+    faces = np.array(rows, np.float64).reshape(-1, 3)
+    boxes = np.tile(np.array([[1, 1, 9, 9]], np.float32), (len(rows), 1))
+    landmarks = np.zeros((len(rows), 5, 2), np.float32)
+    found = Detections(boxes, np.ones(len(rows), np.float32), landmarks)
+    said = predict.as_tables(
+        [predict.Prediction(Path("a.jpg"), 10, 10, found, faces, faces.max(axis=0, initial=0))],
+        [], head,
+    )["pictures"][0]["faces"]  # fmt: skip
+    for face, row in zip(said, rows, strict=True):
+        names = [one["name"] for one in face["characters"]]
+        shown = [one["probability"] for one in face["characters"]]
+        wanted = {
+            name
+            for name, value, least in zip(CLASSES, row, head.facts.thresholds, strict=True)
+            if value >= least
+        }
+        assert set(names) == wanted
+        assert shown == sorted(shown, reverse=True)
+        assert face["name"] == (names[0] if names else None)
+        assert face["probability"] == (shown[0] if names else round(max(row), 4))
 
 
 def test_predict_refuses_another_encoder_and_pictures_of_which_none_can_be_read(

@@ -147,11 +147,8 @@ _SHOWN = {"hota": "HOTA", "det_a": "DetA", "ass_a": "AssA", "idf1": "IDF1", "mot
 
 
 def _evaluate_tracks(options: argparse.Namespace) -> None:
-    try:
-        from training.evaluate import mot, tracking  # noqa: PLC0415  (needs the training packages)
-    except ModuleNotFoundError as error:
-        problem, remedy = "is not installed", "pip install --no-deps trackeval"
-        raise ConfigError(error.name or "trackeval", problem, remedy) from error
+    from training.evaluate import mot, tracking  # noqa: PLC0415  (needs the training packages)
+
     truth = mot.read_true_tracks(options.truth)
     if options.predicted.is_dir():
         predicted = mot.library_tracks(options.predicted, options.episode)

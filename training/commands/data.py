@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tabulate import tabulate
@@ -17,11 +17,14 @@ from indexer.errors import ConfigError
 from indexer.models import load_models
 from indexer.nets import head as heads
 from indexer.nets.encoder import NO_HEAD
+from indexer.records import Bool
 from indexer.store import disk
 from indexer.store.library import open_library
-from training import annotate, lfw, library, quarantine, whiten
+from training import lfw, library, whiten
 from training.annotations import SPLITS, AnnotatedStills, write_annotations
-from training.check_data import Checked, check
+
+if TYPE_CHECKING:
+    from training.check_data import Checked
 
 FOUND = 1
 """The exit status of a check that found something."""
@@ -76,6 +79,8 @@ def _whiten(options: argparse.Namespace) -> None:
 
 
 def _annotate(options: argparse.Namespace) -> None:
+    from training import annotate  # noqa: PLC0415  (needs the training packages)
+
     shares = {
         "test": options.test,
         "calibration": options.calibration,
@@ -87,13 +92,13 @@ def _annotate(options: argparse.Namespace) -> None:
     except ValueError as error:
         raise ConfigError("annotate", str(error), "see --help") from error
     table = write_annotations(options.out, dealt)
-    print(tabulate(_counts(dealt), headers=["pictures with", *SPLITS]))
+    rows = _counts(dealt, annotate.label_table(dealt))
+    print(tabulate(rows, headers=["pictures with", *SPLITS]))
     print(f"written: {table}")
 
 
-def _counts(found: AnnotatedStills) -> list[tuple[str | int, ...]]:
+def _counts(found: AnnotatedStills, labels: Bool) -> list[tuple[str | int, ...]]:
     """Return how many pictures of each split show each label, and how many there are."""
-    labels = annotate.label_table(found)
     inside = [[still.split == split for still in found.stills] for split in SPLITS]
     rows: list[tuple[str | int, ...]] = [
         (name, *(int(labels[some, number].sum()) for some in inside))
@@ -106,11 +111,13 @@ def _counts(found: AnnotatedStills) -> list[tuple[str | int, ...]]:
 
 def _check(options: argparse.Namespace) -> int:
     """Return 1 if something is wrong, else 0."""
+    from training import annotate, check_data, quarantine  # noqa: PLC0415  (they need the packages)
+
     if options.restore:
         back = quarantine.bring_back(options.restore)
         print(f"brought back: {len(back)} files of {options.restore}")
     source: Path = options.source
-    found = check(source, options.least, bar, expect_empty=options.expect_empty)
+    found = check_data.check(source, options.least, bar, expect_empty=options.expect_empty)
     if options.json:
         _write_findings(options.json, source, found)
     some = sorted(found.findings, key=lambda one: not one.files)[:_SHOWN]  # of files first

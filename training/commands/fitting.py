@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def _fit(options: argparse.Namespace) -> None:
         points = landmark_runs.run(how, options.faces, folder, models.load_models(Settings()), bar)
         print(f"error by the distance of the eyes: {points.error:.4f}, {points.far:.2%} above 0.1")
         print(f"the same points for everybody: {points.guessed:.4f}")
+        _tell_left_out(folder)
         print(f"written: {folder}, the weights of epoch {points.fitted.chosen}")
         return
     done = runs.run(how, options.faces, folder, models.load_models(Settings()), bar)
@@ -65,8 +67,18 @@ def _fit(options: argparse.Namespace) -> None:
         print(tabulate(runs.compared(both), headers=["people not trained on", *both]))
     else:
         print(tabulate(done.fitted.history, headers="keys"))
+    _tell_left_out(folder)
     earlier = " (an earlier run was gone on with)" if done.fitted.resumed else ""
     print(f"written: {folder}, the weights of epoch {done.fitted.chosen}{earlier}")
+
+
+def _tell_left_out(folder: Path) -> None:
+    """Print how many photos of a run show no face."""
+    path = folder / "data.json"
+    data = json.loads(path.read_bytes())
+    print(
+        f"{data['faces']} faces; left out: {len(data['left_out'])} photos without one, see {path}"
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -85,9 +97,14 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from training import encoders, runs  # noqa: PLC0415
+    from training import encoders  # noqa: PLC0415
 
-    encoder = encoders.start(runs.encoder_of(str(options.run_folder)), "resnet18", 112, 0)
+    encoder = encoders.start(encoders.encoder_of(str(options.run_folder)), "resnet18", 112, 0)
     facts = encoders.export(encoder, options.target)
     print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
+    print(
+        "its calibration is still that of the encoder it began with; measure its own: "
+        f"python -m training calibrate FOLDER --weights {options.target} --write {options.target} "
+        "(FOLDER with lfw.tar)"
+    )
     print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.weights={options.target}'")

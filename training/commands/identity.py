@@ -31,11 +31,8 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 
 def _bench_identity(options: argparse.Namespace) -> None:
-    try:
-        from training.bench import identity_run  # noqa: PLC0415  (needs the training packages)
-    except ModuleNotFoundError as error:
-        problem, remedy = "is not installed", "pip install --no-deps trackeval"
-        raise ConfigError(error.name or "trackeval", problem, remedy) from error
+    from training.bench import identity_run  # noqa: PLC0415  (needs the training packages)
+
     for name in ("seasons", "episodes"):
         count = getattr(options, name)
         if count is not None and count < 1:

@@ -16,8 +16,8 @@ from indexer.commands.console import DONE, REFUSED, bar, complain
 from indexer.errors import ConfigError, ImageError
 from indexer.nets.weights import read_facts, resolve
 from indexer.store import disk
-from training import annotate, predict
 from training import head as heads
+from training import predict
 from training.annotations import require_splits
 from training.predict import Prediction
 from training.still_faces import find_faces
@@ -47,7 +47,11 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 
 def _fit_stills(options: argparse.Namespace) -> None:
-    from training import encoders, fit_stills  # noqa: PLC0415  (they import torch: seconds)
+    from training import (  # noqa: PLC0415  (torch takes seconds; the extra may be missing)
+        annotate,
+        encoders,
+        fit_stills,
+    )
 
     settings = config.load(None, [f"embed.weights={options.weights}", "embed.head=none"])
     ready = models.load_models(settings)
@@ -124,15 +128,17 @@ def _plot(made: FittedHead, folder: Path) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     """Return 0 if any picture could be read, else 2."""
-    if options.out and options.out.resolve().is_relative_to(options.images.resolve()):
-        raise ConfigError(options.out, "is inside the pictures", "name another folder")
+    if options.out:
+        _refuse_among(options.images, options.out)
     settings = config.load(None, [f"embed.weights={options.weights}", "embed.head=none"])
     facts = read_facts(resolve(options.weights))
     head = heads.load(options.head, facts.encoder_id)
     paths = predict.pictures(options.images)
     ready = models.load_models(settings)
     found: list[Prediction] = []
-    unreadable: list[ImageError] = []
+    unreadable = predict.not_read(options.images)
+    for error in unreadable:
+        complain(error)
     for one in predict.predict(paths, head, ready, settings, bar):
         if isinstance(one, ImageError):
             complain(one)
@@ -142,7 +148,7 @@ def _predict(options: argparse.Namespace) -> int:
         if options.out:
             predict.write_drawing(one, head, options.images, options.out)
     tables = predict.as_tables(found, unreadable, head)
-    if options.out and found:
+    if options.out:
         predict.write_tables(options.out / "predictions.json", tables)
     if options.json:
         print(json.dumps(tables, ensure_ascii=False))
@@ -152,6 +158,13 @@ def _predict(options: argparse.Namespace) -> int:
         ]
         print(tabulate(rows, headers=["picture", "faces", "characters"]))
     return DONE if found else REFUSED
+
+
+def _refuse_among(images: Path, out: Path) -> None:
+    """Raise if what is written would lie among the pictures, or over the only one."""
+    out_of, into = images.resolve(), out.resolve()
+    if into.is_relative_to(out_of) or (images.is_file() and into == out_of.parent):
+        raise ConfigError(out, "is inside the pictures", "name another folder")
 
 
 def _sentence(characters: list[dict[str, Any]]) -> str:
