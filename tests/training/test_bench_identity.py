@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,32 @@ def test_screen_time_is_too_long_or_too_short() -> None:
     assert errors == {"Ann": pytest.approx(1 / 3), "Bob": -1}
     assert scores.spread(errors).tolist() == pytest.approx([2 / 3, 1])
     assert np.isnan(scores.spread({})).all()
+
+
+def test_wrong_names_of_each_episode() -> None:
+    two = join([SCENE, SCENE, NOTHING])
+    names = words("Ann", "Bob", "", "Ann", "Ann", "", "", "", "", "Ann")
+    # Of the first episode's four names, Bob stands at Zoe's face and Ann at a wall.
+    assert scores.wrong_by_episode(names, two).tolist() == [0.5, 0.0]
+    assert scores.wrong_by_episode(words(), NOTHING).tolist() == []
+
+
+@pytest.mark.parametrize("how", [identity.WHISPERS, identity.DBSCAN])
+def test_plain_clusterings_are_given_their_best_threshold(how: str) -> None:
+    rng = np.random.default_rng(0)
+    who = np.repeat(np.arange(4), 6)
+    rows = np.eye(16)[who] + 0.1 * rng.normal(size=(24, 16))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    names = words(*(f"P{one}" for one in who))
+    watched = watch(
+        true([(i, name, 0.0) for i, name in enumerate(names)]),
+        found([(i, i, 0.0) for i in range(24)]),
+        24,
+    )
+    verdict = said(*(("", 0, 0.9) for _ in range(24)))
+    cluster = {identity.WHISPERS: naive.chinese_whispers, identity.DBSCAN: naive.dbscan}[how]
+    best = identity.at_best(watched, verdict, partial(cluster, rows.astype(np.float32)))
+    assert {one.what: one.value for one in best}["unnamed: B-cubed F"] == pytest.approx(1)
 
 
 def test_purity_is_by_episode_and_screen_time() -> None:

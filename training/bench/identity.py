@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isnan, nan
 
 import numpy as np
 
 from indexer.config import Settings
-from indexer.records import Int64, Yardstick
+from indexer.records import Float64, Int64, Yardstick
 from indexer.store import read
-from training.bench.seasons import Season
+from training.bench.seasons import Season, audited_purity
 from training.bench.verdicts import as_verdicts, rejudged, varied
 from training.evaluate import naive
 from training.evaluate import naming_scores as scores
@@ -24,6 +25,8 @@ PROMISE = 0.01
 WIDE_PX = 40.0
 _LEAST_PX = 14.0
 """Faces narrower than this, at 360p, are ignored by the numbers of tracks."""
+_THRESHOLDS = np.arange(0.1, 0.95, 0.05)
+"""Cosines that plain clusterings are tried with."""
 NEAREST, WHISPERS, DBSCAN = "nearest still", "Chinese whispers", "DBSCAN"
 ABLATION: Mapping[str, Sequence[str]] = {
     "one face": ["recognize.evidence=face"],
@@ -76,12 +79,14 @@ def numbers(season: Season, promised: float) -> list[Number]:
     faces = said.names[watched.found.tracks]
     groups = said.people
     true_purity = scores.purity(said, watched)
-    apart = scores.audit_error(season.purity, true_purity)
-    estimate = nan if season.purity is None else season.purity
+    audited = audited_purity(season.audits)
+    apart = scores.audit_error(audited, true_purity)
+    estimate = nan if audited is None else audited
     kept = scores.retained([one.names for one in season.snapshots], watched.found.tracks)
     middle, worst = scores.spread(scores.screen_time(faces, watched))
     return [
         *naming(watched, faces, said.names, promised),
+        *_confidence(season, scores.wrong_by_episode(faces, watched), promised),
         Number("ECE of the tracks' probabilities", _ece(said, watched), Goal("≤ 0.02", high=0.02)),
         *clustered(watched, said, groups),
         *_tracking(watched),
@@ -92,6 +97,23 @@ def numbers(season: Season, promised: float) -> list[Number]:
         Number("screen-time error, the median character", middle, None, True),  # noqa: FBT003
         Number("screen-time error, the worst character", worst, Goal("≤ 3 %", high=0.03), True),  # noqa: FBT003
     ]
+
+
+def _confidence(season: Season, wrong: Float64, promised: float) -> list[Number]:
+    """Return whether the confidence that each index states is what comes of it.
+
+    Args:
+        season: with its audits.
+        wrong: (E,), share of wrong names in each episode.
+        promised: the share that may be.
+    """
+    bounds = np.array([one.wrong_at_most for one in season.audits])
+    rows = (
+        ("episodes below the bound stated with 95 %", np.mean(wrong <= bounds)),
+        ("episodes that keep the promise", np.mean(wrong <= promised)),
+        ("the same, as stated", np.mean([one.kept for one in season.audits])),
+    )
+    return [Number(what, float(value), None, percent=True) for what, value in rows]
 
 
 def naming(
@@ -171,12 +193,28 @@ def naive_numbers(season: Season) -> Mapping[str, list[Number]]:
     )
     tracks = naive.most_frequent(faces, found.tracks, count)
     results = {NEAREST: naming(watched, faces, tracks)}
-    some = scores.unnamed(said, watched.people, watched.gallery)
+    means = encoded.means[scores.unnamed(said, watched.people, watched.gallery)]
     for name, how in ((WHISPERS, naive.chinese_whispers), (DBSCAN, naive.dbscan)):
-        groups = np.zeros(count, np.int64)
-        groups[some] = how(encoded.means[some], encoded.threshold)
-        results[name] = clustered(watched, said, groups)
+        results[name] = at_best(watched, said, partial(how, means))
     return results
+
+
+def at_best(watched: Watched, said: Verdicts, how: Callable[[float], Int64]) -> list[Number]:
+    """Return the numbers of a plain clustering at the threshold that, in hindsight, is its best.
+
+    Args:
+        watched: the faces.
+        said: of the tracks.
+        how: a threshold → the clusters of the tracks that are judged.
+    """
+    some = scores.unnamed(said, watched.people, watched.gallery)
+    tried = []
+    for cosine in _THRESHOLDS:
+        groups = np.zeros(len(some), np.int64)
+        groups[some] = how(float(cosine))
+        whole = scores.clusters(watched.people, groups, some)
+        tried.append((_of(whole, "f1"), clustered(watched, said, groups)))
+    return max(tried, key=lambda one: -inf if isnan(one[0]) else one[0])[1]
 
 
 def ablation(

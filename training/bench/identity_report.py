@@ -13,6 +13,7 @@ from tabulate import tabulate
 
 from training.bench.identity import DBSCAN, NEAREST, WHISPERS, Goal, Number
 from training.bench.real_clip import OnClip
+from training.evaluate.clips import PeopleByShot
 from training.evaluate.naming_scores import OfWidth, WrongNames
 from training.evaluate.recognition import Reliability
 
@@ -83,13 +84,26 @@ def on_clip(results: Sequence[OnClip]) -> list[Row]:
     return found
 
 
+def on_crowds(results: Sequence[PeopleByShot]) -> list[Row]:
+    """Return the rows of the real clip with many people, none of whom has a name."""
+    rows = []
+    for one in results:
+        goal = Goal("0.9-1.2", low=0.9, high=1.2)
+        share, kept = one.predicted / one.true, float(one.recurring_kept)
+        rows.append(Row("real clip of a crowd: people predicted / true", goal, (share,), {}, False))  # noqa: FBT003
+        what = "real clip of a crowd: those who come back are one person"
+        rows.append(Row(what, Goal("all", low=1), (kept,), {}, True))  # noqa: FBT003
+    return rows
+
+
 def markdown(
     measured: Sequence[Measured],
     clip: Sequence[OnClip],
     variants: Mapping[str, Sequence[Sequence[Number]]],
+    crowds: Sequence[PeopleByShot] = (),
 ) -> str:
     """Return the report: the table, then what stands behind it."""
-    parts = [_table([*rows(measured), *on_clip(clip)])]
+    parts = [_table([*rows(measured), *on_clip(clip), *on_crowds(crowds)])]
     parts += [_by_season(measured), _by_width([one.widths for one in measured])]
     parts += [f"Real clip at {one.lines} lines.\n\n{_by_width([one.widths])}" for one in clip]
     if variants:
@@ -103,6 +117,7 @@ def as_json(
     measured: Sequence[Measured],
     clip: Sequence[OnClip],
     variants: Mapping[str, Sequence[Sequence[Number]]],
+    crowds: Sequence[PeopleByShot] = (),
 ) -> str:
     """Return all that was measured; what could not be is null."""
     table = [
@@ -113,7 +128,7 @@ def as_json(
             "values": row.values,
             "naive": row.naive,
         }
-        for row in [*rows(measured), *on_clip(clip)]
+        for row in [*rows(measured), *on_clip(clip), *on_crowds(crowds)]
     ]
     content = {
         "table": table,

@@ -10,9 +10,21 @@ from indexer.models import Models
 from indexer.progress import Progress, silent
 from training.bench import identity_report as reports
 from training.bench.identity import ABLATION, ablation, naive_numbers, numbers, promise
-from training.bench.real_clip import bench_real
-from training.bench.seasons import Season, seasons_in, watch_season
+from training.bench.real_clip import CLIP, bench_real
+from training.bench.seasons import (
+    ARCHIVE,
+    Season,
+    digest,
+    make_seasons,
+    seasons_in,
+    watch_season,
+)
 from training.evaluate import naming_scores as scores
+from training.evaluate.bench_clips import CROWDS, people_of_crowds
+from training.evaluate.clips import PeopleByShot
+
+_SEASONS = 5
+"""How many are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +32,7 @@ class Asked:
     """What is to be measured."""
 
     data: Path
-    """Holds made seasons."""
+    """Holds made seasons, or LFW's archive to make them from."""
     work: Path
     """Keeps libraries."""
     seasons: int | None = None
@@ -28,7 +40,7 @@ class Asked:
     episodes: int | None = None
     """How many of each; None for all."""
     clips: Path | None = None
-    """Holds the real clip; None to leave it out."""
+    """Holds the real clips; None for the data folder, if they are there."""
     again: bool = False
     """Whether libraries that other code has judged are judged again: see `watch_season`."""
 
@@ -50,17 +62,37 @@ def bench_identity(
         ConfigError: there is no made season, or no clip where one is asked for.
         IndexerError: as enrolling and indexing.
     """
-    found = seasons_in(asked.data)[: asked.seasons]
+    found = _seasons(asked, progress)
     watched = [
         watch_season(one, asked.work, models, settings, asked.episodes, progress, again=asked.again)
         for one in found
     ]
-    clip = bench_real(asked.clips, asked.work, models, settings, progress) if asked.clips else []
+    clips = asked.clips or (asked.data if (asked.data / f"{CLIP}.mp4").is_file() else None)
+    clip = bench_real(clips, asked.work, models, settings, progress) if clips else []
+    crowds = _crowds(clips, asked.work, models, settings) if clips else []
     measured = [_measured(one, settings) for one in watched]
     variants = ablation(watched, ABLATION, settings, models.encoder.yardstick)
     return Report(
-        reports.markdown(measured, clip, variants), reports.as_json(measured, clip, variants)
+        reports.markdown(measured, clip, variants, crowds),
+        reports.as_json(measured, clip, variants, crowds),
     )
+
+
+def _crowds(clips: Path, work: Path, models: Models, settings: Settings) -> list[PeopleByShot]:
+    """Return who is found in the clip with many people, if it is there."""
+    if not (clips / f"{CROWDS}.mp4").is_file():
+        return []
+    root = work / f"{CROWDS}-{digest(models, settings)}"
+    return [people_of_crowds(clips, root, models, settings)]
+
+
+def _seasons(asked: Asked, progress: Progress) -> list[Path]:
+    """Return the seasons of the data folder; where it has LFW's archive alone, they are made."""
+    folder = asked.data
+    if (folder / ARCHIVE).is_file() and not any(folder.glob("s*/*.mp4")):
+        folder = asked.work / "seasons"
+        make_seasons(asked.data, folder, asked.seasons or _SEASONS, progress)
+    return seasons_in(folder)[: asked.seasons]
 
 
 def _measured(season: Season, settings: Settings) -> reports.Measured:

@@ -23,10 +23,11 @@ from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.models import Models
 from indexer.progress import Progress, silent
-from indexer.records import Calibration, Float32, Int64, Track
+from indexer.records import Audit, Calibration, Float32, Int64, Track
 from indexer.store import disk, read
 from indexer.store.library import Library, open_library
 from training.bench.verdicts import Snapshot, as_verdicts, judged_again, published
+from training.demo import detector
 from training.evaluate.clips import read_faces
 from training.evaluate.naming import (
     FoundFaces,
@@ -38,10 +39,14 @@ from training.evaluate.naming import (
     join,
     watch,
 )
-from training.synthesize.season import GALLERY
+from training.synthesize.season import GALLERY, synthesize_season
+from training.synthesize.season_spec import SeasonSpec
 from training.synthesize.truth import Truth
 from training.synthesize.truth_file import read_truth, truth_path
 
+ARCHIVE = "lfw.tar"
+"""Of LFW, that seasons are made from."""
+_EPISODES = 6
 _REMEDY = "make some: training synthesize lfw.tar --out FOLDER/s0 --seed 0, s1, …"
 
 
@@ -78,10 +83,29 @@ class Season:
     snapshots: Sequence[Verdicts]
     """What is said after each episode, of the tracks so far."""
     encoded: Encoded
-    purity: float | None
-    """What the library's own audit estimates; None while there is none."""
+    audits: tuple[Audit, ...]
+    """What the library says of each episode without a label."""
     stale: bool
     """Whether the snapshots were taken by other code than this."""
+
+
+def make_seasons(data: Path, folder: Path, count: int, progress: Progress = silent) -> None:
+    """Make the seasons s0, s1, … of six episodes in a folder, as far as they are not there.
+
+    Args:
+        data: a folder with LFW's archive.
+        folder: where to.
+        count: how many.
+        progress: shows how far it is.
+
+    Raises:
+        IndexerError: as `synthesize_season`.
+    """
+    for number in range(count):
+        season = folder / f"s{number}"
+        if not season.is_dir():
+            spec = SeasonSpec(episodes=_EPISODES, seed=number)
+            synthesize_season(data / ARCHIVE, season, spec, detector(), progress)
 
 
 def seasons_in(folder: Path) -> list[Path]:
@@ -165,17 +189,16 @@ def watch_season(  # noqa: PLR0913 - the last by name
             as_verdicts(one, tracks[:number]) for number, one in enumerate(snapshots, start=1)
         ],
         encoded=_encoded(library, tracks, parts, models.encoder.facts.calibration),
-        purity=audited_purity(library, ids),
+        audits=tuple(read.read_judgement(library, one)[1] for one in ids),
         stale=any(one.code != code_digest() for one in snapshots),
     )
 
 
-def audited_purity(library: Library, ids: Sequence[str]) -> float | None:
-    """Return the purity that the library's own audit estimates, without any label.
+def audited_purity(audits: Sequence[Audit]) -> float | None:
+    """Return the purity that audits estimate, the mean by how many tracks each rests on.
 
-    The mean over the episodes, by how many tracks each audit rests on; None without an audit.
+    None if they rest on nothing.
     """
-    audits = [read.read_judgement(library, one)[1] for one in ids]
     tracks = sum(one.tracks for one in audits)
     return sum(one.purity * one.tracks for one in audits) / tracks if tracks else None
 

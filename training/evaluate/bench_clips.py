@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import filecmp
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,7 @@ def _crowds(data: Path, work: Path, models: Models, settings: Settings, say: Say
         library, episode = _indexed(video, root, models, settings)
     starts = [shot["start_frame"] for shot in truth["shots"]]
     say(_cuts_line(video.name, clips.compare_cuts(read_shots(library, episode), starts)))
-    spans = [(shot["start_frame"], shot["end_frame"]) for shot in truth["shots"]]
-    shown = clips.people_of_shots(library, episode, spans)
-    people = clips.compare_people(shown, [set(shot["people"]) for shot in truth["shots"]])
+    people = people_found(library, episode, truth)
     say(tabulate(list(enumerate(people.found)), headers=["shot", "people found"]))
     kept = "each one person throughout" if people.recurring_kept else "NOT one person throughout"
     say(f"{people.predicted} people predicted, {people.true} true; those who recur are {kept}")
@@ -64,6 +62,34 @@ def _crowds(data: Path, work: Path, models: Models, settings: Settings, say: Say
         for one in roots[0].rglob("*.parquet")
     )
     say(f"indexed twice: Parquet files {'byte-identical' if same else 'DIFFER'}\n")
+
+
+def people_of_crowds(
+    data: Path, root: Path, models: Models, settings: Settings
+) -> clips.PeopleByShot:
+    """Return who is found in the clip of six shots, indexed into a library of its own.
+
+    Args:
+        data: with the clip and its labels.
+        root: of the library; what it holds already is not looked at again.
+        models: detector and encoder.
+        settings: of all stages.
+    """
+    library, episode = _indexed(data / f"{CROWDS}.mp4", root, models, settings)
+    return people_found(library, episode, json.loads((data / f"{CROWDS}.json").read_text()))
+
+
+def people_found(library: Library, episode: str, truth: Mapping[str, Any]) -> clips.PeopleByShot:
+    """Return which of the people of labelled shots are found.
+
+    Args:
+        library: that holds the clip.
+        episode: the clip's id.
+        truth: its labels.
+    """
+    spans = [(shot["start_frame"], shot["end_frame"]) for shot in truth["shots"]]
+    shown = clips.people_of_shots(library, episode, spans)
+    return clips.compare_people(shown, [set(shot["people"]) for shot in truth["shots"]])
 
 
 def _sitcom(data: Path, work: Path, models: Models, settings: Settings, say: Say) -> None:

@@ -78,6 +78,20 @@ def wrong_names(said: Names, shown: Names, tracks: Int64) -> WrongNames:
     return WrongNames(Share(int(wrong.sum()), len(wrong)), drawn, mostly, exact)
 
 
+def wrong_by_episode(said: Names, watched: Watched) -> Float64:
+    """Return the share of each episode's named faces whose name is wrong, (E,), 0 without any.
+
+    Args:
+        said: (N,), the name that each found face bears.
+        watched: the faces.
+    """
+    episodes, named = watched.episodes[watched.found.tracks], said != UNNAMED
+    count = int(watched.episodes.max(initial=-1)) + 1
+    totals = np.bincount(episodes[named], minlength=count)
+    wrong = np.bincount(episodes[named & (said != watched.shown)], minlength=count)
+    return np.asarray(wrong / np.maximum(totals, 1))
+
+
 def asked_for(watched: Watched, least_px: float = 0.0) -> Bool:
     """Return which true faces should bear a name, (M,): of the enrolled, visible, wide enough.
 
