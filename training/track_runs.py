@@ -85,8 +85,8 @@ def run(how: Recipe, source: Path, folder: Path, progress: Progress = silent) ->
     show = _read(library, progress)
     half = _every_other(show.faces)
     try:
-        require_enough(show.gathered)
         both = [methods.from_tracks(one, how.tracks, how.fit.seed) for one in (show.faces, half)]
+        require_enough(show.gathered)
     except ValueError as error:
         raise ConfigError(source, str(error), "index more episodes of the show") from error
     runs.claim(folder, how, _described(show, library))
