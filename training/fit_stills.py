@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass as checked
 from torch import nn
 
+from indexer import config
+from indexer.config import Settings
 from indexer.errors import ImageError
 from indexer.models import Models
 from indexer.nets import encoder as nets
@@ -22,16 +22,16 @@ from indexer.progress import Progress, silent
 from indexer.records import Float32, Int64, UInt8
 from training import encoders, views
 from training import head as heads
-from training.encoders import Trainable
-from training.fit import Fitted, Schedule, fit
+from training.encoders import Trainable, encoder_of
+from training.fit import Fitted, fit
 from training.head import Head
 from training.methods.multilabel import (
     LinearHead,
-    MultiLabelSettings,
     OnCrops,
     OnVectors,
     positive_weights,
 )
+from training.recipe import Recipe, load
 from training.still_faces import StillFaces
 from training.still_results import (
     StillScores,
@@ -40,32 +40,11 @@ from training.still_results import (
     score,
     uncalibrated,
 )
-from training.views import Viewer, ViewSettings
+from training.views import Viewer
 
 _ENCODED_TOGETHER = 64
-
-
-@checked(config=ConfigDict(extra="forbid", frozen=True))
-class StillsRecipe:
-    """How a head is trained."""
-
-    fit: Schedule
-    multilabel: MultiLabelSettings
-    views: ViewSettings
-
-
-HEAD_ALONE = StillsRecipe(
-    Schedule(epochs=30, learning_rate=0.01, weight_decay=2.0),
-    MultiLabelSettings(),
-    ViewSettings(),
-)
-"""For an encoder that stays as it is."""
-HEAD_AND_ENCODER = StillsRecipe(
-    Schedule(epochs=2, learning_rate=0.001, weight_decay=0.05),
-    MultiLabelSettings(together=32, encoder_rate=0.01),
-    ViewSettings(),
-)
-"""For an encoder that is trained too."""
+HEAD_ALONE, HEAD_AND_ENCODER = "stills", "stills-unfrozen"
+"""Recipes for an encoder that stays as it is, and for one that is trained too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +56,45 @@ class FittedHead:
     fitted: Fitted
 
 
+def settings_of(weights: str) -> Settings:
+    """Return the indexer's settings for an encoder that a head for stills is put on.
+
+    Args:
+        weights: as ``embed.weights``, or the folder of a run that exported an encoder.
+
+    Raises:
+        ConfigError: there are no such weights.
+    """
+    return config.load(None, [f"embed.weights={encoder_of(weights)}", "embed.head=none"])
+
+
+def learn(
+    found: StillFaces, models: Models, recipe: Recipe, path: Path, progress: Progress = silent
+) -> FittedHead:
+    """Train a head as a recipe says, with or without its encoder, and write what was trained.
+
+    Args:
+        found: the faces, of all splits.
+        models: of `settings_of` the recipe's weights.
+        recipe: of the method ``multilabel``.
+        path: of the head's file.
+        progress: shows how far it is.
+
+    Raises:
+        ImageError: the training pictures show no face of a class.
+        WeightsError: a file cannot be written.
+    """
+    if not recipe.multilabel.unfrozen:
+        return fit_head(found, models, recipe, path, progress)
+    start = recipe.start
+    encoder = encoders.start(encoder_of(start.weights), start.network, start.size, recipe.fit.seed)
+    return fit_head_and_encoder(found, encoder, models.workers, recipe, path, progress)
+
+
 def fit_head(
     found: StillFaces,
     models: Models,
-    recipe: StillsRecipe,
+    recipe: Recipe,
     path: Path,
     progress: Progress = silent,
 ) -> FittedHead:
@@ -118,7 +132,7 @@ def fit_head_and_encoder(
     found: StillFaces,
     encoder: Trainable,
     count: int,
-    recipe: StillsRecipe,
+    recipe: Recipe,
     path: Path,
     progress: Progress = silent,
 ) -> FittedHead:
@@ -142,7 +156,8 @@ def fit_head_and_encoder(
     rows, facts = _rows(found), encoder.facts
     weights = positive_weights(found.targets[rows], recipe.multilabel.balance)
     plain = encoders.encode(encoder, found.chips)
-    alone = _on_vectors(found, plain, plain[rows][None], HEAD_ALONE)
+    first = load(HEAD_ALONE)
+    alone = _on_vectors(found, plain, plain[rows][None], first)
     trained = alone.module
 
     def probe(now: Trainable, logits: Callable[[Float32], Float32]) -> Mapping[str, float]:
@@ -161,22 +176,20 @@ def fit_head_and_encoder(
     )
     run = _checkpoint(path, found, recipe, facts)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    first = run.with_suffix(".head")
+    begun = run.with_suffix(".head")
     with Workers(count) as workers:
-        fit(alone, HEAD_ALONE.fit, first, torch.device("cpu"), workers, progress)
+        fit(alone, first.fit, begun, torch.device("cpu"), workers, progress)
         fitted = fit(method, recipe.fit, run, device, workers, progress)
     written = encoders.export(encoder, encoder_path(path))
     vectors = encoders.encode(encoder, found.chips)
     head, scores = _finished(found, trained, vectors, written.encoder_id, weights)
     head = heads.save(path, head)
-    for one in (first, run):
+    for one in (begun, run):
         one.unlink(missing_ok=True)
     return FittedHead(head, scores, fitted)
 
 
-def _on_vectors(
-    found: StillFaces, plain: Float32, seen: Float32, recipe: StillsRecipe
-) -> OnVectors:
+def _on_vectors(found: StillFaces, plain: Float32, seen: Float32, recipe: Recipe) -> OnVectors:
     """Return the method for an encoder's vectors, `plain` (N, D) of all faces."""
     rows = found.rows("train")
     weights = positive_weights(found.targets[rows], recipe.multilabel.balance)
@@ -210,7 +223,7 @@ def _encoded(models: Models, workers: Workers, crops: UInt8) -> Float32:
     return np.concatenate(list(rows))
 
 
-def _viewed(chips: UInt8, facts: EncoderFacts, recipe: StillsRecipe, view: int) -> UInt8:
+def _viewed(chips: UInt8, facts: EncoderFacts, recipe: Recipe, view: int) -> UInt8:
     viewer = Viewer(facts.input_size, np.array(facts.template, np.float32))
     rng = np.random.default_rng([recipe.fit.seed, view])
     return np.stack([views.random_view(chip, viewer, recipe.views, rng) for chip in chips])
@@ -224,10 +237,7 @@ def _finished(
     return head, score(raw, head, found, vectors)
 
 
-def _checkpoint(path: Path, found: StillFaces, recipe: StillsRecipe, facts: EncoderFacts) -> Path:
+def _checkpoint(path: Path, found: StillFaces, recipe: Recipe, facts: EncoderFacts) -> Path:
     """Return where a run of just this is kept while it is under way."""
-    what = f"{recipe} {facts.encoder_id} {found.names} {found.splits}"
-    content = hashlib.sha256(what.encode())
-    for part in (found.chips, found.targets, found.picture):
-        content.update(np.ascontiguousarray(part).tobytes())
-    return path.with_name(f".{path.name}.{content.hexdigest()[:12]}.run")
+    what = hashlib.sha256(f"{recipe} {facts.encoder_id} {found.digest}".encode())
+    return path.with_name(f".{path.name}.{what.hexdigest()[:12]}.run")

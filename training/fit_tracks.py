@@ -49,6 +49,17 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What pairs that were left out say of a head."""
+
+    calibration: Calibration
+    before: float
+    """Area under the ROC curve of the pairs, by the encoder's cosines."""
+    after: float
+    """By the head's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Learnt:
     """What came out."""
 
@@ -95,7 +106,7 @@ def gather(library: Library, settings: TieSettings, progress: Progress = silent)
         same.append(clothes.tied(worn, settings) + start)
         different.append(np.argwhere(np.triu(worn.together)) + start)
         means.append(tracks.features)
-        halves.append(_halves(tracks))
+        halves.append(halves_of(tracks))
         start += len(tracks.uids)
     return Gathered(
         means=np.concatenate(means),
@@ -106,7 +117,7 @@ def gather(library: Library, settings: TieSettings, progress: Progress = silent)
     )
 
 
-def _halves(tracks: LibraryTracks) -> Float32:
+def halves_of(tracks: LibraryTracks) -> Float32:
     """Return the mean vectors of both halves of each track, (N, 2, D); alike for a lone face."""
     found = np.repeat(tracks.features[:, None], 2, axis=1)
     for n in range(len(tracks.uids)):
@@ -128,19 +139,28 @@ def learn(found: Gathered, encoder_id: str) -> Learnt:
     Raises:
         ValueError: there are fewer.
     """
+    require_enough(found)
+    judged = _left_out(found)
+    learnt = whitening(found.means, found.same)
+    facts = HeadFacts(heads.SCHEMA, encoder_id, len(learnt.bias), "none", judged.calibration, "")
+    flat = found.halves.reshape(-1, found.halves.shape[-1])
+    moved = learnt(flat).reshape(*found.halves.shape[:2], -1)
+    without, with_it = (signs(one, found.different, found.people) for one in (found.halves, moved))
+    head = Head(learnt.weight, learnt.bias, facts)
+    return Learnt(head, found, judged.before, judged.after, without, with_it)
+
+
+def require_enough(found: Gathered) -> None:
+    """Check that there are pairs to say what a head is worth.
+
+    Raises:
+        ValueError: there are fewer than 20 of a kind.
+    """
     if min(len(found.same), len(found.different)) < ENOUGH:
         raise ValueError(
             f"ties {len(found.same)} pairs of tracks by clothes and shows {len(found.different)} "
             f"pairs together; {ENOUGH} of each are needed"
         )
-    calibration, before, after = _left_out(found)
-    learnt = whitening(found.means, found.same)
-    facts = HeadFacts(heads.SCHEMA, encoder_id, len(learnt.bias), "none", calibration, "")
-    flat = found.halves.reshape(-1, found.halves.shape[-1])
-    moved = learnt(flat).reshape(*found.halves.shape[:2], -1)
-    without, with_it = (signs(one, found.different, found.people) for one in (found.halves, moved))
-    head = Head(learnt.weight, learnt.bias, facts)
-    return Learnt(head, found, before, after, without, with_it)
 
 
 def fit_tracks(
@@ -176,8 +196,8 @@ def fit_tracks(
     return replace(learnt, head=heads.save(out, learnt.head))
 
 
-def _left_out(found: Gathered) -> tuple[Calibration, float, float]:
-    """Return what cosines mean, by ties that the head has not seen; both areas under ROC.
+def _left_out(found: Gathered) -> Judged:
+    """Return what ties that the head has not seen say of it.
 
     Tracks of one person are tied in bundles, so the halves are made of tracks, not of pairs.
     """
@@ -188,24 +208,35 @@ def _left_out(found: Gathered) -> tuple[Calibration, float, float]:
     if min(seen.sum(), unseen.sum()) < 1:
         seen = unseen = np.ones(len(found.same), bool)
     learnt = whitening(found.means, found.same[seen])
-    pairs = np.concatenate([found.same[unseen], found.different])
-    same = np.arange(len(pairs)) < int(unseen.sum())
-    lengths = np.linalg.norm(found.means, axis=1, keepdims=True)
-    plain = _cosines(found.means / np.maximum(lengths, 1e-12), pairs)
-    cosines = _cosines(learnt(found.means), pairs)
-    line = _line(cosines, same)
+    return judge(found.means, learnt(found.means), found.same[unseen], found.different)
+
+
+def judge(plain: Float32, moved: Float32, same: Int64, different: Int64) -> Judged:
+    """Return what pairs of tracks say of a head that has not seen them.
+
+    Args:
+        plain: (N, D), mean vectors of tracks.
+        moved: (N, E), what the head makes of them.
+        same: (P, 2), tracks of one person, at least one pair.
+        different: (Q, 2), of two, likewise.
+    """
+    pairs = np.concatenate([same, different])
+    alike = np.arange(len(pairs)) < len(same)
+    cosines = _cosines(moved, pairs)
+    line = _line(cosines, alike)
     known = Calibration(
         widths=(_WIDE_PX,),
         wide=(line,),
         alike=(line,),
-        genuine=round(float(cosines[same].mean()), 4),
-        impostor=round(float(cosines[~same].mean()), 4),
+        genuine=round(float(cosines[alike].mean()), 4),
+        impostor=round(float(cosines[~alike].mean()), 4),
     )
-    return known, _area(plain, same), _area(cosines, same)
+    return Judged(known, _area(_cosines(plain, pairs), alike), _area(cosines, alike))
 
 
 def _cosines(rows: Float32, pairs: Int64) -> Float32:
-    return np.asarray(np.sum(rows[pairs[:, 0]] * rows[pairs[:, 1]], axis=1), dtype=np.float32)
+    unit = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return np.asarray(np.sum(unit[pairs[:, 0]] * unit[pairs[:, 1]], axis=1), dtype=np.float32)
 
 
 def _line(cosines: Float32, same: Bool) -> Line:

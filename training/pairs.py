@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from indexer.records import Bool, Float32, Float64, Int64
 
@@ -129,7 +130,7 @@ def others(faces: TrackFaces, farthest: int = 25) -> Others:
     """
     allowed = faces.together.copy()
     means = faces.means()
-    apart = np.linalg.norm(means[:, None] - means[None], axis=2)
+    apart = cdist(means, means)
     np.fill_diagonal(apart, -np.inf)
     for lonely in np.flatnonzero(~allowed.any(axis=1)):
         order = np.argsort(-apart[lonely], kind="stable")

@@ -20,8 +20,10 @@ from training.fit import Schedule
 from training.methods.arcface import ArcFaceSettings
 from training.methods.contrastive import ContrastiveSettings
 from training.methods.landmarks import LandmarkSettings
+from training.methods.multilabel import MultiLabelSettings
 from training.methods.siamese import SiameseSettings
 from training.methods.simclr import SimClrSettings
+from training.methods.tracks import TrackSettings
 from training.views import ViewSettings
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -70,7 +72,9 @@ class Start:
 class Recipe:
     """One run."""
 
-    method: Literal["simclr", "arcface", "contrastive", "siamese", "landmarks"]
+    method: Literal[
+        "simclr", "arcface", "contrastive", "siamese", "landmarks", "multilabel", "tracks"
+    ]
     fit: Schedule
     data: Data = Data()
     start: Start = Start()
@@ -80,6 +84,8 @@ class Recipe:
     contrastive: ContrastiveSettings = ContrastiveSettings()
     siamese: SiameseSettings = SiameseSettings()
     landmarks: LandmarkSettings = LandmarkSettings()
+    multilabel: MultiLabelSettings = MultiLabelSettings()
+    tracks: TrackSettings = TrackSettings()
 
 
 def shipped() -> list[str]:

@@ -199,6 +199,20 @@ def begin(
     }
     data = {"digest": faces.digest, "faces": len(faces), "left_out": list(faces.left_out)}
     data |= {"train_faces": len(parts.train), "people": people, "weights": dict(digests)}
+    claim(folder, how, data)
+
+
+def claim(folder: Path, how: Recipe, data: Mapping[str, Any]) -> None:
+    """Write recipe.json and data.json, or see that they are those that the folder holds.
+
+    Args:
+        folder: of the run.
+        how: the recipe.
+        data: what is trained on, its digest among it, as plain tables.
+
+    Raises:
+        ConfigError: they are not.
+    """
     contents = {
         "recipe.json": json.dumps(recipe.as_tables(how), indent=1) + "\n",
         "data.json": json.dumps(data, indent=1) + "\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 
@@ -45,6 +46,19 @@ class StillFaces:
         wanted = ((count, classes), (count,), (pictures, classes))
         if got != wanted:
             raise ValueError(f"targets, picture, labels: expected {wanted}, got {got}")
+
+    @property
+    def digest(self) -> str:
+        """Return sha256 over all of it: the same data gives the same."""
+        content = hashlib.sha256(f"{self.names} {self.splits} {self.missed}".encode())
+        for part in (self.chips, self.targets, self.picture, self.labels):
+            content.update(f"{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+        return content.hexdigest()
+
+    @property
+    def strangers(self) -> int:
+        """Return how many faces are of nobody annotated."""
+        return int(np.sum(~self.targets.any(axis=1)))
 
     def rows(self, split: str) -> Int64:
         """Return the numbers of the faces in a split's pictures, (n,)."""

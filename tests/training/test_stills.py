@@ -20,7 +20,7 @@ from indexer.nets.weights import DEFAULT_ENCODER, read_facts
 from indexer.records import Detections
 from tests.conftest import Ran
 from training import head as heads
-from training import predict
+from training import predict, recipe
 from training.__main__ import main
 from training.annotations import require_splits
 from training.demo import detector
@@ -164,6 +164,32 @@ def test_fit_stills_prints_its_tables_and_leaves_one_file(made: Made) -> None:
     assert "macro-F1 0" in made.fitted.out or "macro-F1 1" in made.fitted.out
     for name in ("confusion.png", "reliability.png"):
         assert (made.head.parent / "plots" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_recipe_for_stills_leaves_a_run_folder_with_the_same_head(
+    made: Made, tmp_path: Path
+) -> None:
+    done = typed("fit", "stills", made.stills, "--out", tmp_path)
+    assert done.status == 0, done.err
+    folder = tmp_path / "stills"
+    assert (folder / "head.safetensors").read_bytes() == made.head.read_bytes()
+    assert {path.name for path in folder.iterdir()} == {
+        *("recipe.json", "data.json", "metrics.csv", "metrics.json", "head.safetensors"),
+        *("curves.png", "confusion.png", "reliability.png"),
+    }
+    tables = json.loads((folder / "metrics.json").read_text())
+    assert 0.5 < tables["after"]["mean_ap"] <= 1
+    assert tables["all_negative"]["macro_f1"] == 0
+    assert set(tables["after"]["by_class"]) == set(CLASSES)
+    data = json.loads((folder / "data.json").read_text())
+    assert sum(data["pictures"].values()) == 20
+    changed = tmp_path / "stills.toml"
+    shipped = Path(recipe.__file__).parent / "recipes" / "stills.toml"
+    changed.write_text(shipped.read_text().replace("epochs = 30", "epochs = 3"))
+    other = typed("fit", changed, made.stills, "--out", tmp_path)
+    assert other.status == 2
+    assert "is of another run" in other.err
+    assert (folder / "head.safetensors").read_bytes() == made.head.read_bytes()
 
 
 def test_predict_names_who_is_there_and_reports_what_cannot_be_read(

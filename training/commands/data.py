@@ -26,6 +26,9 @@ from training.annotations import SPLITS, AnnotatedStills, write_annotations
 if TYPE_CHECKING:
     from training.check_data import Checked
 
+if TYPE_CHECKING:
+    from training.fit_tracks import Learnt
+
 FOUND = 1
 """The exit status of a check that found something."""
 _SHOWN = 100
@@ -162,6 +165,15 @@ def _fit_tracks(options: argparse.Namespace) -> None:
 
     opened = open_library(options.library)
     learnt = fit_tracks(opened, options.out, TieSettings(), bar, anyway=options.anyway)
+    show_learnt(learnt)
+    if not (learnt.helps or options.anyway):
+        print("it does not help, so nothing is written; --anyway writes it")
+        return
+    print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.head={options.out}'")
+
+
+def show_learnt(learnt: Learnt) -> None:
+    """Print what the tracks of a library say of a head."""
     pairs = learnt.gathered
     print(f"{len(pairs.same)} pairs wear the same, {len(pairs.different)} share a frame")
     print(
@@ -173,7 +185,3 @@ def _fit_tracks(options: argparse.Namespace) -> None:
         ("people stay without a fifth of the tracks", learnt.without.stable, learnt.with_it.stable),
     ):
         print(f"{what}: {before:.4f}, with the head {after:.4f}")
-    if not (learnt.helps or options.anyway):
-        print("it does not help, so nothing is written; --anyway writes it")
-        return
-    print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.head={options.out}'")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
 from indexer import models
 from indexer.commands.console import bar
 from indexer.config import Settings
+from training.commands.data import show_learnt
+from training.commands.stills import show
 from training.convert import convert_dlib
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
@@ -21,9 +26,15 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     convert.add_argument("source", type=Path, metavar="DAT")
     convert.add_argument("target", type=Path, metavar="SAFETENSORS")
     convert.set_defaults(run=_convert)
-    fit = commands.add_parser("fit", help="train by a recipe, on a folder of faces")
+    fit = commands.add_parser("fit", help="train by a recipe, on faces, stills or a library")
     fit.add_argument("recipe", metavar="RECIPE", help="the name of a shipped one, or a TOML file")
-    fit.add_argument("faces", type=Path, metavar="FACES", help="a folder per person, or LFW's")
+    fit.add_argument(
+        "faces",
+        type=Path,
+        metavar="FACES",
+        help="a folder per person, or LFW's; for a head of stills, annotated ones; of tracks, "
+        "a library",
+    )
     fit.add_argument("--name", help="of the run; the recipe's if not given")
     fit.add_argument("--out", type=Path, default=Path("outputs/training"), metavar="FOLDER")
     fit.set_defaults(run=_fit)
@@ -46,22 +57,18 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    from training import (  # noqa: PLC0415  (they import torch, which takes seconds)
-        landmark_runs,
-        recipe,
-        runs,
-    )
+    from training import recipe  # noqa: PLC0415  (it imports torch, which takes seconds)
 
     how = recipe.load(options.recipe)
     folder = options.out / (options.name or Path(options.recipe).stem)
-    if how.method == "landmarks":
-        points = landmark_runs.run(how, options.faces, folder, models.load_models(Settings()), bar)
-        print(f"error by the distance of the eyes: {points.error:.4f}, {points.far:.2%} above 0.1")
-        print(f"the same points for everybody: {points.guessed:.4f}")
-        _tell_left_out(folder)
-        print(f"written: {folder}, the weights of epoch {points.fitted.chosen}")
-        return
-    done = runs.run(how, options.faces, folder, models.load_models(Settings()), bar)
+    special = {"landmarks": _fit_points, "multilabel": _fit_stills, "tracks": _fit_tracks}
+    special.get(how.method, _fit_encoder)(how, options.faces, folder)
+
+
+def _fit_encoder(how: Recipe, source: Path, folder: Path) -> None:
+    from training import runs  # noqa: PLC0415
+
+    done = runs.run(how, source, folder, models.load_models(Settings()), bar)
     if done.assessed:
         both = done.assessed
         print(tabulate(runs.compared(both), headers=["people not trained on", *both]))
@@ -79,6 +86,37 @@ def _tell_left_out(folder: Path) -> None:
     print(
         f"{data['faces']} faces; left out: {len(data['left_out'])} photos without one, see {path}"
     )
+
+
+def _fit_points(how: Recipe, source: Path, folder: Path) -> None:
+    from training import landmark_runs  # noqa: PLC0415
+
+    points = landmark_runs.run(how, source, folder, models.load_models(Settings()), bar)
+    print(f"error by the distance of the eyes: {points.error:.4f}, {points.far:.2%} above 0.1")
+    print(f"the same points for everybody: {points.guessed:.4f}")
+    _tell_left_out(folder)
+    print(f"written: {folder}, the weights of epoch {points.fitted.chosen}")
+
+
+def _fit_stills(how: Recipe, source: Path, folder: Path) -> None:
+    from training import fit_stills, still_runs  # noqa: PLC0415
+
+    ready = models.load_models(fit_stills.settings_of(how.start.weights))
+    show(still_runs.run(how, source, folder, ready, bar))
+    print(f"written: {folder}")
+    print(f"use it: make stills IMAGES=folder HEAD={folder / still_runs.HEAD}")
+
+
+def _fit_tracks(how: Recipe, source: Path, folder: Path) -> None:
+    from training import track_runs  # noqa: PLC0415
+
+    done = track_runs.run(how, source, folder, bar)
+    show_learnt(done.learnt)
+    print(f"written: {folder}, the weights of epoch {done.fitted.chosen}")
+    if not done.learnt.helps:
+        print("by these signs it does not help")
+    head = folder / track_runs.HEAD
+    print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.head={head}'")
 
 
 def _evaluate(options: argparse.Namespace) -> None:

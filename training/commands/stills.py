@@ -8,19 +8,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from tabulate import tabulate
 
 from indexer import config, models
 from indexer.commands.console import DONE, REFUSED, bar, complain
 from indexer.errors import ConfigError, ImageError
 from indexer.nets.weights import read_facts, resolve
-from indexer.store import disk
 from training import head as heads
 from training import predict
-from training.annotations import require_splits
 from training.predict import Prediction
-from training.still_faces import find_faces
 
 if TYPE_CHECKING:
     from training.fit_stills import FittedHead
@@ -47,46 +43,35 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 
 def _fit_stills(options: argparse.Namespace) -> None:
-    from training import (  # noqa: PLC0415  (torch takes seconds; the extra may be missing)
-        annotate,
-        encoders,
+    from training import (  # noqa: PLC0415  (they import torch, which takes seconds)
         fit_stills,
+        recipe,
+        still_runs,
     )
 
-    settings = config.load(None, [f"embed.weights={options.weights}", "embed.head=none"])
-    ready = models.load_models(settings)
-    recipe = fit_stills.HEAD_AND_ENCODER if options.unfrozen else fit_stills.HEAD_ALONE
-    epochs = recipe.fit.epochs if options.epochs is None else options.epochs
+    how = recipe.load(fit_stills.HEAD_AND_ENCODER if options.unfrozen else fit_stills.HEAD_ALONE)
+    epochs = how.fit.epochs if options.epochs is None else options.epochs
     try:
-        schedule = dataclasses.replace(recipe.fit, epochs=epochs, seed=options.seed)
+        schedule = dataclasses.replace(how.fit, epochs=epochs, seed=options.seed)
     except ValueError as error:
         raise ConfigError("fit-stills", "--epochs or --seed is negative", "see --help") from error
-    recipe = dataclasses.replace(recipe, fit=schedule)
-    annotated = annotate.read_source(options.data)
-    require_splits(annotated, options.data)
-    found = find_faces(annotated, ready, settings, bar)
-    if options.unfrozen:
-        encoder = encoders.start(options.weights, "", 0, options.seed)
-        made = fit_stills.fit_head_and_encoder(
-            found, encoder, ready.workers, recipe, options.out, bar
-        )
-    else:
-        made = fit_stills.fit_head(found, ready, recipe, options.out, bar)
-    _show(made)
-    strangers = int(np.sum(~found.targets.any(axis=1)))
-    print(
-        f"{len(found.splits)} pictures, {len(found.chips)} faces, {strangers} of strangers; "
-        f"{found.missed} annotated ones not found; epoch {made.fitted.chosen}, "
-        f"faces together: {made.head.facts.together}"
-    )
+    start = dataclasses.replace(how.start, weights=options.weights)
+    how = dataclasses.replace(how, fit=schedule, start=start)
+    ready = models.load_models(fit_stills.settings_of(options.weights))
+    found = still_runs.read(options.data, ready, options.weights, bar)
+    made = fit_stills.learn(found, ready, how, options.out, bar)
+    show(made)
+    print(f"{len(found.splits)} pictures, {len(found.chips)} faces, {found.strangers} of strangers")
+    print(f"{found.missed} annotated ones not found")
     print(f"written: {options.out}")
     if options.plots:
-        _plot(made, options.plots)
+        still_runs.write_plots(made, options.plots)
+        print(f"and {options.plots}/confusion.png, reliability.png")
     if options.unfrozen:
         print(f"and its encoder, for --weights: {fit_stills.encoder_path(options.out)}")
 
 
-def _show(made: FittedHead) -> None:
+def show(made: FittedHead) -> None:
     """Print the tables, on the test pictures."""
     after, before, facts = made.scores.after, made.scores.before, made.head.facts
     print(
@@ -112,18 +97,7 @@ def _show(made: FittedHead) -> None:
         f"with other pictures, in 95 of 100 cases: mAP {ap.low:.3f} to {ap.high:.3f}, "
         f"macro-F1 {f1.low:.3f} to {f1.high:.3f}"
     )
-
-
-def _plot(made: FittedHead, folder: Path) -> None:
-    """Draw what the test pictures say."""
-    from training.evaluate import plots  # noqa: PLC0415  (matplotlib: a second)
-
-    with disk.explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [*made.head.facts.classes, "nobody"]
-        plots.confusion(made.scores.confusion, names, folder / "confusion.png")
-        plots.reliability(made.scores.reliability, folder / "reliability.png")
-    print(f"and {folder}/confusion.png, reliability.png")
+    print(f"the weights of epoch {made.fitted.chosen}, faces together: {facts.together}")
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -39,6 +39,8 @@ class MultiLabelSettings:
     """Of each face, the plain one among them, where the encoder stays as it is."""
     balance: Share = 1.0
     """A class's positives weigh (negatives / positives) to the power of this."""
+    unfrozen: bool = False
+    """Whether the encoder is trained too."""
     encoder_rate: Positive = 0.02
     """Times the learning rate, for an encoder that is trained."""
 

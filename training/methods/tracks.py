@@ -25,6 +25,7 @@ from training import batches, pairs
 from training.pairs import Pairs, TrackFaces
 
 _HIDDEN = 512
+Activation = Literal["none", "relu"]
 
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
@@ -65,6 +66,11 @@ class Mlp(nn.Module):
         found: torch.Tensor = self.output(self.features(vectors))
         return found
 
+    def applied(self) -> tuple[Float32, Float32, Activation]:
+        """Return weight (512, D), bias (512,) and what follows them to get the features."""
+        with torch.no_grad():
+            return self.hidden.weight.cpu().numpy(), self.hidden.bias.cpu().numpy(), "relu"
+
     def strayed(self) -> torch.Tensor:
         """Return 0: it began nowhere in particular."""
         return torch.zeros((), device=self.hidden.weight.device)
@@ -85,6 +91,12 @@ class Linear(nn.Module):
         """Map vectors (N, D) to what the loss sees, the same."""
         return self.features(vectors)
 
+    def applied(self) -> tuple[Float32, Float32, Activation]:
+        """Return weight (D, D), bias (D,) and what follows them to get the features."""
+        with torch.no_grad():
+            weight = self.weight.cpu().numpy()
+        return weight, np.zeros(len(weight), np.float32), "none"
+
     def strayed(self) -> torch.Tensor:
         """Return the squared distance from the identity."""
         return (self.weight - torch.eye(len(self.weight), device=self.weight.device)).square().sum()
@@ -98,6 +110,8 @@ class FromTracks:
     faces: TrackFaces
     settings: TrackSettings
     mine: Callable[[int, np.random.Generator], Pairs]
+    probe: Callable[[Mlp | Linear], Mapping[str, float]] = lambda _: {}
+    """What to measure of the module; nothing, where there are no labels."""
 
     @property
     def steps(self) -> int:
@@ -124,8 +138,8 @@ class FromTracks:
         return stay + sum((kind.mean() for kind in kinds), torch.zeros((), device=device))
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
-        """Return nothing: there are no labels."""
-        return {}
+        """Return what the probe says."""
+        return self.probe(self.module)
 
 
 def from_tracks(faces: TrackFaces, settings: TrackSettings, seed: int) -> FromTracks:
