@@ -309,7 +309,7 @@ def write_picture(path: Path, library: Library, found: Explained) -> None:
         for column, (uid, words) in enumerate(shown):
             left = _GAP + column * step
             sheet.picture(library.thumbnail(found.episode, uid), left, top)
-            sheet.words(words, left, top + SIDE)
+            sheet.words(words, left, top + SIDE, step - _GAP)
         names = [f"{x.label}: {x.log_odds:+.1f}, {x.similarity:.2f}" for x in one.candidates]
-        sheet.words([one.reason or "named", *names], _GAP + right, top)
+        sheet.words([one.reason or "named", *names], _GAP + right, top, _WORDS - 2 * _GAP)
     sheet.write(path)
