@@ -84,8 +84,38 @@ def recognize(
         stick: the encoder's.
         settings: the prior of strangers, the promise, and the least probability.
     """
-    prior = prior_log_odds(len(characters), settings)
+    shares, alone = probabilities(seen, characters, apart, stick, settings)
     middles = centres(characters, seen.common)
+    seconds = np.array([track.end_s - track.start_s for track in tracks])
+    given = named(shares[:, 1:].max(axis=1, initial=0), seconds, settings)
+    cosines = seen.vectors @ middles.T
+    return [
+        _identity(
+            track,
+            characters,
+            Judged(shares[i], alone[i], bool(given[i]), cosines[i], seen.helpers[i]),
+        )
+        for i, track in enumerate(tracks)
+    ]
+
+
+def probabilities(
+    seen: Evidence,
+    characters: Sequence[Character],
+    apart: Apart,
+    stick: Yardstick,
+    settings: RecognizeSettings,
+) -> tuple[Float64, Float64]:
+    """Return the probabilities of nobody and of each character, (N, 1 + C): by all, by the face.
+
+    Args:
+        seen: as of `recognize`, like the others.
+        characters: likewise.
+        apart: likewise.
+        stick: likewise.
+        settings: likewise.
+    """
+    prior = prior_log_odds(len(characters), settings)
     shift = np.array([c.midpoint - stick.calibration.wide[-1].midpoint for c in characters])
     slope = np.array([character.slope for character in characters])
 
@@ -98,18 +128,7 @@ def recognize(
     if settings.evidence in ("face", "track"):
         apart = dataclasses.replace(apart, together=np.zeros_like(apart.together))
     shares = in_turn(odds(seen.vectors, seen.widths), seen.words, apart)
-    shares = believed(shares, stick)
-    seconds = np.array([track.end_s - track.start_s for track in tracks])
-    given = named(shares[:, 1:].max(axis=1, initial=0), seconds, settings)
-    cosines = seen.vectors @ middles.T
-    return [
-        _identity(
-            track,
-            characters,
-            Judged(shares[i], alone[i], bool(given[i]), cosines[i], seen.helpers[i]),
-        )
-        for i, track in enumerate(tracks)
-    ]
+    return believed(shares, stick), alone
 
 
 def by_look(

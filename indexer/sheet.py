@@ -87,7 +87,7 @@ def in_sight_order(line: str) -> str:
         else:
             letters.append(letter)
     kinds = [unicodedata.bidirectional(letter[0]) for letter in letters]
-    signs = "".join("<" if kind in _RIGHT_TO_LEFT else kind[0] for kind in kinds)
+    signs = "".join("<" if kind in _RIGHT_TO_LEFT else (kind or "L")[0] for kind in kinds)
     for run in re.finditer("<(?:W*<)*", signs):  # words, and the gaps between them
         letters[run.start() : run.end()] = letters[run.start() : run.end()][::-1]
     return "".join(letters)

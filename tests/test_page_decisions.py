@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from indexer import crowd, naming, page
+from indexer.__main__ import main
 from indexer.errors import StoreError
 from indexer.request import Name
 from indexer.store import read
@@ -61,8 +62,7 @@ def carried_out(library: Library, file: Mapping[str, Any]) -> list[str]:
     """Return what tracks are called once a file of decisions was carried out by the command."""
     path = library.root.parent / "decisions.json"
     path.write_text(json.dumps(file))
-    done = run("name", "--from", path, "--library", library.root)
-    assert (done.status, done.err) == (0, "")
+    assert main(["name", "--from", str(path), "--library", str(library.root)]) == 0
     return shown(library)
 
 

@@ -70,7 +70,7 @@ def add(parsers: Parsers) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from indexer import explain  # noqa: PLC0415
+    from indexer import explain, explained  # noqa: PLC0415
     from indexer.store import library, read  # noqa: PLC0415
 
     opened = library.open_library(options.library)
@@ -78,11 +78,11 @@ def _explain(options: argparse.Namespace) -> int:
     encoder = models_for(settings_of(options), opened).encoder
     found = explain.explain(opened, episode, options.time, encoder.yardstick)
     if options.picture:
-        explain.write_picture(options.picture, opened, found)
+        explained.write_picture(options.picture, opened, found)
     if options.json:
         print_json(dataclasses.asdict(found))
     else:
-        print(explain.as_text(found))
+        print(explained.as_text(found))
     return DONE if found.faces else NOTHING
 
 
