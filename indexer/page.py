@@ -65,7 +65,7 @@ def write_page(
     found = crowd.steps(people)
     seen = {one.id for one in people}
     data = {
-        "people": [{**_row(one, places), "shown": one in shown} for one in people],
+        "people": [{**_row(one, places), "shown": not (unnamed and one.named)} for one in people],
         "others": [{"id": c.id, "label": c.label} for c in known if c.named and c.id not in seen],
         "episodes": episodes,
         "pictures": _as_data(shown),
