@@ -13,9 +13,11 @@ Where things are, from the command line down; a module knows only what is below 
     pipeline  enroll    a video, or stills, through all stages into a library
     naming  page        what people decide about who is who; everybody at a glance
     forget              somebody goes, and it is proved
-    explain  standing   why a track is who it is; what a character's name rests on
+    explain  explained  why a track is who it is, as records, as text and a picture
+    standing            what a character's name rests on
     admit               an episode's tracks into the library, judged by who is known by then
     judging             everybody in the library judged anew; no name changes unasked
+    crowd               everybody with their tracks, and what each name more gives
     again  alike  book  a video indexed again; who may be one person; what is written of frames
     sheet               tracks' pictures and words on one PNG
     identify  models    who tracks are: names first, then people; the networks, ready to run

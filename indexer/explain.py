@@ -1,25 +1,25 @@
-"""An episode and a time in, why everybody on screen is who they are out: text, rows, a picture."""
+"""An episode and a time in, why everybody on screen is who they are out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from indexer import affinity, evidence, likeness, scene
-from indexer.affinity import Affinity
+from indexer import affinity, evidence, identify, recognize, reuse, scene
 from indexer.config import RecognizeSettings
+from indexer.identify import Weighed
 from indexer.records import UNKNOWN, Character, Float32, Float64, Identity, Track, Yardstick
-from indexer.sheet import LINE, SIDE, Sheet
 from indexer.store import decisions, read
 from indexer.store.library import Library
 
 _MOST = 3
 """Candidates, links and exemplars that are shown."""
-_GAP, _WORDS = 8, 260
+_AS_WELL, _HARDLY = 0.5, 0.05
+"""Share of the likeliest's probability from which on it may as well be the next; and the least
+probability of which it is spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,17 @@ class Candidate:
 
     label: str
     similarity: float
-    """Cosine to the centre of the stills, without what all faces of the show have in common."""
+    """Cosine to the nearest of their looks, without what all faces of the show have in common."""
+    looks: int
+    """How many looks of them are known."""
     stills: Sequence[float]
     """Cosines to the nearest stills, the nearest first."""
     log_odds: float
     """Of this one against a stranger, by the track's own faces."""
+    track: int
+    """Uid of the track of the episode that shows them and is most like, 0 if there is none."""
+    start_s: float
+    """When that track begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,17 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Chance:
+    """How likely a track shows somebody of the gallery, of whom it shows one or nobody."""
+
+    label: str
+    probability: float
+    """By all that is known of the episode."""
+    by_face: float
+    """By the track's own faces alone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Because:
     """Why a track is who it is."""
 
@@ -69,13 +86,21 @@ class Because:
     """Whom it is said to show, or "unknown"."""
     named: bool
     probability: float
-    margin: float
-    by_face: float
-    """What the probability would be by its own faces alone."""
+    """As it was judged: of the name; without one, that it is of one person with the label's other
+    tracks."""
+    chances: Sequence[Chance]
+    """Of the two likeliest of the gallery, the likeliest first, by what is known now. Where a
+    person said who it is, by the track's own faces alone."""
+    nobody: float
+    """The probability, likewise, that it is nobody of the gallery."""
     reason: str
     """Why it has no name."""
     maybe: Sequence[str]
-    """Who it may be, where it has no name: the likeliest first."""
+    """Who it may be, where it has no name and that is likelier than nobody: the likeliest first."""
+    taken: str
+    """The earlier episode that showed the track already, if the label was taken over from there."""
+    taken_track: int
+    """And the uid that it has there, or 0."""
     decided: str
     """What a person said of it, if anybody did."""
     width_px: float
@@ -119,7 +144,6 @@ def explain(library: Library, episode: str, time_s: float, stick: Yardstick) -> 
     tracks = read.read_tracks(library, episode)
     places = read.places_in(library, library.episode(episode), frame, frame)
     settings, _ = read.read_judgement(library, episode)
-    stick = evidence.among(stick, read.read_strangers(library))
     made = _Evidence.of(library, episode, tracks, stick, settings)
     order = np.argsort(places.boxes[:, 0], kind="stable").tolist()
     rows = {track.uid: n for n, track in enumerate(tracks)}
@@ -137,14 +161,22 @@ class _Evidence:
 
     tracks: Sequence[Track]
     said: Mapping[int, Identity]
+    taken: Mapping[int, tuple[str, Identity]]
+    """What an earlier episode, and which, says of tracks that it showed already, by uid here."""
     people: Mapping[int, Character]
-    log: Sequence[decisions.Decision]
-    related: Affinity
+    spoken: Mapping[int, str]
+    """The last that a person said of a track, by uid."""
+    known: Weighed
+    shares: Float64
+    """(N, 1 + C), the probability of nobody and of each of the gallery,"""
+    alone: Float64
+    """and by the tracks' own faces."""
+    odds: Float64
+    """(N, C), log-odds against a stranger by the tracks' own faces."""
     clothes: Float32
     """(N, N), log-odds."""
     places: Float32
     """(N, N), log-odds."""
-    stick: Yardstick
 
     @staticmethod
     def of(
@@ -155,24 +187,32 @@ class _Evidence:
         settings: Mapping[str, Any],
     ) -> _Evidence:
         people = {one.id: one for one in read.read_characters(library)}
-        gallery = [one for one in people.values() if one.named]
         asked = RecognizeSettings(**settings["recognize"])
-        related = evidence.related(tracks, gallery, stick, asked)
+        stick = evidence.among(stick, read.read_strangers(library))
+        log = decisions.read_decisions(library)
+        decided = decisions.constraints(log)
+        known = identify.weigh(tracks, [*people.values()], stick, asked, decided)
+        shares, alone = recognize.probabilities(
+            known.seen, known.gallery, known.apart, stick, asked
+        )
+        by_word = np.array([track.uid in decided.pinned for track in tracks], bool)
         worn = scene.clothes_odds(tracks, affinity.cooccurring(tracks))
         placed = scene.place_odds(tracks)
         if not evidence.sees_scenes(asked):
             worn, placed = 0 * worn, 0 * placed
-        said = {one.track: one for one in read.read_identities(library, episode)}
-        log = decisions.in_force(decisions.read_decisions(library))
+        own, widths, common = known.related.vectors, known.related.widths, known.related.common
         return _Evidence(
-            tracks,
-            said,
-            people,
-            log,
-            related,
-            worn.astype(np.float32),
-            placed.astype(np.float32),
-            stick,
+            tracks=tracks,
+            said={one.track: one for one in read.read_identities(library, episode)},
+            taken=_taken(library, episode),
+            people=people,
+            spoken=_spoken(log),
+            known=known,
+            shares=np.where(by_word[:, None], alone, shares),
+            alone=alone,
+            odds=recognize.by_look(own, widths, known.gallery, common, stick),
+            clothes=worn.astype(np.float32),
+            places=placed.astype(np.float32),
         )
 
     def label(self, person: int) -> str:
@@ -182,9 +222,11 @@ class _Evidence:
         track, said = self.tracks[n], self.said[self.tracks[n].uid]
         whose = self.people.get(said.character)
         named = whose is not None and whose.named
-        maybe = () if named else (said.runner_up, said.second)
-        spoken = [one.says for one in self.log if track.uid in one.tracks]
-        beside = np.flatnonzero(self.related.odds[n] <= affinity.NEVER)
+        beside = np.flatnonzero(self.known.related.odds[n] <= affinity.NEVER)
+        source, earlier = self.taken.get(track.uid, ("", said))
+        if track.uid in self.spoken or earlier.character != said.character:
+            source = ""
+        nobody, chances = float(self.shares[n, 0]), self._chances(n)
         x0, y0, x1, y1 = box.tolist()
         return Because(
             track=track.uid,
@@ -192,11 +234,13 @@ class _Evidence:
             label=self.label(said.character),
             named=named,
             probability=said.probability,
-            margin=said.margin,
-            by_face=said.by_face,
+            chances=chances,
+            nobody=nobody,
             reason=said.reason,
-            maybe=[self.label(one) for one in maybe if one != UNKNOWN],
-            decided=spoken[-1] if spoken else "",
+            maybe=() if named or track.uid in self.spoken else likeliest(chances, nobody),
+            taken=source,
+            taken_track=earlier.track if source else UNKNOWN,
+            decided=self.spoken.get(track.uid, ""),
             width_px=track.width_px,
             exemplars=[
                 Exemplar(float(times[frame]), float(quality))
@@ -208,30 +252,51 @@ class _Evidence:
             beside=[self.label(self.said[self.tracks[m].uid].character) for m in beside.tolist()],
         )
 
+    def _chances(self, n: int) -> list[Chance]:
+        shares, gallery = self.shares[n, 1:], self.known.gallery
+        return [
+            Chance(gallery[c].label, float(shares[c]), float(self.alone[n, 1 + c]))
+            for c in np.argsort(-shares, kind="stable")[:2].tolist()
+        ]
+
     def _candidates(self, n: int) -> list[Candidate]:
-        gallery = [one for one in self.people.values() if one.named]
-        if not gallery:
-            return []
-        own, shared = self.related.vectors[n : n + 1], self.related.common
-        middles = evidence.centres(gallery, shared)
-        widths = self.related.widths[n : n + 1]
-        odds = likeness.name_odds(own, widths, middles, shared, self.stick)[0]
-        cosines = own[0] @ middles.T
+        gallery, related = self.known.gallery, self.known.related
+        own, shared = related.vectors[n], related.common
+        looks, whose = evidence.looks(gallery, shared)
         found = []
-        for place in np.argsort(-odds, kind="stable")[:_MOST].tolist():
-            stills = affinity.without(gallery[place].prototypes, shared) @ own[0]
+        for place in np.argsort(-self.odds[n], kind="stable")[:_MOST].tolist():
+            one = gallery[place]
+            cosines = looks[whose == place] @ own
+            stills = affinity.without(one.prototypes, shared) @ own
+            uid, start_s = self._most_like(n, one.id)
             found.append(
                 Candidate(
-                    label=gallery[place].label,
-                    similarity=float(cosines[place]),
+                    label=one.label,
+                    similarity=float(cosines.max()),
+                    looks=len(cosines),
                     stills=np.sort(stills)[::-1][:_MOST].tolist(),
-                    log_odds=float(odds[place]),
+                    log_odds=float(self.odds[n, place]),
+                    track=uid,
+                    start_s=start_s,
                 )
             )
         return found
 
+    def _most_like(self, n: int, person: int) -> tuple[int, float]:
+        """Return the uid and start of the other track of somebody that is most like this one."""
+        theirs = [
+            m
+            for m, track in enumerate(self.tracks)
+            if m != n and self.said[track.uid].character == person
+        ]
+        if not theirs:
+            return UNKNOWN, 0.0
+        vectors = self.known.related.vectors
+        best = self.tracks[theirs[int(np.argmax(vectors[theirs] @ vectors[n]))]]
+        return best.uid, best.start_s
+
     def _links(self, n: int) -> list[Link]:
-        odds = self.related.odds[n].copy()
+        odds = self.known.related.odds[n].copy()
         odds[n] = affinity.NEVER
         found = []
         for m in np.argsort(-odds, kind="stable")[:_MOST].tolist():
@@ -245,71 +310,34 @@ class _Evidence:
         return found
 
 
-def as_text(found: Explained) -> str:
-    """Return it for people."""
-    asked = found.settings["recognize"]
-    lines = [
-        f"{found.episode} at {found.time_s:.3f} s (frame {found.frame}): {len(found.faces)} faces",
-        f"  weights {found.encoder_id}",
-        f"  at most {asked['max_wrong_names']:.1%} of the named time wrong; names rest on: "
-        f"{asked['evidence']}",
-    ]
-    for one in found.faces:
-        lines += ["", *_lines(one)]
-    return "\n".join(lines)
+def likeliest(chances: Sequence[Chance], nobody: float) -> list[str]:
+    """Return who of the gallery it may be: one, two that are as likely, or none of them.
 
-
-def _lines(one: Because) -> list[str]:
-    sure = f"{one.probability:.1%}, {one.margin:+.1%} before the next"
-    sure += f", by its face alone {one.by_face:.1%}" * one.named
-    lines = [f"{one.label} ({sure}), track {one.track}, {one.width_px:.0f} px wide"]
-    if one.decided:
-        lines.append(f"  as a person said: {one.decided}")
-    if one.reason:
-        maybe = f": {' or '.join(one.maybe)}?" if one.maybe else ""
-        lines.append(f"  no name, {one.reason}{maybe}")
-    if one.beside:
-        lines.append(f"  in one frame with {', '.join(one.beside)}, so none of them")
-    best = ", ".join(f"{face.time_s:.1f} s ({face.quality:.2f})" for face in one.exemplars)
-    lines.append(f"  its best faces are at {best}")
-    for who in one.candidates:
-        stills = ", ".join(f"{cosine:.2f}" for cosine in who.stills)
-        lines.append(
-            f"  {who.label}: log-odds {who.log_odds:+.1f} against a stranger by its own faces, "
-            f"similarity {who.similarity:.2f}, nearest stills {stills}"
-        )
-    for link in one.links:
-        helped = ", which helped most" if link.track == one.helper else ""
-        lines.append(
-            f"  like the track at {link.start_s:.1f} s ({link.label}): log-odds {link.face:+.1f} "
-            f"by face, {link.clothes:+.1f} by clothes, {link.place:+.1f} by place{helped}"
-        )
-    return lines
-
-
-def _signed(*some: float) -> str:
-    return ", ".join(f"{one:+.1f}" for one in some)
-
-
-def write_picture(path: Path, library: Library, found: Explained) -> None:
-    """Write it as a picture, a row for each face: its track, then those it is linked with; a PNG.
-
-    Raises:
-        StoreError: it cannot be written, or a track's picture cannot be read.
+    Args:
+        chances: the likeliest first.
+        nobody: how likely it is nobody of them.
     """
-    step, down, right = SIDE + 7 * _GAP, SIDE + 3 * LINE + _GAP, (1 + _MOST) * (SIDE + 7 * _GAP)
-    sheet = Sheet(right + _WORDS, max(len(found.faces), 1) * down + _GAP)
-    for row, one in enumerate(found.faces):
-        top = _GAP + row * down
-        shown = [(one.track, [one.label, f"{one.probability:.1%}", f"{one.width_px:.0f} px"])]
-        shown += [
-            (x.track, [x.label, f"at {x.start_s:.1f} s", _signed(x.face, x.clothes, x.place)])
-            for x in one.links
-        ]
-        for column, (uid, words) in enumerate(shown):
-            left = _GAP + column * step
-            sheet.picture(library.thumbnail(found.episode, uid), left, top)
-            sheet.words(words, left, top + SIDE)
-        names = [f"{x.label}: {x.log_odds:+.1f}, {x.similarity:.2f}" for x in one.candidates]
-        sheet.words([one.reason or "named", *names], _GAP + right, top)
-    sheet.write(path)
+    some = [one for one in chances if one.probability > max(nobody, _HARDLY)]
+    return [one.label for one in some if one.probability > _AS_WELL * some[0].probability]
+
+
+def _taken(library: Library, episode: str) -> dict[int, tuple[str, Identity]]:
+    """Return what earlier episodes, and which, say of tracks that they showed, by uid here."""
+    stretches = read.read_repeats(library, episode)
+    theirs = reuse.identities_of(library, stretches)
+    return {
+        uid: (one.episode, theirs[source])
+        for one in stretches
+        for uid, source in zip(one.tracks, one.their_tracks, strict=True)
+        if source in theirs
+    }
+
+
+def _spoken(log: Sequence[decisions.Decision]) -> dict[int, str]:
+    """Return the last that a person said of each track, by the uid that it has now."""
+    found: dict[int, str] = {}
+    for one in decisions.in_force(log):
+        moved = {one.place(uid): says for uid, says in found.items()}
+        found = {uid: says for uid, says in moved.items() if uid is not None}
+        found |= dict.fromkeys(one.tracks, one.says)
+    return found

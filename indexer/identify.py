@@ -10,7 +10,9 @@ import numpy as np
 
 from indexer import affinity, cluster, evidence, recognize, thresholds
 from indexer import audit as audits
-from indexer.config import Settings
+from indexer.affinity import Affinity
+from indexer.config import RecognizeSettings, Settings
+from indexer.evidence import Evidence
 from indexer.recognize import Apart
 from indexer.records import (
     NO_AUDIT,
@@ -36,6 +38,17 @@ class Cast:
     """The id of the next new character."""
     audit: Audit = NO_AUDIT
     """How good the episode's people are, as far as can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What names the tracks of an episode may have, and what speaks for each."""
+
+    gallery: Sequence[Character]
+    """Whom tracks may be called, with thresholds of the episode."""
+    related: Affinity
+    seen: Evidence
+    apart: Apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +93,11 @@ def identify(
     named = [dataclasses.replace(one, prototypes=own[one.id].prototypes) for one in named]
     if not tracks:
         return Cast(_by_id(named, others, unnamed), [], cast.next_id)
-    related = evidence.related(tracks, gallery, stick, settings.recognize)
-    seen = evidence.gather(tracks, related, together, settings.recognize)
-    here = thresholds.calibrate(gallery, seen, together, stick, settings.recognize)
-    apart = _apart(tracks, gallery, together, decided)
-    found = recognize.recognize(tracks, seen, here, apart, stick, settings.recognize)
+    known = weigh(tracks, cast.characters, stick, settings.recognize, decided)
+    related = known.related
+    found = recognize.recognize(
+        tracks, known.seen, known.gallery, known.apart, stick, settings.recognize
+    )
     found = [_pinned(one, decided) for one in found]
     ids = {person.id for person in unnamed}
     identities = [
@@ -107,9 +120,9 @@ def identify(
     barred |= _forbidden([tracks[n] for n in rest], unnamed, decided)
     among = related.only(np.array(rest, dtype=np.int64))
     groups = cluster.group(among.odds, together[np.ix_(rest, rest)], settings.cluster)
-    known = cluster.Known(unnamed, barred, cast.next_id)
+    earlier = cluster.Known(unnamed, barred, cast.next_id)
     strangers = [tracks[n] for n in rest]
-    people = cluster.people(strangers, groups, known, among, stick, settings.cluster)
+    people = cluster.people(strangers, groups, earlier, among, stick, settings.cluster)
     for n, person in zip(rest, people.identities, strict=True):
         identities[n] = _unnamed(found[n], person)
     identities = _merged(identities, decided, together)
@@ -121,6 +134,30 @@ def identify(
             tracks, identities, related, together, set(own), settings.recognize.max_wrong_names
         ),
     )
+
+
+def weigh(
+    tracks: Sequence[Track],
+    characters: Sequence[Character],
+    stick: Yardstick,
+    settings: RecognizeSettings,
+    decided: Constraints,
+) -> Weighed:
+    """Return what names tracks may have, and what speaks for each.
+
+    Args:
+        tracks: of one episode, at least one.
+        characters: everybody known; only those with a name matter.
+        stick: of the encoder.
+        settings: of recognition.
+        decided: what people decided.
+    """
+    together = affinity.cooccurring(tracks)
+    gallery = _gallery({one.id: one for one in characters if one.named}, decided)
+    related = evidence.related(tracks, gallery, stick, settings)
+    seen = evidence.gather(tracks, related, together, settings)
+    here = thresholds.calibrate(gallery, seen, together, stick, settings)
+    return Weighed(here, related, seen, _apart(tracks, gallery, together, decided))
 
 
 def _by_id(*some: Sequence[Character]) -> list[Character]:

@@ -10,12 +10,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
 from indexer import affinity, cluster, evidence
+from indexer import request as requests
 from indexer.errors import StoreError
-from indexer.records import Character, Float32, Identity, Track
+from indexer.records import UNKNOWN, Character, Float32, Identity, Track
 from indexer.request import Merge, Move, Name, NotThis, Request, Split
 from indexer.store import decisions as log
 from indexer.store import library as libraries
@@ -52,6 +54,28 @@ def decide(library: Library, requests: Sequence[Request]) -> Decided:
         return state.published(now)
 
 
+def carry_out(library: Library, path: Path) -> Decided:
+    """Carry out a file of decisions, all or none, and return what was added to the log.
+
+    Whoever it speaks of is meant as they were called when it was written, whatever it or anybody
+    else has decided since.
+
+    Raises:
+        StoreError: the file cannot be read; a decision cannot be carried out, as in `decide`.
+    """
+    file = requests.read_file(path)
+    with libraries.locked(library) as now:
+        state = _State.of(now)
+        state.mean(file.people)
+        for number, request in enumerate(file.decisions, 1):
+            try:
+                state.add(state.decision(request))
+            except StoreError as error:
+                problem = f"decision {number}: {error.path} {error.problem}"
+                raise StoreError(path, problem, error.remedy) from error
+        return state.published(now)
+
+
 def undo(library: Library, number: int = 0) -> Decided:
     """Take a decision back, the last one in force if none is said, and return what was added.
 
@@ -82,6 +106,8 @@ class _State:
     new: list[Decision] = field(default_factory=list)
     changed: set[int] = field(default_factory=set)
     """Uids of tracks of which something else is said now."""
+    meant: dict[str, int] = field(default_factory=dict)
+    """Ids of those whom a file speaks of, by what it calls them; UNKNOWN for who is gone."""
 
     @staticmethod
     def of(library: Library) -> _State:
@@ -93,6 +119,19 @@ class _State:
             log=log.read_decisions(library),
             next_id=library.next_character_id,
         )
+
+    def mean(self, people: Mapping[str, int]) -> None:
+        """Take labels from now on for whoever has them right now, or had them for a file.
+
+        Args:
+            people: the ids that the file knew.
+        """
+        self.meant = {one.label.casefold(): one.id for one in self.people.values()}
+        once = {(one.id, one.label.casefold()) for entry in self.log for one in entry.were}
+        once |= {(person, label) for label, person in self.meant.items()}
+        for label, person in people.items():
+            is_there = person in self.people and (person, label.casefold()) in once
+            self.meant[label.casefold()] = person if is_there else UNKNOWN
 
     def said(self) -> dict[int, Identity]:
         """Return what is said of each track, by uid."""
@@ -298,6 +337,11 @@ class _State:
         return dataclasses.replace(person, prototypes=_prototypes(mine, one=not person.named))
 
     def _find(self, name: str) -> Character:
+        person = self.meant.get(name.casefold())
+        if person is not None and person not in self.people:
+            raise StoreError(f"{name!r}", "is not there any more", "write the people page anew")
+        if person is not None:
+            return self.people[person]
         found = [c for c in self.people.values() if c.label.casefold() == name.casefold()]
         if len(found) == 1:
             return found[0]

@@ -84,10 +84,8 @@ def recognize(
         stick: the encoder's.
         settings: the prior of strangers, the promise, and the least probability.
     """
+    shares, alone = probabilities(seen, characters, apart, stick, settings)
     middles = centres(characters, seen.common)
-    own = _odds(seen.alone, seen.own_widths, characters, seen.common, stick)
-    alone = shares_of(own + prior_log_odds(len(characters), settings))
-    shares = believed(all_shares(seen, characters, apart, stick, settings), stick)
     seconds = np.array([track.end_s - track.start_s for track in tracks])
     given = named(shares[:, 1:].max(axis=1, initial=0), seconds, settings)
     cosines = seen.vectors @ middles.T
@@ -99,6 +97,27 @@ def recognize(
         )
         for i, track in enumerate(tracks)
     ]
+
+
+def probabilities(
+    seen: Evidence,
+    characters: Sequence[Character],
+    apart: Apart,
+    stick: Yardstick,
+    settings: RecognizeSettings,
+) -> tuple[Float64, Float64]:
+    """Return the probabilities of nobody and of each character, (N, 1 + C): by all, by the face.
+
+    Args:
+        seen: as of `recognize`, like the others.
+        characters: likewise.
+        apart: likewise.
+        stick: likewise.
+        settings: likewise.
+    """
+    own = _odds(seen.alone, seen.own_widths, characters, seen.common, stick)
+    alone = shares_of(own + prior_log_odds(len(characters), settings))
+    return believed(all_shares(seen, characters, apart, stick, settings), stick), alone
 
 
 def all_shares(

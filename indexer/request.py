@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -63,24 +65,37 @@ Request = Name | Merge | Split | Move | NotThis
 
 
 @checked(config=_STRICT)
-class _File:
+class File:
+    """Decisions, as the people page gives them back."""
+
     decisions: tuple[Annotated[Request, Field(discriminator="do")], ...]
+    people: dict[str, int] = field(default_factory=dict)
+    """The ids of those whom decisions speak of, by what they were called when it was written."""
     schema: Literal["decisions/1"] = SCHEMA
 
 
-def read_requests(path: Path) -> list[Request]:
-    """Return the decisions of a file, as the people page gives them back.
+def read_file(path: Path) -> File:
+    """Return a file of decisions.
 
     Raises:
         StoreError: it cannot be read, or says something that is no decision.
     """
     try:
-        return list(TypeAdapter(_File).validate_json(path.read_bytes()).decisions)
+        return TypeAdapter(File).validate_json(path.read_bytes())
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise StoreError(path, problem, "check the path") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        problem = f"is no file of decisions: {where}: {first['msg']}"
+        problem = f"{_where(first['loc'])}: {first['msg']}"
         raise StoreError(path, problem, "take the one that the people page gives back") from error
+
+
+def _where(place: Sequence[int | str]) -> str:
+    """Return where in a file something is, as in "decision 3: tracks.0"; decisions count from 1."""
+    match place:
+        case ["decisions", int(number), *rest]:
+            inside = ".".join(str(part) for part in rest[1:])  # the first is its kind
+            return f"decision {number + 1}" + f": {inside}" * bool(inside)
+        case _:
+            return "is no file of decisions: " + ".".join(str(part) for part in place)

@@ -182,6 +182,10 @@ def test_indexing_again_does_nothing_and_says_so(library: Indexed) -> None:
     before = {p: p.stat().st_mtime_ns for p in library.library.rglob("*") if p.is_file()}
     again = run("index", library.show.video, "--library", library.library)
     assert (again.status, "unchanged" in again.out) == (0, True)
+    judged = ("people, estimated", "names: ")
+    said = [line for line in library.indexed.out.splitlines() if line.strip().startswith(judged)]
+    assert len(said) == 2
+    assert all(line in again.out for line in said)  # the audit is of what the library holds
     after = {p: p.stat().st_mtime_ns for p in library.library.rglob("*") if p.is_file()}
     before.pop(library.library / ".lock", None)
     after.pop(library.library / ".lock", None)

@@ -70,7 +70,7 @@ def add(parsers: Parsers) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from indexer import explain  # noqa: PLC0415
+    from indexer import explain, explained  # noqa: PLC0415
     from indexer.store import library, read  # noqa: PLC0415
 
     opened = library.open_library(options.library)
@@ -78,11 +78,11 @@ def _explain(options: argparse.Namespace) -> int:
     encoder = models_for(settings_of(options), opened).encoder
     found = explain.explain(opened, episode, options.time, encoder.yardstick)
     if options.picture:
-        explain.write_picture(options.picture, opened, found)
+        explained.write_picture(options.picture, opened, found)
     if options.json:
         print_json(dataclasses.asdict(found))
     else:
-        print(explain.as_text(found))
+        print(explained.as_text(found))
     return DONE if found.faces else NOTHING
 
 
@@ -151,7 +151,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _people(options: argparse.Namespace) -> int:
-    from indexer.store import library, query  # noqa: PLC0415
+    from indexer.store import library, query, read  # noqa: PLC0415
 
     opened = library.open_library(options.library)
     rows = [
@@ -160,13 +160,15 @@ def _people(options: argparse.Namespace) -> int:
         if not (options.unnamed and one.named)
     ]
     if options.sheet or options.page:
-        from indexer import page  # noqa: PLC0415
+        from indexer import crowd, page  # noqa: PLC0415
 
-        people = [p for p in page.everybody(opened) if not (options.unnamed and p.named)]
+        people = crowd.everybody(opened, repeats=options.repeats)
         if options.sheet:
-            page.write_sheet(options.sheet, people)
+            shown = [one for one in people if not (options.unnamed and one.named)]
+            page.write_sheet(options.sheet, shown)
         if options.page:
-            page.write_page(options.page, page.everybody(opened))
+            known = read.read_characters(opened)
+            page.write_page(options.page, people, known, unnamed=options.unnamed)
     print_rows(rows, options, "nobody")
     return DONE if rows else NOTHING
 

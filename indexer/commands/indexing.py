@@ -98,7 +98,8 @@ def _summary(done: Indexed) -> str:
     head = f"{done.episode}: {clock(done.duration_s)}, {done.shots} shots, {done.tracks} tracks, "
     head += f"{done.people} people, {done.named} of them named"
     if done.unchanged:
-        return f"{head}\n  unchanged: the library holds it already, nothing was done"
+        same = "  unchanged: the library holds it already, nothing was done"
+        return "\n".join([head, same, *_people_lines(done)])
     stages = ", ".join(f"{name} {spent:.1f}" for name, spent in done.seconds.items())
     lines = [
         head,

@@ -51,12 +51,14 @@ def add(parsers: Parsers) -> None:
 
 
 def _name(options: argparse.Namespace) -> int:
-    from indexer import request  # noqa: PLC0415
+    from indexer import naming, request  # noqa: PLC0415
+    from indexer.store import library  # noqa: PLC0415
 
     if options.file is not None:
         if options.person is not None:
             raise StoreError("--from", "goes without PERSON and NAME", "leave them out")
-        return _decide(options, request.read_requests(options.file))
+        opened = library.open_library(options.library)
+        return _say(options, naming.carry_out(opened, options.file))
     if options.name is None:
         raise StoreError("name", "needs PERSON and NAME, or --from", "see name --help")
     return _decide(options, [request.Name(person=options.person, **{"as": options.name})])

@@ -1,0 +1,141 @@
+"""Why everybody on screen is who they are in, text and a picture of it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from indexer.explain import Because, Explained
+from indexer.sheet import LINE, SIDE, Sheet
+from indexer.store.library import Library
+
+_GAP, _WORDS = 8, 300
+_COLUMNS = 7
+"""The track itself, three candidates, three links."""
+_OTHERWISE = 0.005
+"""Difference of two probabilities from which on both are told."""
+
+
+def as_text(found: Explained) -> str:
+    """Return it for people."""
+    asked = found.settings["recognize"]
+    lines = [
+        f"{found.episode} at {found.time_s:.3f} s (frame {found.frame}): {len(found.faces)} faces",
+        f"  weights {found.encoder_id}",
+        f"  at most {asked['max_wrong_names']:.1%} of the named time wrong; names rest on: "
+        f"{asked['evidence']}",
+    ]
+    for one in found.faces:
+        lines += ["", *_lines(one)]
+    return "\n".join(lines)
+
+
+def _lines(one: Because) -> list[str]:
+    lines = [f"{one.label}, track {one.track}, {one.width_px:.0f} px wide"]
+    lines += [f"  {line}" for line in (*_why(one), *_probabilities(one))]
+    if one.beside:
+        lines.append(f"  in one frame with {', '.join(one.beside)}, so none of them")
+    best = ", ".join(f"{face.time_s:.1f} s ({face.quality:.2f})" for face in one.exemplars)
+    lines.append(f"  its best faces are at {best}")
+    for who in one.candidates:
+        stills = ", ".join(f"{cosine:.2f}" for cosine in who.stills)
+        nearest = f" to the nearest of {who.looks} looks" * (who.looks > 1)
+        lines.append(
+            f"  {who.label}: log-odds {who.log_odds:+.1f} against a stranger by its own faces, "
+            f"similarity {who.similarity:.2f}{nearest}, nearest stills {stills}"
+        )
+    for link in one.links:
+        helped = ", which helped most" if link.track == one.helper else ""
+        lines.append(
+            f"  like the track at {link.start_s:.1f} s ({link.label}): log-odds {link.face:+.1f} "
+            f"by face, {link.clothes:+.1f} by clothes, {link.place:+.1f} by place{helped}"
+        )
+    return lines
+
+
+def _why(one: Because) -> list[str]:
+    """Return what stands behind the label but for numbers."""
+    lines = []
+    if one.decided:
+        lines.append(f"as a person said: {one.decided}")
+    if one.taken:
+        lines.append(
+            f"taken over from {one.taken}, which showed this before: track {one.taken_track}"
+        )
+    if one.reason:
+        maybe = f": {' or '.join(one.maybe)}?" if one.maybe else ""
+        lines.append(f"no name, {one.reason}{maybe}")
+    return lines
+
+
+def _probabilities(one: Because) -> list[str]:
+    """Return how likely the track is whom."""
+    said = [f"P({who.label}) {who.probability:.1%}" for who in one.chances]
+    said.append(f"P(nobody enrolled) {one.nobody:.1%}")
+    now = ", ".join(said)
+    if one.decided:
+        return [f"without that, by its own faces alone: {now}"]
+    best = next(iter(one.chances), None)
+    lines = [now + (f"; by its own faces alone P({best.label}) {best.by_face:.1%}" if best else "")]
+    if not one.named:
+        if not one.taken:
+            lines.append(f"P(one person with the rest of {one.label}) {one.probability:.1%}")
+        return lines
+    if not best or best.label != one.label or abs(best.probability - one.probability) > _OTHERWISE:
+        whence = "there" if one.taken else "when it was judged last"
+        lines.append(f"{whence}: P({one.label}) {one.probability:.1%}")
+    return lines
+
+
+def _signed(*some: float) -> str:
+    return ", ".join(f"{one:+.1f}" for one in some)
+
+
+def write_picture(path: Path, library: Library, found: Explained) -> None:
+    """Write it as a picture, a row for each face; a PNG.
+
+    A row shows the track, those of the nearest candidates that are most like it, and those that
+    face, clothes and place link it with.
+
+    Raises:
+        StoreError: it cannot be written, or a track's picture cannot be read.
+    """
+    step, down = SIDE + 7 * _GAP, SIDE + 3 * LINE + 2 * _GAP
+    width, room = _COLUMNS * step + _WORDS, step - _GAP
+    top = _GAP + LINE
+    sheet = Sheet(width + 2 * _GAP, max(len(found.faces), 1) * down + top + _GAP)
+    titles = {
+        0: "is said to be",
+        1: "the nearest of the gallery: log-odds by its own faces, similarity",
+        4: "tracks like it: log-odds by face, by clothes, by place",
+    }
+    for column, title in titles.items():
+        sheet.words([title], _GAP + column * step, _GAP // 2, 3 * step)
+    for one in found.faces:
+        for column, (uid, words) in _shown(one).items():
+            left = _GAP + column * step
+            if uid:
+                sheet.picture(library.thumbnail(found.episode, uid), left, top)
+            sheet.words(words, left, top + SIDE, room)
+        words = [*_why(one), *_split(_probabilities(one))]
+        sheet.words(words, _GAP + _COLUMNS * step, top, _WORDS)
+        top += down
+    sheet.write(path)
+
+
+def _shown(one: Because) -> dict[int, tuple[int, list[str]]]:
+    """Return a track's uid, 0 for none, and the words below it, by column."""
+    best = [f"best at {face.time_s:.1f} s" for face in one.exemplars[:1]]
+    found = {0: (one.track, [one.label, *best, f"{one.width_px:.0f} px"])}
+    for column, who in enumerate(one.candidates, 1):
+        at = f"at {who.start_s:.1f} s" if who.track else "not seen here"
+        found[column] = who.track, [who.label, at, f"{who.log_odds:+.1f}, {who.similarity:.2f}"]
+    for column, x in enumerate(one.links, 4):
+        words = [x.label, f"at {x.start_s:.1f} s", _signed(x.face, x.clothes, x.place)]
+        found[column] = x.track, words
+    return found
+
+
+def _split(lines: Sequence[str]) -> list[str]:
+    """Return lines so that each says one thing."""
+    return [part for line in lines for part in line.replace("; ", ", ").split(", ")]
