@@ -29,6 +29,7 @@ Where things are, from the command line down; a module knows only what is below 
     affinity            which tracks may be of one person: by faces, and what a scene says
     scene  clothes      what clothes and places say; what is worn below a face
     request             what people ask for about who is who
+    labels              what people are called, and what can be a name
     nets geometry crops pictures config progress parallel   networks; boxes; settings; bars
     records             what stages hand to each other, and the conventions
     errors              what can go wrong in the world

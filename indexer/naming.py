@@ -7,15 +7,15 @@ it says. So a name that a person gave stays.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 
-from indexer import affinity, cluster, evidence
+from indexer import affinity, evidence, labels
 from indexer.errors import StoreError
-from indexer.records import Character, Float32, Identity, Track
+from indexer.records import UNKNOWN, Character, Float32, Identity, Track
 from indexer.request import Merge, Move, Name, NotThis, Request, Split
 from indexer.store import decisions as log
 from indexer.store import library as libraries
@@ -79,6 +79,7 @@ class _State:
     episodes: dict[str, list[Identity]]
     log: list[Decision]
     next_id: int
+    next_person: int
     new: list[Decision] = field(default_factory=list)
     changed: set[int] = field(default_factory=set)
     """Uids of tracks of which something else is said now."""
@@ -92,6 +93,7 @@ class _State:
             episodes={one: read.read_identities(library, one) for one in ids},
             log=log.read_decisions(library),
             next_id=library.next_character_id,
+            next_person=library.next_person,
         )
 
     def said(self) -> dict[int, Identity]:
@@ -118,10 +120,10 @@ class _State:
 
     def _name(self, request: Name) -> Decision:
         person, name = self._find(request.person), request.as_.strip()
-        if not name or not name.isprintable() or cluster.is_label(name):
-            raise StoreError(f"{name!r}", "is no name that can be given", "choose another")
-        others = [one.label.casefold() for one in self.people.values() if one.id != person.id]
-        if name.casefold() in others:
+        if why := labels.against(name):
+            problem = f"is no name that can be given: it {why}"
+            raise StoreError(f"{name!r}", problem, "choose another")
+        if self._others_called(name, person.id):
             remedy = f"merge {person.label} into {name}"
             raise StoreError(name, "is somebody's name already", remedy)
         mine = [uid for uid, who in self.shown().items() if who == person.id]
@@ -133,6 +135,8 @@ class _State:
         person, into = self._find(request.person), self._find(request.into)
         if person.id == into.id:
             raise StoreError(person.label, "is the same person already", "name two people")
+        if person.named and not into.named:  # whichever way round it is said, the name stays
+            person, into = into, person
         both = {person.id, into.id}
         mine = [uid for uid, who in self.shown().items() if who in both]
         apart = self._seen_together(mine)
@@ -156,17 +160,21 @@ class _State:
 
     def _split(self, request: Split) -> Decision:
         person, shown = self._find(request.person), self.shown()
-        for uid in request.tracks:
+        tracks = tuple(dict.fromkeys(request.tracks))
+        if not tracks:
+            raise StoreError(f"split {person.label}", "is of no track", "say which tracks")
+        for uid in tracks:
             if shown.get(uid) != person.id:
                 problem = f"is no track of {person.label}"
                 raise StoreError(f"track {uid}", problem, "see its tracks in the people page")
         new = self._new_person()
-        says = f"{len(request.tracks)} tracks of {person.label} are {new.label}"
-        return self._decision("split", says, dict.fromkeys(request.tracks, new.id))
+        are = "track of {} is" if len(tracks) == 1 else "tracks of {} are"
+        says = f"{len(tracks)} {are.format(person.label)} {new.label}"
+        return self._decision("split", says, dict.fromkeys(tracks, new.id))
 
     def _move(self, request: Move) -> Decision:
         self._check_track(request.track)
-        if request.to.casefold() == "unknown":
+        if labels.folded(request.to) == labels.NOBODY:
             person = self._new_person()
         else:
             person = self._find(request.to)
@@ -229,13 +237,30 @@ class _State:
             for uid in {*was, *now}
             if was.get(uid) != now.get(uid) and uid in said
         }
-        self._settle(rows)
+        self._settle({uid: self._of_somebody(row) for uid, row in rows.items()})
         first: dict[int, Called] = {}
         for one in self.log:
             for called in one.were:
                 first.setdefault(called.id, called)
         last = {called.id: called for one in log.in_force(self.log) for called in one.called}
-        self._call([*{**first, **last}.values()])
+        rightly = [one for one in {**first, **last}.values() if one.id in self.people]
+        changed = [one for one in rightly if self.people[one.id].label != one.label]
+        self._call(rightly)
+        for called in changed:
+            if self._others_called(called.label, called.id):
+                problem = f"would call somebody {called.label} again, who somebody else is by now"
+                remedy = f'give that one another name first: name "{called.label}" NAME'
+                raise StoreError(f"undo {chosen.number}", problem, remedy)
+
+    def _of_somebody(self, row: Identity) -> Identity:
+        """Return what is said of a track, of nobody if who it was is forgotten since."""
+        known = row.character in self.people
+        return row if known else dataclasses.replace(row, character=UNKNOWN)
+
+    def _others_called(self, name: str, person: int) -> bool:
+        """Return whether anybody but a person is called so, whatever the case."""
+        others = (one.label for one in self.people.values() if one.id != person)
+        return labels.folded(name) in map(labels.folded, others)
 
     def _before(self) -> dict[int, Identity]:
         """Return what was said of each track before anybody decided, by the uid it has now."""
@@ -267,9 +292,13 @@ class _State:
         """Publish it all and return what was added."""
         shown = self.shown()
         had_names = {one.id for one in read.read_characters(now) if one.named}
+        merged = log.constraints(self.log).merged
         people = [
-            # Whoever had a name before has prototypes of that name: stills, or chosen faces.
-            one if one.named and one.id in had_names else self._known_by(one, shown)
+            # Whoever had a name before has prototypes of that name: stills, or chosen faces. And
+            # who was merged goes on standing for the other.
+            one
+            if (one.named and one.id in had_names) or one.id in merged
+            else self._known_by(one, shown)
             for one in self.people.values()
         ]
         publish(
@@ -291,18 +320,33 @@ class _State:
         return Decided(self.new, seconds)
 
     def _known_by(self, person: Character, shown: Mapping[int, int]) -> Character:
-        """Return somebody with the prototypes that the tracks give, if there are any."""
+        """Return somebody with the prototypes that the tracks give.
+
+        Without a name and a track there are none, so that nobody is taken for this person.
+        """
         mine = [self.tracks[uid] for uid, who in shown.items() if who == person.id]
         if not mine:
-            return person
+            kept = person.prototypes[: None if person.named else 0]
+            return dataclasses.replace(person, prototypes=kept)
         return dataclasses.replace(person, prototypes=_prototypes(mine, one=not person.named))
 
     def _find(self, name: str) -> Character:
-        found = [c for c in self.people.values() if c.label.casefold() == name.casefold()]
+        shown = set(self.shown().values())
+        people = [one for one in self.people.values() if one.named or one.id in shown]
+        found = [people[n] for n in labels.called(name, [one.label for one in people])]
         if len(found) == 1:
+            self._check_unmerged(found[0], shown)
             return found[0]
-        labels = ", ".join(sorted(c.label for c in self.people.values())[:10]) or "nobody"
-        raise StoreError(f"{name!r}", "is nobody in the library", f"there are: {labels}")
+        names = ", ".join(sorted(one.label for one in found or people)[:10]) or "nobody"
+        if found:
+            raise StoreError(f"{name!r}", "is more than one", f"say which: {names}")
+        raise StoreError(f"{name!r}", "is nobody in the library", f"there are: {names}")
+
+    def _check_unmerged(self, person: Character, shown: Set[int]) -> None:
+        end = self.people.get(log.constraints(self.log).merged.get(person.id, person.id))
+        if person.id not in shown and end is not None and end.id != person.id:
+            remedy = f"say {end.label}, or undo that decision"
+            raise StoreError(person.label, f"is {end.label}, as was decided", remedy)
 
     def _check_track(self, uid: int) -> None:
         if uid not in self.tracks:
@@ -311,12 +355,11 @@ class _State:
             )
 
     def _new_person(self) -> Character:
-        numbers = [cluster.number_of(c.label) for c in self.people.values()]
-        label = cluster.label(max(numbers, default=0) + 1)
+        label = labels.person(self.next_person)
         some = next(iter(self.tracks.values())).embedding[None]
         new = Character(self.next_id, label, False, some, 1.0, 1.0, 1.0, 0, 0)  # noqa: FBT003
         self.people[new.id] = new
-        self.next_id += 1
+        self.next_id, self.next_person = self.next_id + 1, self.next_person + 1
         return new
 
 
