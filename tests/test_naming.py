@@ -6,6 +6,8 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,17 +15,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from indexer import labels, naming
+from indexer.admit import admit
 from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.identify import Cast, Heard, identify
-from indexer.records import Constraints
+from indexer.looking import Looker
+from indexer.records import Constraints, Yardstick
 from indexer.request import Merge, Move, Name, NotThis, Request, Split
 from indexer.store import decisions, query, read
 from indexer.store.library import Library, open_library
 from indexer.store.verify import verify
+from indexer.store.write import EpisodeWriter
 from tests import libraries
 from tests.conftest import run
-from tests.indexer.test_recognize import PLAIN, STICK, at_cosine, axis, character, track
+from tests.indexer.test_recognize import (
+    CALIBRATION,
+    PLAIN,
+    STICK,
+    at_cosine,
+    axis,
+    character,
+    track,
+)
 from tests.libraries import ANN, BOB, CARL, CAST, Shown
 
 PILOT = libraries.episode(
@@ -104,16 +117,21 @@ def test_a_number_is_given_once_so_that_every_name_can_be_taken_back(library: Li
     assert shown(library)[THIRD] == "Person 5"
 
 
-def test_nor_is_it_by_indexing(library: Library) -> None:
+def test_nor_does_indexing_give_it_again(library: Library) -> None:
     decide(library, called("Person 3", "Carl"))
+    finale = libraries.episode("Finale.mp4", (50,), [Shown(0, 20, 0), Shown(5, 30, 0)])
+    stick = SimpleNamespace(encoder=SimpleNamespace(yardstick=Yardstick.of(CALIBRATION, 8)))
+    looker = cast("Looker", SimpleNamespace(models=stick, settings=Settings(recognize=PLAIN)))
     now = open_library(library.root)
-    known = Cast(read.read_characters(now), [], now.next_character_id, next_person=now.next_person)
-    wide = [replace(one, prototypes=axis(0)[None]) for one in known.characters]
-    chosen = Settings(recognize=PLAIN)
-    once = identify([track(1, axis(5))], replace(known, characters=wide), STICK, chosen)
-    assert [(c.id, c.label) for c in once.characters if not c.named] == [(4, "Person 4")]
-    again = identify([track(2, axis(6))], once, STICK, chosen)
-    assert [c.label for c in again.characters if not c.named] == ["Person 4", "Person 5"]
+    with EpisodeWriter(now, finale.id, finale.sha256) as writer:
+        libraries.fill(writer, finale)
+        admit(now, writer, finale.manifest(), finale.tracks, looker, lambda _: True)
+    now = open_library(library.root)
+    labels_now = [one.label for one in read.read_characters(now)]
+    assert labels_now == ["Ann", "Bob", "Carl", "Person 4", "Person 5"]
+    naming.undo(now)
+    assert shown(library)[THIRD] == "Person 3"
+    assert verify(open_library(library.root)) == []
 
 
 def test_a_name_that_is_somebody_elses_by_now_does_not_come_back(library: Library) -> None:
@@ -177,11 +195,11 @@ def test_who_has_neither_name_nor_track_is_not_listed_nor_met(library: Library) 
 
 def test_somebody_is_found_as_spelt_before_any_other_case(tmp_path: Path) -> None:
     """As in libraries to which stills were once added under another case."""
-    cast = [libraries.character(ANN, "louis"), libraries.character(BOB, "Louis"), CAST[2]]
-    library = libraries.put(libraries.new(tmp_path / "library"), PILOT, cast)
+    people = [libraries.character(ANN, "louis"), libraries.character(BOB, "Louis"), CAST[2]]
+    library = libraries.put(libraries.new(tmp_path / "library"), PILOT, people)
     decide(library, Merge(person="louis", into="Louis"))
     assert shown(library)[FIRST] == "Louis"
-    library = libraries.put(libraries.new(tmp_path / "two"), PILOT, cast)
+    library = libraries.put(libraries.new(tmp_path / "two"), PILOT, people)
     with pytest.raises(StoreError, match=r"'LOUIS': is more than one \(say which: Louis, louis"):
         decide(library, called("LOUIS", "Lou"))
 

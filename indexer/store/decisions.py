@@ -20,8 +20,10 @@ from indexer.records import UNKNOWN, Constraints, Identity
 from indexer.store import disk, schema
 from indexer.store.library import UNTOLD, Library, Log, open_library
 
-_REPAIR = "restore it from a copy"
-_GO_ON = f'{_REPAIR}; or take "decisions" out of {schema.LIBRARY}, to go on with what is left'
+_REPAIR = (
+    "restore it from a copy; or, to go on with the lines that are whole, delete what is not, and "
+    f'take "decisions" out of {schema.LIBRARY}'
+)
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,10 @@ def _published(library: Library) -> bytes:
         return found
     path = path_of(library)
     if not path.exists():
-        raise StoreError(path, f"is missing, and {told.count} decisions were made", _GO_ON)
+        raise StoreError(path, f"is missing, and {told.count} decisions were made", _REPAIR)
     counts = f"it has {is_.count} decisions of {told.count}"
     problem = counts if is_.count < told.count else "it is not what was published"
-    raise StoreError(path, f"is damaged: {problem}", _GO_ON)
+    raise StoreError(path, f"is damaged: {problem}", _REPAIR)
 
 
 def encoded(decisions: Sequence[Decision]) -> bytes:
