@@ -246,7 +246,16 @@ class _State:
         rightly = [one for one in {**first, **last}.values() if one.id in self.people]
         changed = [one for one in rightly if self.people[one.id].label != one.label]
         self._call(rightly)
+        shown = set(self.shown().values())
         for called in changed:
+            if (
+                called.named
+                and called.id not in shown
+                and not len(self.people[called.id].prototypes)
+            ):
+                problem = f"would give the name {called.label} to somebody whom no track shows now"
+                remedy = "undo first what was said of those tracks since; see the command decisions"
+                raise StoreError(f"undo {chosen.number}", problem, remedy)
             if self._others_called(called.label, called.id):
                 problem = f"would call somebody {called.label} again, who somebody else is by now"
                 remedy = f'give that one another name first: name "{called.label}" NAME'
@@ -294,11 +303,10 @@ class _State:
         had_names = {one.id for one in read.read_characters(now) if one.named}
         merged = log.constraints(self.log).merged
         people = [
-            # Whoever had a name before has prototypes of that name: stills, or chosen faces. And
-            # who was merged goes on standing for the other.
+            # Whoever had a name before has prototypes of that name: stills, or chosen faces.
             one
-            if (one.named and one.id in had_names) or one.id in merged
-            else self._known_by(one, shown)
+            if one.named and one.id in had_names
+            else self._known_by(one, shown, merged=one.id in merged)
             for one in self.people.values()
         ]
         publish(
@@ -319,14 +327,15 @@ class _State:
         }
         return Decided(self.new, seconds)
 
-    def _known_by(self, person: Character, shown: Mapping[int, int]) -> Character:
+    def _known_by(self, person: Character, shown: Mapping[int, int], *, merged: bool) -> Character:
         """Return somebody with the prototypes that the tracks give.
 
-        Without a name and a track there are none, so that nobody is taken for this person.
+        Without a track and a name there are none, so that nobody is taken for this person; but
+        who was merged goes on standing for the other.
         """
         mine = [self.tracks[uid] for uid, who in shown.items() if who == person.id]
         if not mine:
-            kept = person.prototypes[: None if person.named else 0]
+            kept = person.prototypes[: None if person.named or merged else 0]
             return dataclasses.replace(person, prototypes=kept)
         return dataclasses.replace(person, prototypes=_prototypes(mine, one=not person.named))
 

@@ -193,6 +193,17 @@ def test_who_has_neither_name_nor_track_is_not_listed_nor_met(library: Library) 
     assert len(read.find_character(open_library(library.root), "Person 4").prototypes) == 1
 
 
+def test_a_name_does_not_come_back_to_somebody_whom_no_track_shows(library: Library) -> None:
+    decide(library, called("Person 3", "Carl"))
+    naming.undo(open_library(library.root))
+    decide(library, Move(track=SECOND, to="Bob"), Move(track=THIRD, to="Bob"))
+    with pytest.raises(StoreError, match=r"undo 2: would give the name Carl to somebody whom no"):
+        naming.undo(open_library(library.root), 2)
+    naming.undo(open_library(library.root), 3)
+    naming.undo(open_library(library.root), 2)
+    assert shown(library) == {FIRST: "Ann", SECOND: "Carl", THIRD: "Bob"}
+
+
 def test_somebody_is_found_as_spelt_before_any_other_case(tmp_path: Path) -> None:
     """As in libraries to which stills were once added under another case."""
     people = [libraries.character(ANN, "louis"), libraries.character(BOB, "Louis"), CAST[2]]
@@ -269,6 +280,7 @@ def test_whatever_is_decided_and_undone_a_number_is_one_persons(
         for one in read.read_characters(open_library(root)):
             if labels.is_person(one.label):
                 assert owners.setdefault(one.label, one.id) == one.id
+            assert len(one.prototypes) or not one.named
     assert verify(open_library(root)) == []
 
 
