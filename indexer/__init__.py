@@ -16,6 +16,7 @@ Where things are, from the command line down; a module knows only what is below 
     explain  standing   why a track is who it is; what a character's name rests on
     admit               an episode's tracks into the library, judged by who is known by then
     judging             everybody in the library judged anew; no name changes unasked
+    roster              people and tracks of a library while decisions are made
     again  alike  book  a video indexed again; who may be one person; what is written of frames
     sheet               tracks' pictures and words on one PNG
     identify  models    who tracks are: names first, then people; the networks, ready to run
