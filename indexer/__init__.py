@@ -18,6 +18,7 @@ Where things are, from the command line down; a module knows only what is below 
     admit               an episode's tracks into the library, judged by who is known by then
     judging             everybody in the library judged anew; no name changes unasked
     crowd               everybody with their tracks, and what each name more gives
+    roster              people and tracks of a library while decisions are made
     again  alike  book  a video indexed again; who may be one person; what is written of frames
     sheet               tracks' pictures and words on one PNG
     identify  models    who tracks are: names first, then people; the networks, ready to run
@@ -31,6 +32,7 @@ Where things are, from the command line down; a module knows only what is below 
     affinity            which tracks may be of one person: by faces, and what a scene says
     scene  clothes      what clothes and places say; what is worn below a face
     request             what people ask for about who is who
+    labels              what people are called, and what can be a name
     nets geometry crops pictures config progress parallel   networks; boxes; settings; bars
     records             what stages hand to each other, and the conventions
     errors              what can go wrong in the world

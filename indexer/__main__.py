@@ -14,7 +14,7 @@ from pathlib import Path
 
 from indexer import __version__
 from indexer.commands import asking, indexing, naming
-from indexer.commands.console import DONE, Parsers, complain
+from indexer.commands.console import DONE, Parser, Parsers, complain
 from indexer.errors import IndexerError, StoreError
 
 
@@ -42,9 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="python -m indexer", description="Who is on screen, when?"
-    )
+    parser = Parser(prog="python -m indexer", description="Who is on screen, when?")
     parser.add_argument("--version", action="version", version=__version__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--library", type=Path, default=Path("outputs"), metavar="FOLDER")

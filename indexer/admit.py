@@ -40,7 +40,7 @@ def admit(
         entry = again.moved(log, staged, found)
         log += [entry] if entry else []
         decided, earlier = decisions.constraints(log), again.said(now, episode, found)
-        known = Cast(read.read_characters(now), [], now.next_character_id)
+        known = _known(now)
         stick = evidence.among(stick, read.read_strangers(now))
 
         def judge(held: Mapping[int, int]) -> Judged:
@@ -66,13 +66,18 @@ def judged_anew(
         judged_by, _ = read.read_judgement(now, episode)
         if config.of_judging(judged_by) == config.of_judging(config.that_matter(settings)):
             return library, NO_DIFF
-        cast = Cast(read.read_characters(now), [], now.next_character_id)
+        cast = _known(now)
 
         def judge(held: Mapping[int, int]) -> Judged:
             return judging.judge(now, cast, stick, settings, episodes=[episode], held=held)
 
         judged, changed = judging.settled(judge, People.of(now, [episode]), {}, accept)
         return judged.published(now), changed
+
+
+def _known(library: Library) -> Cast:
+    people = read.read_characters(library)
+    return Cast(people, [], library.next_character_id, next_person=library.next_person)
 
 
 def coverage(library: Library, episode: str) -> float:

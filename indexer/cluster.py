@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 from scipy.special import expit
 
-from indexer import affinity, likeness
+from indexer import affinity, labels, likeness
 from indexer.affinity import Affinity
 from indexer.config import ClusterSettings
 from indexer.records import (
@@ -35,7 +35,6 @@ from indexer.records import (
 
 _CERTAIN = 8.0
 """Log-odds beyond which a pair says no more: no single pair decides for a group."""
-_LABEL = "Person"
 _NEVER = 1e9
 """Distance of two people in one frame: averaged over 10^8 pairs it still keeps them apart."""
 
@@ -118,7 +117,9 @@ class Known:
     barred: Bool
     """(N, K), True where a track shares a frame with one that is this person already."""
     next_id: int
-    """The id of the next new one."""
+    """The id of the next new one,"""
+    next_person: int = 1
+    """and the least number that nobody without a name ever had."""
 
 
 def people(
@@ -131,7 +132,7 @@ def people(
 ) -> People:
     """Return a person for each group: one met before if alike enough, or a new one.
 
-    New ones are called "Person 1", "Person 2" and so on by screen time, after those there are.
+    New ones are called "Person 1", "Person 2" and so on by screen time, after those there were.
 
     Args:
         tracks: of one episode.
@@ -149,11 +150,11 @@ def people(
     ids = {g: known.people[k].id for g, k in met.items()}
     ids.update({g: known.next_id + i for i, g in enumerate(by_time)})
     line = stick.calibration.wide[-1]
-    last = max((number_of(person.label) for person in known.people), default=0)
+    first = labels.next_person((person.label for person in known.people), known.next_person)
     new = [
         Character(
             id=ids[g],
-            label=label(last + 1 + i),
+            label=labels.person(first + i),
             named=False,
             prototypes=seen.raw[g][None],
             threshold=line.midpoint,
@@ -170,22 +171,6 @@ def people(
         for track, g, cosine, probability in zip(tracks, groups, cosines, expit(odds), strict=True)
     ]
     return People(new, identities)
-
-
-def is_label(name: str) -> bool:
-    """Return whether `name` is what a person without a name is called."""
-    word, _, number = name.partition(" ")
-    return word.casefold() == _LABEL.casefold() and number.isdecimal()
-
-
-def label(number: int) -> str:
-    """Return what the so manieth person without a name is called."""
-    return f"{_LABEL} {number}"
-
-
-def number_of(name: str) -> int:
-    """Return the number of somebody without a name, 0 of anybody else."""
-    return int(name.rpartition(" ")[2]) if is_label(name) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import cluster, evidence, judging, stills
+from indexer import evidence, judging, labels, stills
 from indexer.config import Settings
 from indexer.diff import Diff
-from indexer.errors import ImageError
+from indexer.errors import ImageError, StoreError
 from indexer.identify import Cast
 from indexer.judging import Accept, Judged, People, never
 from indexer.models import Models, still_faces
@@ -50,8 +50,8 @@ def enroll(  # noqa: PLR0913 - the last by name
 ) -> Enrolled:
     """Make a character of each folder of stills and publish who every track now is.
 
-    A character of that name that exists already keeps its id and gets the new stills instead of
-    its old ones. Nothing changes if a name cannot be enrolled at all.
+    A character of that name, whatever the case, that exists already keeps id and spelling and gets
+    the new stills instead of its old ones. Nothing changes if a name cannot be enrolled at all.
 
     Args:
         folder: a folder for each person, named like the person.
@@ -65,13 +65,12 @@ def enroll(  # noqa: PLR0913 - the last by name
 
     Raises:
         ImageError: the folder holds nobody, or somebody without a single still that can be used.
-        StoreError: the library cannot be written.
+        StoreError: the library cannot be written, or knows two of that name and none so spelt.
     """
     gallery: dict[str, Float32] = {}
     skipped: list[ImageError] = []
     people = stills.people(folder)
-    for person in people:
-        _check_name(folder, person.name)
+    _check_names(folder, [one.name for one in people])
     for person in progress(people, total=len(people), what="people"):
         rows = _all_encoded(person.paths, models, settings, skipped)
         if not len(rows):
@@ -86,7 +85,8 @@ def enroll(  # noqa: PLR0913 - the last by name
         paths = progress(found := stills.pictures(strangers), total=len(found), what="strangers")
         others = _all_encoded(paths, models, settings, skipped)
     with libraries.locked(library, settings.store.lock_wait_s) as now:
-        cast, stick = _with_gallery(now, gallery), models.encoder.yardstick
+        ids, cast = _with_gallery(now, gallery)
+        stick = models.encoder.yardstick
         known = read.read_strangers(now) if others is None else others
 
         def judge(held: Mapping[int, int]) -> Judged:
@@ -96,18 +96,25 @@ def enroll(  # noqa: PLR0913 - the last by name
         before = People.of(now, read.episodes(now))
         judged, changed = judging.settled(judge, before, {}, accept)
         judged.published(now, strangers=others)
-    enrolled = [c for c in judged.characters if c.named and c.label in gallery]
+    enrolled = [one for one in judged.characters if one.id in ids]
     return Enrolled(enrolled, skipped, len(judged.identities), changed)
 
 
+def _check_names(folder: Path, names: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    for name in names:
+        _check_name(folder, name)
+        other = first.setdefault(labels.folded(name), name)
+        if other != name:
+            problem = f"is the same name as {other}, in another spelling"
+            raise ImageError(folder / name, problem, "put their stills into one folder")
+
+
 def _check_name(folder: Path, name: str) -> None:
-    if cluster.is_label(name):
-        problem = "is what somebody without a name is called"
-        raise ImageError(folder / name, problem, "rename the folder")
-    if not name.isprintable():
-        raise ImageError(
-            f"{str(folder / name)!a}", "is a name that cannot be shown", "rename the folder"
-        )
+    if problem := labels.against(name):
+        path = str(folder / name)
+        path = path if path.isprintable() else f"{path!a}"
+        raise ImageError(path, problem, "rename the folder")
 
 
 def _all_encoded(
@@ -134,13 +141,22 @@ def _encoded(path: Path, models: Models, settings: Settings) -> Float32:
     return encoders.encode(models.encoder, faces.chips[sure])
 
 
-def _with_gallery(library: Library, gallery: Mapping[str, Float32]) -> Cast:
-    known = {character.label: character for character in read.read_characters(library)}
-    next_id = library.next_character_id
+def _with_gallery(library: Library, gallery: Mapping[str, Float32]) -> tuple[set[int], Cast]:
+    """Return the ids of those in the gallery, and everybody known with it."""
+    known = {one.id: one for one in read.read_characters(library)}
+    ids, next_id = set[int](), library.next_character_id
     for name, prototypes in gallery.items():
-        if name in known:
-            known[name] = dataclasses.replace(known[name], prototypes=prototypes)
+        people = list(known.values())
+        found = [people[n] for n in labels.called(name, [one.label for one in people])]
+        if len(found) > 1:
+            problem = f"more than one character is called {name!r}"
+            names = ", ".join(one.label for one in found)
+            raise StoreError(library.root, problem, f"spell it as one of them: {names}")
+        if found:
+            new = dataclasses.replace(found[0], prototypes=prototypes)
         else:
-            known[name] = Character(next_id, name, True, prototypes, 1.0, 1.0, 1.0, 0, 0)  # noqa: FBT003
+            new = Character(next_id, name, True, prototypes, 1.0, 1.0, 1.0, 0, 0)  # noqa: FBT003
             next_id += 1
-    return Cast(list(known.values()), [], next_id)
+        known[new.id] = new
+        ids.add(new.id)
+    return ids, Cast(list(known.values()), [], next_id, next_person=library.next_person)

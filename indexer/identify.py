@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from indexer import affinity, cluster, evidence, recognize, thresholds
+from indexer import affinity, cluster, evidence, labels, recognize, thresholds
 from indexer import audit as audits
 from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings, Settings
@@ -38,6 +38,8 @@ class Cast:
     """The id of the next new character."""
     audit: Audit = NO_AUDIT
     """How good the episode's people are, as far as can be told."""
+    next_person: int = 1
+    """The least number that nobody without a name ever had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ def identify(
     named = thresholds.calibrate(gallery, None, together[:0, :0], stick, settings.recognize)
     named = [dataclasses.replace(one, prototypes=own[one.id].prototypes) for one in named]
     if not tracks:
-        return Cast(_by_id(named, others, unnamed), [], cast.next_id)
+        everybody = _by_id(named, others, unnamed)
+        return dataclasses.replace(cast, characters=everybody, identities=[], audit=NO_AUDIT)
     known = weigh(tracks, cast.characters, stick, settings.recognize, decided)
     related = known.related
     found = recognize.recognize(
@@ -116,11 +119,12 @@ def identify(
         for n, i in enumerate(identities)
         if i.character == UNKNOWN and i.track not in decided.pinned
     ]
-    barred = _barred(unnamed, identities, together[rest])
-    barred |= _forbidden([tracks[n] for n in rest], unnamed, decided)
+    met = [one for one in unnamed if len(one.prototypes)]
+    barred = _barred(met, identities, together[rest])
+    barred |= _forbidden([tracks[n] for n in rest], met, decided)
     among = related.only(np.array(rest, dtype=np.int64))
     groups = cluster.group(among.odds, together[np.ix_(rest, rest)], settings.cluster)
-    earlier = cluster.Known(unnamed, barred, cast.next_id)
+    earlier = cluster.Known(met, barred, cast.next_id, cast.next_person)
     strangers = [tracks[n] for n in rest]
     people = cluster.people(strangers, groups, earlier, among, stick, settings.cluster)
     for n, person in zip(rest, people.identities, strict=True):
@@ -133,6 +137,7 @@ def identify(
         audit=audits.audit(
             tracks, identities, related, together, set(own), settings.recognize.max_wrong_names
         ),
+        next_person=labels.next_person((one.label for one in people.new), cast.next_person),
     )
 
 

@@ -163,12 +163,17 @@ def new(root: Path) -> Library:
 
 def write(writer: EpisodeWriter, made: Episode) -> StagedEpisode:
     """Write a whole episode and return it staged."""
+    fill(writer, made)
+    return writer.finish(made.manifest())
+
+
+def fill(writer: EpisodeWriter, made: Episode) -> None:
+    """Write all of an episode but what comes last."""
     writer.add_frames(made.frames)
     for shot in made.shots:
         writer.add_shot(shot)
     for track, trace in zip(made.tracks, made.traces, strict=True):
         writer.add_track(track, trace, thumbnail())
-    return writer.finish(made.manifest())
 
 
 def put(

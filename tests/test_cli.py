@@ -231,6 +231,21 @@ def test_names_given_after_indexing_come_out_alike(
     assert verify(open_library(late)) == []
 
 
+def test_stills_in_another_case_are_of_the_same_person(library: Indexed, tmp_path: Path) -> None:
+    root, gallery = tmp_path / "library", tmp_path / "gallery"
+    shutil.copytree(library.library, root)
+    shutil.copytree(library.show.gallery / "Ada", gallery / "ADA")
+    asked = ("people", "--json", "--library", root)
+    before = json.loads(run(*asked).out)
+    done = run("enroll", gallery, "--library", root, "--json")
+    assert (done.status, done.err) == (0, "")
+    [ada] = json.loads(done.out)
+    assert ada["name"] == "Ada"
+    assert {one["id"]: one["label"] for one in before}[ada["id"]] == "Ada"
+    assert json.loads(run(*asked).out) == before
+    assert run("move", "1", "ADA", "--library", root).err.startswith("track 1: is not in")
+
+
 def test_several_videos_in_one_command_and_one_of_them_bad(show: Show, tmp_path: Path) -> None:
     copy, text = tmp_path / "copy.mp4", tmp_path / "text.mp4"
     shutil.copy(show.video, copy)

@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer import naming
+from indexer import labels, naming
+from indexer.admit import admit
 from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.identify import Cast, Heard, identify
-from indexer.records import Constraints
+from indexer.looking import Looker
+from indexer.records import Constraints, Yardstick
 from indexer.request import Merge, Move, Name, NotThis, Request, Split
-from indexer.store import decisions, read
+from indexer.store import decisions, query, read
 from indexer.store.library import Library, open_library
 from indexer.store.verify import verify
+from indexer.store.write import EpisodeWriter
 from tests import libraries
 from tests.conftest import run
-from tests.indexer.test_recognize import PLAIN, STICK, at_cosine, axis, character, track
+from tests.indexer.test_recognize import (
+    CALIBRATION,
+    PLAIN,
+    STICK,
+    at_cosine,
+    axis,
+    character,
+    track,
+)
 from tests.libraries import ANN, BOB, CARL, CAST, Shown
 
 PILOT = libraries.episode(
     shots=(50, 50), shown=[Shown(0, 20, ANN), Shown(5, 30, CARL), Shown(60, 90, CARL)]
 )
 FIRST, SECOND, THIRD = (one.uid for one in PILOT.tracks)
+
+
+NAMES = st.sampled_from(["Dora", "DORA", "Emil"])
 
 
 @pytest.fixture
@@ -89,8 +106,122 @@ def test_a_decision_undone_is_as_if_it_had_not_been(library: Library) -> None:
     assert shown(library)[SECOND] == "Carl"
 
 
+def test_a_number_is_given_once_so_that_every_name_can_be_taken_back(library: Library) -> None:
+    decide(library, called("Person 3", "Carl"))
+    decide(library, Split(person="Ann", tracks=(FIRST,)))
+    assert shown(library)[FIRST] == "Person 4"
+    naming.undo(open_library(library.root), 1)
+    assert shown(library) == {FIRST: "Person 4", SECOND: "Person 3", THIRD: "Person 3"}
+    naming.undo(open_library(library.root), 2)
+    decide(library, Move(track=THIRD, to="unknown"))
+    assert shown(library)[THIRD] == "Person 5"
+
+
+def test_nor_does_indexing_give_it_again(library: Library) -> None:
+    decide(library, called("Person 3", "Carl"))
+    finale = libraries.episode("Finale.mp4", (50,), [Shown(0, 20, 0), Shown(5, 30, 0)])
+    stick = SimpleNamespace(encoder=SimpleNamespace(yardstick=Yardstick.of(CALIBRATION, 8)))
+    looker = cast("Looker", SimpleNamespace(models=stick, settings=Settings(recognize=PLAIN)))
+    now = open_library(library.root)
+    with EpisodeWriter(now, finale.id, finale.sha256) as writer:
+        libraries.fill(writer, finale)
+        admit(now, writer, finale.manifest(), finale.tracks, looker, lambda _: True)
+    now = open_library(library.root)
+    labels_now = [one.label for one in read.read_characters(now)]
+    assert labels_now == ["Ann", "Bob", "Carl", "Person 4", "Person 5"]
+    naming.undo(now)
+    assert shown(library)[THIRD] == "Person 3"
+    assert verify(open_library(library.root)) == []
+
+
+def test_a_name_that_is_somebody_elses_by_now_does_not_come_back(library: Library) -> None:
+    decide(library, called("Person 3", "Carl"))
+    naming.undo(open_library(library.root))
+    decide(library, called("Bob", "CARL"))
+    before = decisions.path_of(library).read_bytes()
+    with pytest.raises(StoreError, match=r'somebody else is by now .*first: name "Carl" NAME'):
+        naming.undo(open_library(library.root), 2)
+    decide(library, called("Ann", "Bob"))
+    with pytest.raises(StoreError, match="undo 3: would call somebody Bob again"):
+        naming.undo(open_library(library.root), 3)
+    assert decisions.path_of(library).read_bytes().startswith(before)
+    decide(library, called("Bob", "Dora"))
+    naming.undo(open_library(library.root), 3)
+    assert [c.label for c in read.read_characters(open_library(library.root))] == [
+        "Dora",
+        "Bob",
+        "Person 3",
+    ]
+
+
+def test_whichever_way_round_two_are_merged_the_name_stays(library: Library) -> None:
+    decide(library, Move(track=THIRD, to="unknown"))
+    decide(library, Merge(person="Ann", into="Person 4"))
+    assert shown(library) == {FIRST: "Ann", SECOND: "Person 3", THIRD: "Ann"}
+    decide(library, Merge(person="Bob", into="Ann"))
+    with pytest.raises(StoreError, match=r"Bob: is Ann, as was decided \(say Ann"):
+        decide(library, Move(track=SECOND, to="Bob"))
+    with pytest.raises(StoreError, match="'Person 4': is nobody"):
+        decide(library, called("Person 4", "Dora"))
+
+
+def test_who_has_neither_name_nor_track_is_not_listed_nor_met(library: Library) -> None:
+    decide(library, Split(person="Person 3", tracks=(THIRD, THIRD)))
+    assert decisions.read_decisions(open_library(library.root))[-1].says == (
+        "1 track of Person 3 is Person 4"
+    )
+    naming.undo(open_library(library.root))
+    now = open_library(library.root)
+    assert [one.label for one in query.people(now)] == ["Person 3", "Ann", "Bob"]
+    with pytest.raises(StoreError, match="no character 'Person 4'"):
+        read.find_character(now, "Person 4")
+    assert verify(now) == []
+    ghost = read.read_characters(now)[-1]
+    assert (ghost.label, ghost.prototypes.shape) == ("Person 4", (0, libraries.DIMENSION))
+    met = identify(
+        [track(1, axis(0))],
+        Cast([replace(ghost, prototypes=np.zeros((0, 8), np.float32))], [], 9, next_person=5),
+        STICK,
+        Settings(recognize=PLAIN),
+    )
+    assert [(c.label, len(c.prototypes)) for c in met.characters] == [
+        ("Person 4", 0),
+        ("Person 5", 1),
+    ]
+    naming.undo(now, 2)
+    assert shown(library)[THIRD] == "Person 4"
+    assert len(read.find_character(open_library(library.root), "Person 4").prototypes) == 1
+
+
+def test_a_name_does_not_come_back_to_somebody_whom_no_track_shows(library: Library) -> None:
+    decide(library, called("Person 3", "Carl"))
+    naming.undo(open_library(library.root))
+    decide(library, Move(track=SECOND, to="Bob"), Move(track=THIRD, to="Bob"))
+    with pytest.raises(StoreError, match=r"undo 2: would give the name Carl to somebody whom no"):
+        naming.undo(open_library(library.root), 2)
+    naming.undo(open_library(library.root), 3)
+    naming.undo(open_library(library.root), 2)
+    assert shown(library) == {FIRST: "Ann", SECOND: "Carl", THIRD: "Bob"}
+
+
+def test_somebody_is_found_as_spelt_before_any_other_case(tmp_path: Path) -> None:
+    """As in libraries to which stills were once added under another case."""
+    people = [libraries.character(ANN, "louis"), libraries.character(BOB, "Louis"), CAST[2]]
+    library = libraries.put(libraries.new(tmp_path / "library"), PILOT, people)
+    decide(library, Merge(person="louis", into="Louis"))
+    assert shown(library)[FIRST] == "Louis"
+    library = libraries.put(libraries.new(tmp_path / "two"), PILOT, people)
+    with pytest.raises(StoreError, match=r"'LOUIS': is more than one \(say which: Louis, louis"):
+        decide(library, called("LOUIS", "Lou"))
+
+
 REQUESTS = st.one_of(
-    st.builds(called, st.sampled_from(["Ann", "Bob", "Person 3"]), st.text()),
+    st.builds(called, st.sampled_from(["Ann", "Bob", "Person 3"]), st.text() | NAMES),
+    st.builds(
+        lambda p, t: Split(person=p, tracks=tuple(t)),
+        st.sampled_from(["Ann", "Bob", "Person 3"]),
+        st.lists(st.sampled_from([FIRST, SECOND, THIRD]), max_size=2),
+    ),
     st.builds(
         lambda p, q: Merge(person=p, into=q),
         st.sampled_from(["Bob", "Person 3", "Person 4"]),
@@ -132,6 +263,27 @@ def test_undoing_everything_gives_back_what_was(
         naming.undo(open_library(root))
 
 
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(REQUESTS | st.integers(1, 6), max_size=7))
+def test_whatever_is_decided_and_undone_a_number_is_one_persons(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Request | int]
+) -> None:
+    root = tmp_path_factory.mktemp("law") / "library"
+    library = libraries.put(libraries.new(root), PILOT, CAST)
+    owners: dict[str, int] = {}
+    for step in steps:
+        with suppress(StoreError):  # and nothing else
+            if isinstance(step, int):
+                naming.undo(open_library(root), step)
+            else:
+                decide(library, step)
+        for one in read.read_characters(open_library(root)):
+            if labels.is_person(one.label):
+                assert owners.setdefault(one.label, one.id) == one.id
+            assert len(one.prototypes) or not one.named
+    assert verify(open_library(root)) == []
+
+
 def test_all_or_none(library: Library) -> None:
     with pytest.raises(StoreError, match="is nobody in the library"):
         decide(library, called("Person 3", "Carl"), called("Dora", "Dora B"))
@@ -144,6 +296,8 @@ def test_all_or_none(library: Library) -> None:
         (called("Person 3", "Ann"), "is somebody's name already"),
         (called("Person 3", " "), "is no name"),
         (called("Person 3", "Person 9"), "is no name"),
+        (called("Person 3", "Unknown"), "is no name .* shows nobody of the gallery"),
+        (Split(person="Ann", tracks=()), "is of no track"),
         (Move(track=1, to="Ann"), "is not in the library"),
         (Split(person="Ann", tracks=(THIRD,)), "is no track of Ann"),
         (Merge(person="Ann", into="Ann"), "is the same person"),
@@ -179,6 +333,42 @@ def test_a_damaged_log_is_refused(library: Library) -> None:
     with pytest.raises(StoreError, match="is damaged"):
         decide(library, called("Person 3", "Carl"))
     assert any("decisions.jsonl" in line for line in verify(open_library(library.root)))
+
+
+def test_decisions_that_are_lost_are_missed(library: Library) -> None:
+    decide(library, called("Person 3", "Carl"))
+    decide(library, Move(track=THIRD, to="Bob"))
+    path = decisions.path_of(library)
+    whole, known = path.read_bytes(), (library.root / "library.json").read_bytes()
+    first = whole.splitlines(keepends=True)[0]
+    for text, problem in [
+        (first, "is damaged: it has 1 decisions of 2"),
+        (whole[:-9], "is damaged: it has 1 decisions of 2"),
+        (whole.replace(b"Carl", b"Karl"), "is damaged: it is not what was published"),
+        (b"", "is damaged: it has 0 decisions of 2"),
+        (None, "is missing, and 2 decisions were made"),
+    ]:
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_bytes(text)
+        for act in (lambda now: decide(now, called("Ann", "Dora")), naming.undo):
+            with pytest.raises(StoreError, match=rf"{problem} \(restore it from a copy"):
+                act(library)
+        assert [problem in line for line in verify(open_library(library.root))] == [True]
+        assert (library.root / "library.json").read_bytes() == known
+    path.write_bytes(first)
+    told = json.loads(known)
+    del told["decisions"]  # as the remedy says
+    (library.root / "library.json").write_text(json.dumps(told))
+    assert verify(open_library(library.root)) == []
+    decide(library, called("Ann", "Dora"))
+    assert open_library(library.root).decisions.count == 2
+
+
+def test_a_log_read_while_another_run_publishes_is_read_again(library: Library) -> None:
+    then = open_library(library.root)
+    decide(library, called("Person 3", "Carl"))
+    assert [one.number for one in decisions.read_decisions(then)] == [1]
 
 
 def test_the_commands(library: Library, tmp_path: Path) -> None:

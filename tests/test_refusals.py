@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from indexer.__main__ import main
+from indexer.commands import console
 from indexer.nets import encoder, weights
 from tests.conftest import Indexed, Show, run
 from tests.videos import Recipe, cut, make, make_audio
@@ -121,11 +122,19 @@ def test_a_gallery_of_nobody_is_refused(
     assert_refused(said, unusable / "Ann", "has no still that can be used")
     missing = tmp_path / "missing"
     assert_refused(say(capfd, "enroll", missing, "--library", copy), missing, "no such folder")
-    for name, problem in [("person 3", "somebody without a name"), ("A\nB", "cannot be shown")]:
+    for name, problem in [
+        ("person 3", "somebody without a name"),
+        ("A\nB", "cannot be shown"),
+        ("Unknown", "shows nobody of the gallery"),
+    ]:
         odd = tmp_path / f"odd {len(name)}"
         shutil.copytree(unusable / "Ann", odd / name)
         said = say(capfd, "enroll", odd, "--library", copy)
         assert (said.status, said.err.count("\n"), problem in said.err) == (2, 1, True), said.err
+    for name in ("Zoe", "ZOE"):
+        shutil.copytree(unusable / "Ann", tmp_path / "twice" / name)
+    said = say(capfd, "enroll", tmp_path / "twice", "--library", copy)
+    assert_refused(said, tmp_path / "twice" / "Zoe", "is the same name as ZOE, in another spelling")
     assert tree(copy) == before
 
 
@@ -150,9 +159,41 @@ def test_questions_that_make_no_sense_are_refused(
     for more in [("--episode", "x"), ("--min-seconds", "2"), ("--with", "Ada")]:
         assert_refused(say(capfd, *asked, *more), "--image", "goes without")
     for more in [("--count", "0"), ("--min-seconds", "nan"), ("--min-seconds", "-1")]:
-        with pytest.raises(SystemExit, match="2"):
-            say(capfd, *asked, *more)
-        assert more[1] in capfd.readouterr().err
+        assert_not_parsed(capfd, [*asked, *more], "query", more[1])
+
+
+def assert_not_parsed(
+    capfd: pytest.CaptureFixture[str], words: list[object], command: str, problem: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        say(capfd, *words)
+    prog = f"python -m indexer {command}".strip()
+    said = Said(int(str(left.value)), capfd.readouterr().err)
+    assert_refused(said, prog, problem)
+    assert said.err.endswith(f"(see {prog} --help)\n")
+
+
+def test_what_cannot_be_parsed_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    for words, command, problem in [
+        (["move", "x", "Ann"], "move", "argument TRACK: x is no track"),
+        (["not-this", "1.5", "Ann"], "not-this", "1.5 is no track"),
+        (["split", "Ann"], "split", "required: TRACK"),
+        (["explain", "ep", "1:90"], "explain", "1:90 is no time"),
+        (["explain", "ep", "1.5:30"], "explain", "1.5:30 is no time"),
+        (["explain", "ep", "1:60:00"], "explain", "1:60:00 is no time"),
+        (["undo", "0"], "undo", "0 is less than 1"),
+        (["people", "--page"], "people", "--page"),
+        (["sing\nsong"], "", "invalid choice"),
+        ([], "", "required: COMMAND"),
+    ]:
+        assert_not_parsed(capfd, list(words), command, problem)
+    assert [console.moment(one) for one in ("83.5", "1:23.5", "0:01:23.5", "90:00", "90")] == [
+        83.5,
+        83.5,
+        83.5,
+        5400,
+        90,
+    ]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

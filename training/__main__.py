@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from indexer.commands.console import complain
+from indexer.commands.console import Parser, complain
 from indexer.errors import ConfigError, IndexerError
 from training.commands import benches, data, fitting, identity, stills, synthesis
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(prog="python -m training", description="Faces in, weights out")
+    parser = Parser(prog="python -m training", description="Faces in, weights out")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (synthesis, data, fitting, stills, benches, identity):
         module.add(commands)

@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from tabulate import tabulate
 from tqdm import tqdm
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Command = Callable[[argparse.Namespace], int]
 DONE, NOTHING, REFUSED = 0, 1, 2
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one line what is wrong, as everything else does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it, with the remedy, and leave with the exit status for it."""
+        self.exit(complain(IndexerError(self.prog, message, f"see {self.prog} --help")))
 
 
 class Parsers:
@@ -80,14 +88,22 @@ def duration(text: str) -> float:
 
 def moment(text: str) -> float:
     """Return the seconds of a time in a video: 83.5, 1:23.5 or 0:01:23.5."""
-    parts = text.split(":")
+    *whole, last = text.split(":")
     try:
-        numbers = [float(part) for part in parts]
+        numbers = [*(int(part) for part in whole), float(last)]
     except ValueError:
         numbers = []
-    if not 1 <= len(numbers) <= 3 or not all(0 <= n < math.inf for n in numbers):  # noqa: PLR2004
+    is_time = 1 <= len(numbers) <= 3 and all(0 <= n < math.inf for n in numbers)  # noqa: PLR2004
+    if not is_time or any(n >= 60 for n in numbers[1:]):  # noqa: PLR2004
         raise argparse.ArgumentTypeError(f"{text} is no time: give 83.5, 1:23.5 or 0:01:23.5")
     return float(sum(n * 60**place for place, n in enumerate(reversed(numbers))))
+
+
+def track(text: str) -> int:
+    """Return the uid of a track."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no track: give its number")
+    return int(text)
 
 
 def count(text: str) -> int:

@@ -12,10 +12,12 @@ from indexer.commands.console import (
     DONE,
     NOTHING,
     Parsers,
+    count,
     models_for,
     print_json,
     print_rows,
     settings_of,
+    track,
 )
 from indexer.errors import StoreError
 
@@ -32,18 +34,20 @@ def add(parsers: Parsers) -> None:
     name.add_argument("--from", dest="file", type=Path, metavar="FILE", help="of the people page")
     merge = parsers.add("merge", _merge, "say that two people are one")
     merge.add_argument("person", metavar="PERSON")
-    merge.add_argument("into", metavar="INTO", help="whose name stays")
+    merge.add_argument("into", metavar="INTO", help="whose name stays, if both have one")
     split = parsers.add("split", _split, "say that some tracks of a person are of somebody else")
     split.add_argument("person", metavar="PERSON")
-    split.add_argument("tracks", nargs="+", type=int, metavar="TRACK")
+    split.add_argument("tracks", nargs="+", type=track, metavar="TRACK")
     move = parsers.add("move", _move, "say whom a track shows")
-    move.add_argument("track", type=int, metavar="TRACK")
+    move.add_argument("track", type=track, metavar="TRACK")
     move.add_argument("to", metavar="PERSON", help='or "unknown"')
     other = parsers.add("not-this", _not_this, "say whom a track does not show")
-    other.add_argument("track", type=int, metavar="TRACK")
+    other.add_argument("track", type=track, metavar="TRACK")
     other.add_argument("person", metavar="PERSON")
     undo = parsers.add("undo", _undo, "take a decision back")
-    undo.add_argument("number", nargs="?", type=int, default=0, metavar="N", help="or the last one")
+    undo.add_argument(
+        "number", nargs="?", type=count, default=0, metavar="N", help="or the last one"
+    )
     forget = parsers.add("forget", _forget, "remove all there is of somebody", settings=True)
     forget.add_argument("person", metavar="NAME")
     forget.add_argument("--dry-run", action="store_true", help="say what would go, and do nothing")
@@ -107,8 +111,9 @@ def _say(options: argparse.Namespace, done: Decided) -> int:
         print_json([dataclasses.asdict(one) for one in done.decisions])
         return DONE
     for one in done.decisions:
-        count = f"{len(one.tracks)} tracks, {done.seconds[one.number]:.1f} s"
-        print(f"{one.number}: {one.says}" + (f" ({count})" if one.tracks else ""))
+        tracks = "1 track" if len(one.tracks) == 1 else f"{len(one.tracks)} tracks"
+        about = f" ({tracks}, {done.seconds[one.number]:.1f} s)" if one.tracks else ""
+        print(f"{one.number}: {one.says}{about}")
     return DONE
 
 

@@ -18,9 +18,12 @@ from pydantic import TypeAdapter, ValidationError
 from indexer.errors import StoreError
 from indexer.records import UNKNOWN, Constraints, Identity
 from indexer.store import disk, schema
-from indexer.store.library import Library
+from indexer.store.library import UNTOLD, Library, Log, open_library
 
-_REPAIR = "restore it from a copy"
+_REPAIR = (
+    "restore it from a copy; or, to go on with the lines that are whole, delete what is not, and "
+    f'take "decisions" out of {schema.LIBRARY}'
+)
 
 
 @dataclass(frozen=True)
@@ -83,21 +86,46 @@ def read_decisions(library: Library) -> list[Decision]:
     """Return the log, oldest first; empty if nobody decided anything.
 
     Raises:
-        StoreError: it is damaged.
+        StoreError: it is damaged, or not the one that was published.
     """
-    path = path_of(library)
-    if not path.exists():
-        return []
-    with disk.explained(path):
-        lines = path.read_text(encoding="utf-8").splitlines()
+    path, text = path_of(library), _published(library)
     try:
-        found = [_ADAPTER.validate_json(line) for line in lines]
+        found = [_ADAPTER.validate_json(line) for line in text.splitlines()]
     except ValidationError as error:
         problem = str(error).splitlines()[0]
         raise StoreError(path, f"is damaged: {problem}", _REPAIR) from error
     if [one.number for one in found] != list(range(1, len(found) + 1)):
         raise StoreError(path, "is damaged: it does not count from 1", _REPAIR)
     return found
+
+
+def content(library: Library) -> bytes:
+    """Return the log as it is on disk, nothing if there is none."""
+    path = path_of(library)
+    with disk.explained(path):
+        return path.read_bytes() if path.exists() else b""
+
+
+def _published(library: Library) -> bytes:
+    """Return the log as it is on disk, which is the one that was published.
+
+    Raises:
+        StoreError: it is not.
+    """
+    found = content(library)
+    if library.decisions not in (UNTOLD, Log.of(found)):
+        # Who reads without the lock may have met a run that publishes.
+        library = open_library(library.root)
+        found = content(library)
+    told, is_ = library.decisions, Log.of(found)
+    if told in (UNTOLD, is_):
+        return found
+    path = path_of(library)
+    if not path.exists():
+        raise StoreError(path, f"is missing, and {told.count} decisions were made", _REPAIR)
+    counts = f"it has {is_.count} decisions of {told.count}"
+    problem = counts if is_.count < told.count else "it is not what was published"
+    raise StoreError(path, f"is damaged: {problem}", _REPAIR)
 
 
 def encoded(decisions: Sequence[Decision]) -> bytes:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,32 @@ from indexer.store import disk, journal, schema
 _LOCK = ".lock"
 _STAGING = ".staging-"
 _WAIT_S = 60.0
+_TABLES = (
+    schema.EPISODES,
+    schema.CHARACTERS,
+    schema.DECISIONS,
+    schema.APPEARANCES,
+    schema.INDEX,
+)
+"""What is not in a folder that is to become a library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What the library knows of the log of decisions, so that none is lost unnoticed."""
+
+    count: int
+    sha256: str
+    """Of the whole file, empty where a library was made before it was kept."""
+
+    @staticmethod
+    def of(content: bytes) -> Log:
+        """Return that of a log as it is on disk, a line for each decision."""
+        return Log(content.count(b"\n"), hashlib.sha256(content).hexdigest())
+
+
+NO_DECISIONS = Log.of(b"")
+UNTOLD = Log(0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +62,9 @@ class Library:
     """How often something was published; 0 for a library that is not on disk yet."""
     settings: Mapping[str, Any]
     """A table for each stage: of the run that is writing, else of the last one that wrote."""
+    next_person: int = 1
+    """The least number that nobody without a name ever had: "Person 3" is not said of two."""
+    decisions: Log = NO_DECISIONS
 
     def episode(self, episode: str) -> Path:
         """Return the folder of an episode."""
@@ -73,7 +103,7 @@ def open_or_create(
     with disk.explained(root):
         if (root / schema.LIBRARY).exists() or journal.pending(root) or root.is_file():
             return _same_encoder(new, open_library(root))
-        for name in (schema.EPISODES, schema.CHARACTERS, schema.APPEARANCES, schema.INDEX):
+        for name in _TABLES:
             if (root / name).exists():
                 raise StoreError(
                     root / name,
@@ -187,6 +217,8 @@ def encoded(library: Library) -> bytes:
         "encoder_id": library.encoder_id,
         "dimension": library.dimension,
         "next_character_id": library.next_character_id,
+        "next_person": library.next_person,
+        "decisions": asdict(library.decisions),
         "revision": library.revision,
         "settings": library.settings,
     }
@@ -214,7 +246,21 @@ def _read(root: Path) -> Library:
     for name, kind in kinds.items():
         if not isinstance(content.get(name), kind):
             raise _damaged(path, f"{name} is missing or of the wrong kind")
-    return Library(root=root, **{name: content[name] for name in kinds})
+    return Library(root, **{name: content[name] for name in kinds}, **_since(path, content))
+
+
+def _since(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what libraries made before do not say, as far as it follows from what they do."""
+    # Every person without a name got an id, so no number is above the ids that were given.
+    next_person = content.get("next_person", content["next_character_id"])
+    told = content.get("decisions", asdict(UNTOLD))
+    try:
+        decisions = Log(**told)
+    except TypeError as error:
+        raise _damaged(path, "decisions is of the wrong kind") from error
+    if not (isinstance(next_person, int) and isinstance(decisions.count, int)):
+        raise _damaged(path, "next_person or decisions is of the wrong kind")
+    return {"next_person": next_person, "decisions": decisions}
 
 
 def check_version(path: Path, version: int) -> None:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import pyarrow as pa
 
+from indexer import labels
 from indexer.errors import StoreError
 from indexer.records import NO_AUDIT, UNKNOWN, Audit, Character, Float32, Identity, Int64, Repeat
 from indexer.store import appearances, disk, journal, nearest, read, schema, tables
@@ -17,7 +18,7 @@ from indexer.store import decisions as log
 from indexer.store.appearances import Source
 from indexer.store.decisions import Decision
 from indexer.store.journal import Move
-from indexer.store.library import Library, encoded, locked
+from indexer.store.library import UNTOLD, Library, Log, encoded, locked
 from indexer.store.write import StagedEpisode
 
 _NO_AUDITS: Mapping[str, Audit] = MappingProxyType({})
@@ -64,7 +65,13 @@ def publish(  # noqa: PLR0913 - all but one by name
         _check_episodes(current, episodes)
         _check_identities(current, episodes, identities, {one.id for one in characters})
         _check_repeats(current, episodes)
-        new = replace(current, next_character_id=next_character_id, revision=current.revision + 1)
+        new = replace(
+            current,
+            next_character_id=next_character_id,
+            revision=current.revision + 1,
+            next_person=labels.next_person((one.label for one in characters), current.next_person),
+            decisions=_told(current, decisions),
+        )
         with disk.explained(library.root):
             _commit(
                 current,
@@ -80,6 +87,13 @@ def publish(  # noqa: PLR0913 - all but one by name
             remedy = f"{error.remedy}: the next command puts it there"
             raise StoreError(error.path, problem, remedy) from error
     return new
+
+
+def _told(library: Library, decisions: Sequence[Decision] | None) -> Log:
+    """Return what the library will know of its log, which an older one did not."""
+    if decisions is not None:
+        return Log.of(log.encoded(decisions))
+    return Log.of(log.content(library)) if library.decisions == UNTOLD else library.decisions
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,11 +146,13 @@ def similar(library: Library, embedding: Float32, count: int, *, repeats: bool =
 def people(library: Library, *, repeats: bool = True) -> list[ScreenTime]:
     """Return every character with their screen time in the library, longest first.
 
-    Without `repeats`, what an earlier episode showed already does not count.
+    Who has neither a name nor a track is left out: a split undone, or a person merged. Without
+    `repeats`, what an earlier episode showed already does not count.
     """
     if library.revision == 0:
         return []
-    return screen_times(library, _shown(library, repeats=repeats))
+    everybody = screen_times(library, _shown(library, repeats=repeats))
+    return [one for one in everybody if one.named or one.tracks]
 
 
 def _shown(library: Library, *, repeats: bool) -> pa.Table:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from indexer import labels
 from indexer.errors import StoreError
 from indexer.records import (
     Audit,
@@ -257,23 +258,27 @@ def find_episode(library: Library, name: str) -> str:
 def find_character(library: Library, name: str) -> Character:
     """Return the character with the label `name`, whatever the case.
 
+    Who has no name, and no face that tells who it is, is nobody: a person that was split off and
+    taken back.
+
     Raises:
         StoreError: there is none, or more than one and none spelt exactly so.
     """
     if library.revision == 0:
         raise _not_found(library, f"no character {name!r}", name, [])
     everybody = read_table(library, library.root / schema.CHARACTERS)
+    known = pc.greater(pc.list_value_length(everybody["prototypes"]), 0)
+    everybody = everybody.filter(pc.or_(everybody["named"], known))
     spelt, named = everybody["label"].to_pylist(), everybody["named"].to_pylist()
-    found = [row for row, label in enumerate(spelt) if label.casefold() == name.casefold()]
-    found = [row for row in found if spelt[row] == name] or found
+    found = labels.called(name, spelt)
     if len(found) == 1:
         return tables.characters_of(everybody.slice(found[0], 1))[0]
     some = sorted(found or range(len(spelt)), key=lambda row: not named[row])
-    labels = [spelt[row] for row in some]
+    names = [spelt[row] for row in some]
     if found:
         problem = f"more than one character is called {name!r}"
-        raise StoreError(library.root, problem, f"say which: {', '.join(labels)}")
-    raise _not_found(library, f"no character {name!r}", name, labels)
+        raise StoreError(library.root, problem, f"say which: {', '.join(names)}")
+    raise _not_found(library, f"no character {name!r}", name, names)
 
 
 def _names(videos: Iterable[Path]) -> list[str]:

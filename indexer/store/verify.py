@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from indexer import labels
 from indexer.errors import StoreError
 from indexer.records import UNKNOWN
 from indexer.store import appearances, decisions, nearest, read, schema, tables
@@ -40,9 +41,12 @@ def _check_library(library: Library, _: str) -> Iterator[str]:
     for digits, count in owners.items():
         if count > 1:
             yield f"{count} episodes whose ids end with {digits} have the same track uids"
-    ids = [one.id for one in read.read_characters(library)]
+    people = read.read_characters(library)
+    ids = [one.id for one in people]
     if len(set(ids)) < len(ids) or max(ids, default=0) >= library.next_character_id:
         yield f"{schema.CHARACTERS}: ids are not unique, or not below the next one"
+    if labels.next_person((one.label for one in people), 1) > library.next_person:
+        yield f"{schema.CHARACTERS}: numbers of people without a name are not below the next one"
     decisions.read_decisions(library)
     uids = tables.integers_of(appearances.of_library(library)["track"])
     if library.revision and not nearest.agrees(library, uids):

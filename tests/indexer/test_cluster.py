@@ -132,9 +132,12 @@ def test_two_who_look_alike_in_one_frame_are_surely_two() -> None:
     assert all(i.probability > 0.99 for i in twins.identities)
 
 
-def test_labels_of_the_unnamed_are_told_from_names() -> None:
-    assert all(cluster.is_label(name) for name in ("Person 3", "person 12"))
-    assert not any(cluster.is_label(name) for name in ("Person", "Ann", "Person Ann", "3", ""))
+def test_a_number_is_not_given_again_when_nobody_has_it_any_more() -> None:
+    tracks, none = [track(0, 0.0, 0, 9)], np.zeros((1, 0), bool)
+    known = cluster.Known([], none, 7, next_person=4)  # Person 3 has a name by now
+    settings = ClusterSettings()
+    found = cluster.people(tracks, np.zeros(1, np.int64), known, related(tracks), STICK, settings)
+    assert [(c.id, c.label) for c in found.new] == [(7, "Person 4")]
 
 
 def test_nobody_is_no_people() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -33,7 +34,9 @@ def test_a_library_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     root = tmp_path_factory.mktemp("library")
-    library = Library(root, encoder_id, dimension, ids, 3, settings)
+    library = Library(
+        root, encoder_id, dimension, ids, 3, settings, ids + 1, libraries.Log.of(b"a\nb\n")
+    )
     (root / "library.json").write_bytes(libraries.encoded(library))
     assert open_library(root) == library
 
@@ -52,6 +55,8 @@ def test_a_new_library_is_on_disk_once_something_is_published(tmp_path: Path) ->
         "encoder_id": ENCODER,
         "dimension": DIMENSION,
         "next_character_id": 4,
+        "next_person": 4,
+        "decisions": {"count": 0, "sha256": hashlib.sha256(b"").hexdigest()},
         "revision": 1,
         "settings": SETTINGS,
     }
@@ -64,6 +69,17 @@ def test_a_run_has_its_own_settings_and_a_reader_those_of_the_last(tmp_path: Pat
     assert open_library(tmp_path).settings == SETTINGS
     put(ours, MADE, CAST)
     assert open_library(tmp_path).settings == ours.settings
+
+
+def test_a_library_of_before_does_not_say_all_and_is_read(tmp_path: Path) -> None:
+    put(new(tmp_path), MADE, CAST)
+    path = tmp_path / "library.json"
+    known = json.loads(path.read_text())
+    del known["next_person"], known["decisions"]
+    path.write_text(json.dumps(known))
+    library = open_library(tmp_path)
+    assert (library.next_person, library.decisions) == (4, libraries.UNTOLD)
+    assert put(library, MADE, CAST).decisions == libraries.NO_DECISIONS
 
 
 def test_an_empty_folder_and_one_with_other_files_take_a_library(tmp_path: Path) -> None:
@@ -92,6 +108,9 @@ def content(**change: Any) -> bytes:  # noqa: ANN401 - JSON
         (content(encoder_id=None), "encoder_id is missing or of the wrong kind"),
         (content(dimension="8"), "dimension is missing or of the wrong kind"),
         (content(settings=[]), "settings is missing or of the wrong kind"),
+        (content(next_person="4"), "next_person or decisions is of the wrong kind"),
+        (content(decisions={}), "decisions is of the wrong kind"),
+        (content(decisions=7), "decisions is of the wrong kind"),
     ],
 )
 def test_a_damaged_library_is_refused(text: bytes, message: str, tmp_path: Path) -> None:

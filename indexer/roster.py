@@ -1,0 +1,194 @@
+"""A library in, a library that says otherwise out: people and tracks while decisions are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from indexer import affinity, evidence, labels
+from indexer.errors import StoreError
+from indexer.records import UNKNOWN, Character, Float32, Identity, Track
+from indexer.store import decisions as log
+from indexer.store import publish, read
+from indexer.store.decisions import Called, Decision
+from indexer.store.library import Library
+
+_MOST_PROTOTYPES = 30
+"""Faces of its tracks that somebody named without stills is known by, at most."""
+
+
+@dataclass
+class Roster:
+    """Who is in a library, and whom its tracks show, as far as decisions are carried out."""
+
+    people: dict[int, Character]
+    tracks: dict[int, Track]
+    episodes: dict[str, list[Identity]]
+    log: list[Decision]
+    next_id: int
+    next_person: int
+    changed: set[int] = field(default_factory=set)
+    """Uids of tracks of which something else is said now."""
+    meant: dict[str, int] = field(default_factory=dict)
+    """Ids of those whom a file speaks of, by what it calls them; UNKNOWN for who is gone."""
+
+    @staticmethod
+    def of(library: Library) -> Roster:
+        """Return that of a library, which is locked until it is published."""
+        ids = read.episodes(library)
+        return Roster(
+            people={one.id: one for one in read.read_characters(library)},
+            tracks={t.uid: t for one in ids for t in read.read_tracks(library, one)},
+            episodes={one: read.read_identities(library, one) for one in ids},
+            log=log.read_decisions(library),
+            next_id=library.next_character_id,
+            next_person=library.next_person,
+        )
+
+    def mean(self, people: Mapping[str, int]) -> None:
+        """Take labels from now on for whoever has them right now, or had them for a file.
+
+        Args:
+            people: the ids that the file knew.
+        """
+        self.meant = {labels.folded(one.label): one.id for one in self.people.values()}
+        once = {(one.id, labels.folded(one.label)) for entry in self.log for one in entry.were}
+        once |= {(person, label) for label, person in self.meant.items()}
+        for name, person in people.items():
+            label = labels.folded(name)
+            is_there = person in self.people and (person, label) in once
+            self.meant[label] = person if is_there else UNKNOWN
+
+    def said(self) -> dict[int, Identity]:
+        """Return what is said of each track, by uid."""
+        return {one.track: one for rows in self.episodes.values() for one in rows}
+
+    def shown(self) -> dict[int, int]:
+        """Return whom each track shows, by uid."""
+        return {one.track: one.character for rows in self.episodes.values() for one in rows}
+
+    def find(self, name: str) -> Character:
+        """Return who is called `name`, whatever the case.
+
+        Raises:
+            StoreError: nobody who has a name or a track, or several, or somebody who was merged.
+        """
+        shown = set(self.shown().values())
+        meant = self.meant.get(labels.folded(name))
+        if meant is not None:
+            person = self.people.get(meant)
+            if person is None or not (person.named or person.id in shown):
+                raise StoreError(f"{name!r}", "is not there any more", "write the people page anew")
+            self._check_unmerged(person, shown)
+            return person
+        people = [one for one in self.people.values() if one.named or one.id in shown]
+        found = [people[n] for n in labels.called(name, [one.label for one in people])]
+        if len(found) == 1:
+            self._check_unmerged(found[0], shown)
+            return found[0]
+        names = ", ".join(sorted(one.label for one in found or people)[:10]) or "nobody"
+        if found:
+            raise StoreError(f"{name!r}", "is more than one", f"say which: {names}")
+        raise StoreError(f"{name!r}", "is nobody in the library", f"there are: {names}")
+
+    def _check_unmerged(self, person: Character, shown: Set[int]) -> None:
+        end = self.people.get(log.constraints(self.log).merged.get(person.id, person.id))
+        if person.id not in shown and end is not None and end.id != person.id:
+            remedy = f"say {end.label}, or undo that decision"
+            raise StoreError(person.label, f"is {end.label}, as was decided", remedy)
+
+    def check_track(self, uid: int) -> None:
+        """Check that there is a track.
+
+        Raises:
+            StoreError: there is none.
+        """
+        if uid not in self.tracks:
+            raise StoreError(
+                f"track {uid}", "is not in the library", "see query or the people page"
+            )
+
+    def others_called(self, name: str, person: int) -> bool:
+        """Return whether anybody but a person is called so, whatever the case."""
+        others = (one.label for one in self.people.values() if one.id != person)
+        return labels.folded(name) in map(labels.folded, others)
+
+    def seen_together(self, uids: Sequence[int]) -> int:
+        """Return a track that shares a frame with another of these, 0 if there is none."""
+        episodes = [{one.track for one in rows} for rows in self.episodes.values()]
+        for inside in episodes:
+            some = [self.tracks[uid] for uid in uids if uid in inside]
+            shared = np.flatnonzero(affinity.cooccurring(some).any(axis=1))
+            if len(shared):
+                return some[int(shared[0])].uid
+        return 0
+
+    def new_person(self) -> Character:
+        """Return somebody new without a name."""
+        label = labels.person(self.next_person)
+        some = next(iter(self.tracks.values())).embedding[None]
+        new = Character(self.next_id, label, False, some, 1.0, 1.0, 1.0, 0, 0)  # noqa: FBT003
+        self.people[new.id] = new
+        self.next_id, self.next_person = self.next_id + 1, self.next_person + 1
+        return new
+
+    def settle(self, said: Mapping[int, Identity]) -> None:
+        """Say this of tracks from now on, by uid."""
+        self.changed |= set(said)
+        for rows in self.episodes.values():
+            rows[:] = [said.get(row.track, row) for row in rows]
+
+    def call(self, called: Sequence[Called]) -> None:
+        """Call people so from now on."""
+        for one in called:
+            known = self.people[one.id]
+            self.people[one.id] = dataclasses.replace(known, label=one.label, named=one.named)
+
+    def publish(self, now: Library) -> None:
+        """Publish it all."""
+        shown = self.shown()
+        had_names = {one.id for one in read.read_characters(now) if one.named}
+        merged = log.constraints(self.log).merged
+        people = [
+            # Whoever had a name before has prototypes of that name: stills, or chosen faces.
+            one
+            if one.named and one.id in had_names
+            else self._known_by(one, shown, merged=one.id in merged)
+            for one in self.people.values()
+        ]
+        publish.publish(
+            now,
+            episodes=[],
+            characters=sorted(people, key=lambda one: one.id),
+            identities={
+                episode: rows
+                for episode, rows in self.episodes.items()
+                if any(one.track in self.changed for one in rows)
+            },
+            next_character_id=self.next_id,
+            decisions=self.log,
+        )
+
+    def _known_by(self, person: Character, shown: Mapping[int, int], *, merged: bool) -> Character:
+        """Return somebody with the prototypes that the tracks give.
+
+        Without a track and a name there are none, so that nobody is taken for this person; but
+        who was merged goes on standing for the other.
+        """
+        mine = [self.tracks[uid] for uid, who in shown.items() if who == person.id]
+        if not mine:
+            kept = person.prototypes[: None if person.named or merged else 0]
+            return dataclasses.replace(person, prototypes=kept)
+        return dataclasses.replace(person, prototypes=_prototypes(mine, one=not person.named))
+
+
+def _prototypes(tracks: Sequence[Track], *, one: bool) -> Float32:
+    """Return what tracks are known by: their mean, or their best faces, unit rows (M, D)."""
+    if one:
+        return evidence.known_by(tracks)
+    quality = np.concatenate([track.quality for track in tracks])
+    best = np.argsort(-quality, kind="stable")[:_MOST_PROTOTYPES]
+    return np.concatenate([track.embeddings for track in tracks])[best]
