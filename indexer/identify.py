@@ -279,6 +279,7 @@ def _unnamed(judged: Identity, person: Identity) -> Identity:
         link=judged.link,
         reason=judged.reason,
         second=judged.second,
+        nobody=judged.nobody,
     )
 
 

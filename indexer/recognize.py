@@ -251,7 +251,8 @@ def believed(shares: Float64, stick: Yardstick) -> Float64:
     deserved = trusted(shares[rows, best], stick)
     left = shares.copy()
     left[rows, best] = 0
-    left /= np.maximum(left.sum(axis=1, keepdims=True), _TINY)
+    left[left.sum(axis=1) < _TINY, 0] = 1  # so sure that nothing was left
+    left /= left.sum(axis=1, keepdims=True)
     if shares.shape[1] > 2:  # noqa: PLR2004 - else there is no other name
         slope, offset = stick.nobody
         nobody = expit(slope * logit(np.clip(left[:, 0], _TINY, _SURE)) + offset)
@@ -305,19 +306,20 @@ def _identity(track: Track, characters: Sequence[Character], judged: Judged) -> 
         2 - len(order)
     )
     similarity = float(judged.cosines[order[0]]) if order else 0.0
+    nobody = float(shares[0])
     if judged.given:
         return Identity(
             track=track.uid,
             character=best[0],
             probability=best[1],
             similarity=similarity,
-            margin=best[1] - max(second[1], float(shares[0])),
+            margin=best[1] - max(second[1], nobody),
             runner_up=second[0],
             by_face=float(judged.alone[1 + order[0]]),
             link=judged.helper,
             reason="",
+            nobody=nobody,
         )
-    nobody = float(shares[0])
     return Identity(
         track=track.uid,
         character=UNKNOWN,
@@ -329,6 +331,7 @@ def _identity(track: Track, characters: Sequence[Character], judged: Judged) -> 
         link=judged.helper,
         reason=_reason(track, nobody, best[1], second[1]),
         second=second[0],
+        nobody=nobody,
     )
 
 

@@ -484,6 +484,8 @@ class Identity:
     """Why no name is given; empty if one is."""
     second: int = UNKNOWN
     """Where none is given, the next likely after the runner-up, as in "Ann or Bob"."""
+    nobody: float = 0.0
+    """The probability, as judged, that it shows nobody of the gallery; people may have said."""
 
 
 @dataclass(frozen=True, slots=True)

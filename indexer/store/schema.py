@@ -209,6 +209,7 @@ _COLUMNS = {
         link | int64 | uid of the track that helped most, by face and clothes, 0 for none
         reason | string | why no name is given; empty if one is
         second | int64 | where none is, id of the next likely after runner_up, 0 for none
+        nobody | float64 | the probability, as judged, that the track shows nobody who has a name
     """,
     STRANGERS: """
         embedding | vector | unit row: a still of somebody who is none of the gallery

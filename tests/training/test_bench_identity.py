@@ -324,8 +324,8 @@ def test_what_is_not_there_is_no_number() -> None:
     ("who", "probability"),
     [
         (Identity(1, ANN, 0.7, 0.9, 0.5, BOB), 0.7),
-        (Identity(1, 0, 0.6, 0.9, 0.5, BOB), 0.6),
-        (Identity(1, CARL, 0.3, 0.9, 0.8, BOB), 0.9),
+        (Identity(1, 0, 0.6, 0.9, 0.5, BOB, nobody=0.6), 0.6),
+        (Identity(1, CARL, 0.3, 0.9, 0.8, BOB, nobody=0.85), 0.85),
     ],
     ids=["named", "nobody", "a person without a name"],
 )

@@ -13,7 +13,7 @@ from indexer import config, reuse
 from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.identify import Cast, Heard, identify
-from indexer.records import UNKNOWN, Character, Identity, Track, Yardstick
+from indexer.records import Character, Identity, Track, Yardstick
 from indexer.store import read
 from indexer.store.library import Library, locked
 from indexer.store.publish import publish
@@ -148,18 +148,14 @@ def as_verdicts(snapshot: Snapshot, tracks: Sequence[Sequence[Track]]) -> Verdic
 def probability_of(identity: Identity, named: Set[int]) -> float:
     """Return how sure a verdict is: of the name, or that it is nobody of the gallery.
 
-    The one place that knows where an identity keeps it. For a track of somebody nobody has named,
-    `Identity.probability` is that of belonging to that person; of the gallery's it is known how
-    much more likely none is than the likeliest, and all others are taken to be impossible.
+    For a track of somebody nobody has named, `Identity.probability` is that of belonging to that
+    person.
 
     Args:
         identity: of a track.
         named: the ids of the gallery.
     """
-    if identity.character in named or identity.character == UNKNOWN:
-        return identity.probability
-    likeliest = getattr(identity, "named_probability", None)
-    return 1 - likeliest if likeliest is not None else (1 + identity.margin) / 2
+    return identity.probability if identity.character in named else identity.nobody
 
 
 def _said(identities: Sequence[Identity], characters: Sequence[Character]) -> dict[int, Said]:
