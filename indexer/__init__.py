@@ -30,6 +30,7 @@ Where things are, from the command line down; a module knows only what is below 
     evidence            what tracks and stills show before anybody is named
     likeness            how likely a track shows a character
     affinity            which tracks may be of one person: by faces, and what a scene says
+    tear                a track that shows two people in turn, in two
     scene  clothes      what clothes and places say; what is worn below a face
     request             what people ask for about who is who
     labels              what people are called, and what can be a name

@@ -10,6 +10,7 @@ from indexer.nets import encoder as nets
 from indexer.nets.encoder import Encoder
 from indexer.nets.weights import EncoderFacts
 from indexer.records import Bool, Detections, Float32, Track, Tracklet, UInt8
+from indexer.tear import Encoded, torn
 
 _READABLE_PX = 48.0
 """Width at which a face has given an encoder nearly all it will."""
@@ -90,18 +91,27 @@ def mean(embeddings: Float32, weights: Float32) -> Float32:
     )
 
 
-def embed(encoder: Encoder, tracklet: Tracklet, uid: int, end_s: float) -> Track:
-    """Return the tracklet with its best faces encoded.
+def embed(encoder: Encoder, tracklet: Tracklet) -> list[Encoded]:
+    """Return the tracklet with its best faces encoded, in parts that each show one person.
 
     Args:
         encoder: the encoder; the faces of one track go through it together, and alone, so that
             a track's vectors do not depend on what else was encoded.
         tracklet: with its best crops.
+    """
+    embeddings = nets.encode(encoder, tracklet.chips)
+    return torn(Encoded(tracklet, embeddings), encoder.facts.calibration)
+
+
+def track(one: Encoded, uid: int, end_s: float) -> Track:
+    """Return the track that an encoded tracklet is.
+
+    Args:
+        one: all of it.
         uid: the track's number in the library.
         end_s: when its last frame leaves the screen.
     """
-    trace = tracklet.trace
-    embeddings = nets.encode(encoder, tracklet.chips)
+    tracklet, trace = one.tracklet, one.tracklet.trace
     found = trace.boxes[trace.detected]
     return Track(
         uid=uid,
@@ -115,7 +125,7 @@ def embed(encoder: Encoder, tracklet: Tracklet, uid: int, end_s: float) -> Track
         width_px=float(np.median(found[:, 2] - found[:, 0])),
         quality=tracklet.quality,
         exemplar_frames=tracklet.chip_frames,
-        embeddings=embeddings,
-        embedding=mean(embeddings, tracklet.quality),
+        embeddings=one.embeddings,
+        embedding=mean(one.embeddings, tracklet.quality),
         clothes=clothes.mean(tracklet.clothes),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,15 +228,18 @@ def _tracks(source: _Source, book: Book, looker: Looker) -> Iterator[Track]:
     faces = source.look(book.kept(source.frames))
     keep, apart_s = settings.embed.best_faces, settings.embed.apart_s
     tracklets = link.link(faces, book.times, settings.link, keep=keep, apart_s=apart_s)
-    for ordinal, tracklet in enumerate(watch.over("link", tracklets)):
+    ordinals = itertools.count()
+    for tracklet in watch.over("link", tracklets):
         with watch.on("embed"):
-            uid = schema.track_uid(source.sha256, ordinal)
-            end_s = book.end_s(int(tracklet.trace.frames[-1]))
-            track = embed.embed(looker.models.encoder, tracklet, uid, end_s)
-            track = book.placed(track, tracklet.trace)
-        with watch.on("store"):
-            book.writer.add_track(track, tracklet.trace, tracklet.chips[0])
-        yield track
+            parts = embed.embed(looker.models.encoder, tracklet)
+        for part in parts:
+            trace = part.tracklet.trace
+            uid = schema.track_uid(source.sha256, next(ordinals))
+            track = embed.track(part, uid, book.end_s(int(trace.frames[-1])))
+            track = book.placed(track, trace)
+            with watch.on("store"):
+                book.writer.add_track(track, trace, part.tracklet.chips[0])
+            yield track
 
 
 def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:
