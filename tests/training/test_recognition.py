@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from indexer.records import Float64
+from training.evaluate.encoders import asked
 from training.evaluate.recognition import (
     BINS,
     STRANGER,
@@ -83,3 +86,43 @@ def test_reliability_by_hand_and_refused() -> None:
 def test_screen_time_errors_by_hand() -> None:
     found = screen_time_errors({"Ann": 10.0, "Bob": 4.0}, {"Ann": 11.0, "Cid": 3.0})
     assert found == {"Ann": pytest.approx(0.1), "Bob": -1.0}
+
+
+def slow_area(answers: Answers) -> float:
+    """The curve point by point: at each score, who is let in at that score or a higher one."""
+    strangers = answers.people == STRANGER
+    points = [(0.0, 0.0)]
+    for threshold in sorted(set(answers.scores.tolist()), reverse=True):
+        alarms = sum(s >= threshold for s in answers.scores[strangers]) / strangers.sum()
+        right = [
+            s >= threshold and n == p
+            for s, n, p in zip(answers.scores, answers.named, answers.people, strict=True)
+            if p != STRANGER
+        ]
+        points.append((float(alarms), sum(right) / len(right)))
+    return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in itertools.pairwise(points))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.1, 0.4, 0.4, 0.7, 0.9]), st.integers(0, 2), st.integers(-1, 2)
+        ),
+        min_size=2,
+        max_size=20,
+    ).filter(lambda rows: 0 < sum(person == -1 for _, _, person in rows) < len(rows))
+)
+def test_the_area_is_that_of_the_points(rows: list[tuple[float, int, int]]) -> None:
+    scores, named, people = zip(*rows, strict=True)
+    answers = Answers(np.array(scores), np.array(named), np.array(people))
+    assert open_set(answers).area == pytest.approx(slow_area(answers))
+
+
+def test_every_other_person_is_enrolled_with_the_first_photo() -> None:
+    axes = np.eye(4, dtype=np.float32)
+    people = np.array([7, 7, 8, 8, 9, 9])
+    vectors = axes[[0, 0, 1, 1, 2, 0]]  # the last photo of 9 looks like 7
+    answers = asked(vectors, people)
+    assert answers.people.tolist() == [0, STRANGER, STRANGER, 2]  # of the photos 1, 2, 3 and 5
+    assert answers.named.tolist() == [0, 0, 0, 0]
+    assert answers.scores.tolist() == [1, 0, 0, 1]

@@ -195,6 +195,9 @@ def table(found: Mapping[str, Mapping[str, list[Outcome]]]) -> list[list[str]]:
                     _spread([one.known.wcp for one in outcomes]),
                     f"{100 * np.mean(gains):+.1f}",
                     _spread([one.known.nmi for one in outcomes]),
+                    _spread([one.known.nmi_geometric for one in outcomes]),
+                    _spread([one.known.precision for one in outcomes]),
+                    _spread([one.known.recall for one in outcomes]),
                     _spread([one.known.f1 for one in outcomes]),
                     _spread([one.known_per_frame.wcp for one in outcomes]),
                     _spread([one.estimated.wcp for one in outcomes]),
@@ -206,8 +209,8 @@ def table(found: Mapping[str, Mapping[str, list[Outcome]]]) -> list[list[str]]:
 
 
 HEADERS = (
-    "episode", "features", "WCP, K known", "gain", "NMI", "B-cubed F", "WCP per frame",
-    "WCP, K estimated", "K / people", "seconds",
+    "episode", "features", "WCP, K known", "gain", "NMI", "geometric", "B-cubed P", "R", "F",
+    "WCP per frame", "WCP, K estimated", "K / people", "seconds",
 )  # fmt: skip
 
 

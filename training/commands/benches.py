@@ -36,6 +36,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     """Add them to the parser's commands."""
     bench = commands.add_parser("bench-lfw", help="verification on LFW's 6,000 pairs")
     bench.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar and lfw_pairs.txt")
+    bench.add_argument("--roc", type=Path, metavar="PNG", help="draw the curve")
     bench.set_defaults(run=_bench_lfw)
     on_clips = commands.add_parser("bench-clips", help="the pipeline on labelled clips")
     on_clips.add_argument(
@@ -101,11 +102,18 @@ def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]
 
 
 def _bench_lfw(options: argparse.Namespace) -> None:
+    from training.evaluate import plots  # noqa: PLC0415  (draws: needs the training packages)
+
     ready, settings = _ready(options)
     result = bench_lfw(options.data, ready, settings, bar)
-    rows = dataclasses.asdict(result.verification).items()
+    rows = [*dataclasses.asdict(result.verification).items()]
+    between = f"{result.interval.low:.4f} to {result.interval.high:.4f}"
+    rows.append(("tpr_at_1_percent, 95 % of draws of people", between))
     print(f"{result.photos} photos, {result.without_face} without a face")
     print(tabulate(rows, headers=["LFW, 6,000 pairs", ""], floatfmt=".4f"))
+    if options.roc:
+        plots.roc({"LFW": plots.Scores(result.similarities, result.same)}, options.roc)
+        print(f"written: {options.roc}")
 
 
 def _bench_clips(options: argparse.Namespace) -> None:

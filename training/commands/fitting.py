@@ -12,6 +12,7 @@ from tabulate import tabulate
 from indexer import models
 from indexer.commands.console import bar
 from indexer.config import Settings
+from indexer.store import disk
 from training.commands.data import show_learnt
 from training.commands.stills import show
 from training.convert import convert_dlib
@@ -131,7 +132,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     scores = {name: plots.Scores(one.similarities, one.same) for name, one in found.items()}
     plots.roc(scores, options.out / "roc.png")
     plots.similarities(scores, options.out / "similarities.png")
-    print(f"written: {options.out}/roc.png, similarities.png")
+    tables = {name: runs.numbers(one) for name, one in found.items()}
+    with disk.replacing(options.out / "evaluate.json") as file:
+        file.write(json.dumps(tables, indent=1).encode())
+    print(f"written: {options.out}/evaluate.json, roc.png, similarities.png")
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ from training.evaluate.gallery import (
     sunglasses_top1,
 )
 from training.evaluate.intervals import Interval, ScoredPairs, tpr_interval
+from training.evaluate.recognition import STRANGER, Answers, identified_at, open_set
 from training.evaluate.verification import best_threshold, tpr_at
 from training.faces import FaceSet
 from training.views import narrow, plain
@@ -58,6 +59,10 @@ class Assessment:
     """At `SEED_DISTANCE`."""
     nearest: float
     """Share of the faces whose nearest other face is of the same person."""
+    dir_at_1_percent: float
+    """Half of the people enrolled with a photo each, the rest strangers: DIR at FAR 1 %,"""
+    oscr: float
+    """and the area under the open-set classification rate."""
     clusters: Clustering
     """Of all their faces, by Ward's linkage into the true number of people."""
     tpr_by_width: Mapping[int, float]
@@ -106,6 +111,7 @@ def assess(
     )
     (_, chosen), (_, rows) = sides, vectors
     similarities, same = scored.similarities, scored.same
+    curve = open_set(asked(rows, chosen.people))
     best = distance(best_threshold(known.similarities, known.same))
     return Assessment(
         auc=float(roc_auc_score(same, similarities)),
@@ -115,11 +121,33 @@ def assess(
         at_best=accepting(similarities, same, best),
         at_half=accepting(similarities, same, SEED_DISTANCE),
         nearest=nearest(rows, chosen.people),
+        dir_at_1_percent=identified_at(curve, 0.01),
+        oscr=curve.area,
         clusters=clustered(rows, chosen.people),
         tpr_by_width=_narrowed(encode, rows, chosen, size, sample),
         top1=_looked_for(encode, chosen, size, sample),
         similarities=similarities,
         same=same,
+    )
+
+
+def asked(vectors: Float32, people: Int64) -> Answers:
+    """Return who faces are said to be where every other person is enrolled with the first photo.
+
+    Args:
+        vectors: (N, D), unit rows.
+        people: (N,), of two people or more, who have two photos or more each.
+    """
+    _, first, who = np.unique(people, return_index=True, return_inverse=True)
+    enrolled = np.arange(len(first)) % 2 == 0
+    gallery = first[enrolled]
+    queries = np.setdiff1d(np.arange(len(people)), gallery)
+    cosines = vectors[queries] @ vectors[gallery].T
+    known = enrolled[who[queries]]
+    return Answers(
+        scores=cosines.max(axis=1).astype(np.float64),
+        named=who[gallery][cosines.argmax(axis=1)].astype(np.int64),
+        people=np.where(known, who[queries], STRANGER).astype(np.int64),
     )
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from indexer.config import Settings
 from indexer.models import Models
 from indexer.progress import Progress, silent
+from indexer.records import Bool, Float32
 from training import lfw
 from training.evaluate.calibration import encode_at
+from training.evaluate.intervals import Interval, ScoredPairs, tpr_interval
 from training.evaluate.verification import Verification, read_pairs, verify
 
 
@@ -20,6 +22,12 @@ class LfwResult:
     """What the protocol says, and how many photos showed the detector no face."""
 
     verification: Verification
+    interval: Interval
+    """Of TPR at FPR 1 %, with other people."""
+    similarities: Float32
+    """(P,), of the pairs."""
+    same: Bool
+    """(P,)."""
     photos: int
     without_face: int
 
@@ -47,4 +55,14 @@ def bench_lfw(
     similarities = np.sum(first * second, axis=1)
     same = np.array([pair.same for pair in pairs])
     empty = int(np.sum(~encoded.embeddings.any(axis=1)))
-    return LfwResult(verify(similarities, same), len(wanted), empty)
+    names = [[name.rsplit("_", 1)[0] for name in (pair.first, pair.second)] for pair in pairs]
+    _, people = np.unique(names, return_inverse=True)
+    first_of, second_of = people.reshape(-1, 2).astype(np.int64).T
+    return LfwResult(
+        verification=verify(similarities, same),
+        interval=tpr_interval(ScoredPairs(similarities, first_of, second_of), 0.01),
+        similarities=similarities,
+        same=same,
+        photos=len(wanted),
+        without_face=empty,
+    )
