@@ -23,10 +23,11 @@ from indexer.records import Float32, Int64, UInt8
 from training import encoders, views
 from training import head as heads
 from training.encoders import Trainable, encoder_of
-from training.fit import Fitted, fit
+from training.fit import Fitted, Schedule, fit
 from training.head import Head
 from training.methods.multilabel import (
     LinearHead,
+    MultiLabelSettings,
     OnCrops,
     OnVectors,
     positive_weights,
@@ -43,8 +44,14 @@ from training.still_results import (
 from training.views import Viewer
 
 _ENCODED_TOGETHER = 64
-HEAD_ALONE, HEAD_AND_ENCODER = "stills", "stills-unfrozen"
-"""Recipes for an encoder that stays as it is, and for one that is trained too."""
+HEAD_ALONE = "stills"
+"""The recipe for an encoder that stays as it is."""
+HEAD_AND_ENCODER = Recipe(
+    method="multilabel",
+    fit=Schedule(epochs=2, learning_rate=0.001, weight_decay=0.05),
+    multilabel=MultiLabelSettings(together=32, unfrozen=True, encoder_rate=0.01),
+)
+"""For one that is trained too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,8 @@ def _fit_stills(options: argparse.Namespace) -> None:
         still_runs,
     )
 
-    how = recipe.load(fit_stills.HEAD_AND_ENCODER if options.unfrozen else fit_stills.HEAD_ALONE)
+    alone = recipe.load(fit_stills.HEAD_ALONE)
+    how = fit_stills.HEAD_AND_ENCODER if options.unfrozen else alone
     epochs = how.fit.epochs if options.epochs is None else options.epochs
     try:
         schedule = dataclasses.replace(how.fit, epochs=epochs, seed=options.seed)
