@@ -194,3 +194,11 @@ def test_the_rate_rises_and_falls_within_its_bounds(share: float, warm_up: float
         assert schedule.rate(later) >= schedule.rate(share)
     assert schedule.rate(warm_up) == pytest.approx(schedule.learning_rate)
     assert schedule.rate(1.0) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16", "auto"])
+def test_any_precision_learns(precision: str, tmp_path: Path) -> None:
+    schedule = replace(SCHEDULE, precision=precision)
+    with Workers(1) as workers:
+        fitted = fit(line(), schedule, tmp_path / "checkpoint", CPU, workers)
+    assert fitted.history[-1]["loss"] < fitted.history[1]["loss"]
