@@ -256,8 +256,9 @@ def believed(shares: Float64, stick: Yardstick) -> Float64:
     if shares.shape[1] > 2:  # noqa: PLR2004 - else there is no other name
         slope, offset = stick.nobody
         nobody = expit(slope * logit(np.clip(left[:, 0], _TINY, _SURE)) + offset)
-        others = np.maximum(1 - left[:, 0], _TINY)
-        left[:, 1:] *= ((1 - nobody) / others)[:, None]
+        others = 1 - left[:, 0]
+        nobody = np.where(others < _TINY, 1.0, nobody)
+        left[:, 1:] *= ((1 - nobody) / np.maximum(others, _TINY))[:, None]
         left[:, 0] = nobody
     found = left * (1 - deserved)[:, None]
     found[rows, best] = deserved

@@ -10,6 +10,9 @@ import numpy as np
 from indexer.records import Bool, Int64
 from training.faces import FaceSet
 
+_PEOPLE = 2
+"""Fewer say nothing of telling people apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -24,7 +27,8 @@ def split(faces: FaceSet, validation: float, test: float, seed: int) -> Split:
     """Return the faces by person, each person in one part alone.
 
     People with several photos are dealt out, so that the parts have their shares of them; those
-    with one photo, who make no genuine pair, too. Of faces of nobody known, each is dealt alone.
+    with one photo, who make no genuine pair, too; of six or more, at least two are in each part
+    that is asked for. Of faces of nobody known, each is dealt alone.
 
     Args:
         faces: of whom.
@@ -43,6 +47,9 @@ def split(faces: FaceSet, validation: float, test: float, seed: int) -> Split:
     for group in (np.flatnonzero(counts > 1), np.flatnonzero(counts == 1)):
         order = rng.permutation(group)
         first, second = round(validation * len(order)), round((validation + test) * len(order))
+        if len(order) >= 3 * _PEOPLE:
+            first = max(first, _PEOPLE * (validation > 0))
+            second = max(second, first + _PEOPLE * (test > 0))
         part[order[:first]], part[order[first:second]] = 1, 2
     of_face = part[faces.people]
     nobody = rng.permutation(np.flatnonzero(faces.people < 0))
@@ -64,7 +71,7 @@ def several(faces: FaceSet, least: int = 2, most: int | None = None) -> FaceSet:
 def tell_people(faces: FaceSet) -> bool:
     """Return whether faces say how well people are told apart: two people with two photos each."""
     counts = np.bincount(faces.people[faces.people >= 0])
-    return bool(np.sum(counts > 1) >= 2)  # noqa: PLR2004
+    return bool(np.sum(counts > 1) >= _PEOPLE)
 
 
 def renumbered(people: Int64) -> tuple[Int64, int]:

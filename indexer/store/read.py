@@ -267,14 +267,15 @@ def find_character(library: Library, name: str) -> Character:
     if library.revision == 0:
         raise _not_found(library, f"no character {name!r}", name, [])
     everybody = read_table(library, library.root / schema.CHARACTERS)
-    known = pc.greater(pc.list_value_length(everybody["prototypes"]), 0)
-    everybody = everybody.filter(pc.or_(everybody["named"], known))
-    spelt, named = everybody["label"].to_pylist(), everybody["named"].to_pylist()
-    found = labels.called(name, spelt)
+    stills = everybody["prototypes"].combine_chunks().value_lengths().to_pylist()
+    named = everybody["named"].to_pylist()
+    # Not by Arrow's functions of columns: they load pandas, which takes a second.
+    rows = [row for row, count in enumerate(stills) if count or named[row]]
+    spelt = everybody["label"].to_pylist()
+    found = [rows[n] for n in labels.called(name, [spelt[row] for row in rows])]
     if len(found) == 1:
         return tables.characters_of(everybody.slice(found[0], 1))[0]
-    some = sorted(found or range(len(spelt)), key=lambda row: not named[row])
-    names = [spelt[row] for row in some]
+    names = [spelt[row] for row in sorted(found or rows, key=lambda row: not named[row])]
     if found:
         problem = f"more than one character is called {name!r}"
         raise StoreError(library.root, problem, f"say which: {', '.join(names)}")

@@ -233,3 +233,22 @@ def test_two_looks_of_one_person_are_both_that_person() -> None:
     assert evidence.looks([one_look], np.zeros(D, np.float32))[1].tolist() == [0]
     none = evidence.looks([], np.zeros(D, np.float32))
     assert [len(part) for part in none] == [0, 0]
+
+
+SHARES = st.lists(
+    st.floats(0, 1).filter(lambda share: share == 0 or share > 1e-9), min_size=2, max_size=6
+).filter(lambda shares: sum(shares) > 0)
+
+
+@given(SHARES, st.floats(0.3, 2), st.floats(-2, 2), st.floats(0.3, 2), st.floats(-2, 2))
+def test_what_is_believed_are_probabilities_and_the_likeliest_name_decides(
+    shares: list[float], slope: float, offset: float, other: float, more: float
+) -> None:
+    given_ = np.array([shares]) / sum(shares)
+    stick = replace(STICK, belief=(slope, offset), nobody=(other, more))
+    found = recognize.believed(given_, stick)
+    assert (found >= 0).all()
+    assert found.sum() == pytest.approx(1, abs=1e-9)
+    best = int(given_[0, 1:].argmax()) + 1
+    assert found[0, best] == recognize.trusted(given_[:, best], stick)[0]
+    assert recognize.believed(given_, STICK)[0] == pytest.approx(given_[0], abs=2e-6)

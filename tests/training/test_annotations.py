@@ -164,7 +164,7 @@ def test_a_photo_taken_on_its_side_is_measured_upright(tmp_path: Path) -> None:
         ({"a.jpg": "", "a.xml": "<annotation>"}, "not an annotation of VOC"),
         ({"a.jpg": "", "a.xml": XML.format(width=90)}, "says 90x50, but a.jpg is 100x50"),
         ({"a.xml": XML.format(width=100)}, "a.jpg: no such file"),
-        ({"a.jpg": "", "a.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, "not an annot"),
+        ({"a.jpg": "", "a.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, "no known format"),
         ({"annotations.csv": "image,label\n"}, "no column x0"),
         ({"annotations.csv": "image,label,x0,y0,x1,y1\na.jpg,Ann,1,2,3,\n"}, "line 2 has no box"),
         (

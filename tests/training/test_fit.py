@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -197,7 +198,7 @@ def test_the_rate_rises_and_falls_within_its_bounds(share: float, warm_up: float
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16", "auto"])
-def test_any_precision_learns(precision: str, tmp_path: Path) -> None:
+def test_any_precision_learns(precision: Literal["f32", "bf16", "auto"], tmp_path: Path) -> None:
     schedule = replace(SCHEDULE, precision=precision)
     with Workers(1) as workers:
         fitted = fit(line(), schedule, tmp_path / "checkpoint", CPU, workers)

@@ -102,8 +102,6 @@ def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]
 
 
 def _bench_lfw(options: argparse.Namespace) -> None:
-    from training.evaluate import plots  # noqa: PLC0415  (draws: needs the training packages)
-
     ready, settings = _ready(options)
     result = bench_lfw(options.data, ready, settings, bar)
     rows = [*dataclasses.asdict(result.verification).items()]
@@ -112,6 +110,8 @@ def _bench_lfw(options: argparse.Namespace) -> None:
     print(f"{result.photos} photos, {result.without_face} without a face")
     print(tabulate(rows, headers=["LFW, 6,000 pairs", ""], floatfmt=".4f"))
     if options.roc:
+        from training.evaluate import plots  # noqa: PLC0415  (needs the training packages)
+
         plots.roc({"LFW": plots.Scores(result.similarities, result.same)}, options.roc)
         print(f"written: {options.roc}")
 
