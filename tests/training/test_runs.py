@@ -32,6 +32,12 @@ BOTH = ("before", "after")
 TINY = Start(weights="scratch", network="resnet18", size=32)
 
 
+@pytest.fixture
+def no_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps take long and are looked at elsewhere."""
+    monkeypatch.setattr(runs, "write_maps", lambda *_: None)
+
+
 @pytest.fixture(scope="module")
 def models() -> Models:
     return load_models(Settings())
@@ -94,6 +100,7 @@ def test_every_method_gives_an_encoder_that_the_indexer_loads(
     assert ("knn" in rows[0]) is (method == "simclr")
 
 
+@pytest.mark.usefixtures("no_maps")
 def test_kept_weights_are_mixed_with_the_trained_ones(
     people: Path, models: Models, tmp_path: Path
 ) -> None:
@@ -124,6 +131,7 @@ def test_the_points_of_faces_are_learnt(people: Path, models: Models, tmp_path: 
     assert (done.folder / landmark_runs.WEIGHTS).is_file()
 
 
+@pytest.mark.usefixtures("no_maps")
 def test_a_folder_is_of_one_recipe(people: Path, models: Models, tmp_path: Path) -> None:
     how = small("siamese", fit=Schedule(epochs=0, learning_rate=1e-3))
     first = runs.run(how, people, tmp_path / "run", models)
@@ -135,6 +143,7 @@ def test_a_folder_is_of_one_recipe(people: Path, models: Models, tmp_path: Path)
         runs.run(other, people, tmp_path / "run", models)
 
 
+@pytest.mark.usefixtures("no_maps")
 def test_an_interrupted_run_comes_to_the_same_weights(
     people: Path, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,6 +214,7 @@ def test_every_shipped_recipe_says_how_it_is_run() -> None:
         assert "minutes; " in text.splitlines()[1]
 
 
+@pytest.mark.usefixtures("no_maps")
 def test_what_is_trained_is_used_by_name(people: Path, models: Models, tmp_path: Path) -> None:
     how = small("siamese", fit=Schedule(epochs=0, learning_rate=1e-3))
     done = runs.run(how, people, tmp_path / "run", models)
