@@ -38,14 +38,17 @@ def places(library: Library, staged: StagedEpisode) -> dict[int, int]:
 def said(library: Library, episode: str, found: Mapping[int, int]) -> dict[int, Identity]:
     """Return what was said of the tracks of an episode's older index, by the uid they have now.
 
+    Nothing, if that cannot be read.
+
     Args:
         library: which holds the older index.
         episode: its id.
         found: as `places` returns it.
     """
-    if not found:
+    try:
+        rows = read.read_identities(library, episode) if found else []
+    except StoreError:
         return {}
-    rows = read.read_identities(library, episode)
     return {found[i.track]: replace(i, track=found[i.track]) for i in rows if i.track in found}
 
 

@@ -309,6 +309,20 @@ def test_what_is_damaged_is_made_anew_by_indexing_again(
         assert main(["verify", "--library", str(root)]) == 0
 
 
+@pytest.mark.parametrize("name", ["identities", "tracks", "faces"])
+def test_damage_where_people_are_seen_is_mended_too(
+    name: str, library: Indexed, tmp_path: Path
+) -> None:
+    root = tmp_path / "library"
+    shutil.copytree(library.library, root)
+    [table] = root.glob(f"episodes/*/{name}.parquet")
+    whole = table.read_bytes()
+    table.write_bytes(whole[: len(whole) // 2])
+    assert main(["index", str(library.show.video), "--library", str(root)]) == 0
+    assert table.read_bytes() == whole
+    assert verify(open_library(root)) == []
+
+
 def test_a_shot_begins_with_its_first_frame(tmp_path: Path) -> None:
     late = Recipe(ticks=tuple(range(25, 45)), time_base=Fraction(1, 25), audio_s=2.0)
     root = tmp_path / "library"
