@@ -87,6 +87,7 @@ def run(how: Recipe, source: Path, folder: Path, progress: Progress = silent) ->
     try:
         both = [methods.from_tracks(one, how.tracks, how.fit.seed) for one in (show.faces, half)]
         require_enough(show.gathered)
+        _require_unseen(show.gathered)
     except ValueError as error:
         raise ConfigError(source, str(error), "index more episodes of the show") from error
     runs.claim(folder, how, _described(show, library))
@@ -115,9 +116,18 @@ def _every_other(faces: TrackFaces) -> TrackFaces:
 
 
 def _unseen(pairs: Int64) -> Int64:
-    """Return the pairs of two tracks with odd numbers; all, if there is none."""
-    kept = pairs[(pairs % 2 == 1).all(axis=1)]
-    return kept if len(kept) else pairs
+    """Return the pairs of two tracks with odd numbers, which the second head has not seen."""
+    return pairs[(pairs % 2 == 1).all(axis=1)]
+
+
+def _require_unseen(found: Gathered) -> None:
+    """Check that both kinds of pair are left to judge the second head by.
+
+    Raises:
+        ValueError: one is not.
+    """
+    if min(len(_unseen(found.same)), len(_unseen(found.different))) == 0:
+        raise ValueError("leaves no pairs of tracks out that could say what a head is worth")
 
 
 def _probed(module: Mlp | Linear, show: _Show) -> Mapping[str, float]:
