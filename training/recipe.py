@@ -19,6 +19,7 @@ from indexer.errors import ConfigError
 from training.fit import Schedule
 from training.methods.arcface import ArcFaceSettings
 from training.methods.contrastive import ContrastiveSettings
+from training.methods.distil import DistilSettings
 from training.methods.landmarks import LandmarkSettings
 from training.methods.multilabel import MultiLabelSettings
 from training.methods.siamese import SiameseSettings
@@ -73,7 +74,14 @@ class Recipe:
     """One run."""
 
     method: Literal[
-        "simclr", "arcface", "contrastive", "siamese", "landmarks", "multilabel", "tracks"
+        "simclr",
+        "arcface",
+        "contrastive",
+        "distil",
+        "siamese",
+        "landmarks",
+        "multilabel",
+        "tracks",
     ]
     fit: Schedule
     data: Data = Data()
@@ -82,6 +90,7 @@ class Recipe:
     simclr: SimClrSettings = SimClrSettings()
     arcface: ArcFaceSettings = ArcFaceSettings()
     contrastive: ContrastiveSettings = ContrastiveSettings()
+    distil: DistilSettings = DistilSettings()
     siamese: SiameseSettings = SiameseSettings()
     landmarks: LandmarkSettings = LandmarkSettings()
     multilabel: MultiLabelSettings = MultiLabelSettings()

@@ -12,12 +12,13 @@ outputs/training/NAME/
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,10 @@ from training.evaluate.gallery import error
 from training.evaluate.projection import write_maps
 from training.faces import FaceSet, read_faces
 from training.fit import Fitted, Method, fit
-from training.methods import arcface, contrastive, simclr
+from training.methods import arcface, contrastive, distil, simclr
 from training.methods.arcface import ArcFace
 from training.methods.contrastive import Contrastive
+from training.methods.distil import Distil
 from training.methods.siamese import Siamese
 from training.methods.simclr import SimClr
 from training.recipe import Recipe
@@ -91,6 +93,7 @@ def run(
     if not begun.is_file():
         encoders.export(encoder, begun)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder.module.to(device)  # methods look at faces with it before they train it
     with Workers(models.workers) as workers:
         method = _method(how, encoder, trained_on(parts, how), parts.validation)
         checkpoint = folder / "checkpoint.pt"
@@ -119,7 +122,7 @@ def trained_on(parts: Split, how: Recipe) -> FaceSet:
     Raises:
         ConfigError: there is none.
     """
-    if how.method in ("simclr", "landmarks"):  # these need no two photos of anybody
+    if how.method in ("simclr", "distil", "landmarks"):  # these need no two photos of anybody
         chosen = parts.train
     else:
         chosen = several(parts.train, how.data.least, how.data.most)
@@ -148,8 +151,18 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
     if how.method == "arcface":
         directions = arcface.directions(encoder, faces, how.arcface)
         return ArcFace(encoder, directions, faces, how.arcface, viewer, how.views, probe)
+    if how.method == "distil":
+        teacher = _copied(encoder)
+        compare = distil.comparison(teacher, faces, viewer, how.views, how.fit.seed)
+        how_distil = (how.distil, viewer, how.views, how.fit.seed, probe)
+        return Distil(encoder, teacher, compare, faces, *how_distil)
     clean = contrastive.clean_vectors(_teacher(encoder, how), faces)
     return Contrastive(encoder, faces, clean, how.contrastive, viewer, how.views, probe)
+
+
+def _copied(encoder: Trainable) -> Trainable:
+    """Return an encoder that stays what it is when the first is trained."""
+    return replace(encoder, module=copy.deepcopy(encoder.module))
 
 
 def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
@@ -166,6 +179,7 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
             f"teacher has {got[1]} numbers of {got[0]} px, the encoder {wanted[1]}, {wanted[0]}"
         )
         raise ConfigError("contrastive.teacher", problem, "name an encoder of the same shape")
+    teacher.module.to(next(encoder.module.parameters()).device)
     return teacher
 
 

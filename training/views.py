@@ -23,6 +23,14 @@ SEVERITIES = (1, 2, 3, 4, 5)
 """From just visible to barely recognisable."""
 _VIDEO_QUALITY = 50
 """Of a JPEG that has lost about as much as a broadcast."""
+_QUALITIES = (20, 85)
+"""Of those that have lost more, and less."""
+WIDTH_BY_EYES = 1.85
+"""How wide the detector's box is, in distances of the eyes."""
+_NARROW_PX = (7.0, 64.0)
+"""Widths of the faces of narrow views."""
+_LANDMARK_PX = 0.4
+"""How far off the landmarks of a narrow face are, each way, in pixels of the video."""
 
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
@@ -47,6 +55,8 @@ class ViewSettings:
     """A severity s is drawn as often as s to this power."""
     sunglasses: Share = 0.0
     """Share of the views with drawn sunglasses."""
+    narrow: Share = 0.0
+    """Share of the views whose face is as narrow as those of a video, 7 to 64 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,11 @@ class Viewer:
     """Side of the encoder's square, in pixels."""
     template: Float32
     """(5, 2), in pixels of it."""
+
+    @property
+    def face_px(self) -> float:
+        """Return how wide the face in it is, in pixels."""
+        return WIDTH_BY_EYES * float(np.linalg.norm(self.template[1] - self.template[0]))
 
 
 def plain(chips: UInt8, size: int) -> UInt8:
@@ -69,9 +84,11 @@ def random_view(
     chip: UInt8, viewer: Viewer, settings: ViewSettings, rng: np.random.Generator
 ) -> UInt8:
     """Return a face turned, scaled, moved, flipped, lit and distorted by chance, (S, S, 3)."""
+    # Without narrow views nothing is drawn for them: those of earlier recipes stay what they were.
+    width = _narrow_width(viewer, settings, rng) if settings.narrow else viewer.face_px
     view = cv2.warpAffine(
         chip,
-        _placed(len(chip), viewer.size, settings, rng),
+        _placed(len(chip), viewer, width, settings, rng),
         (viewer.size, viewer.size),
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REFLECT_101,
@@ -85,16 +102,29 @@ def random_view(
         name = list(DISTORTIONS)[rng.integers(len(DISTORTIONS))]
         often = np.array(SEVERITIES, np.float64) ** settings.severe
         view = distort(view, name, int(rng.choice(SEVERITIES, p=often / often.sum())), rng)
+    if width < viewer.face_px:
+        view = narrow(view, viewer.face_px, width, int(rng.integers(*_QUALITIES)))
     return np.ascontiguousarray(view)
 
 
-def _placed(side: int, size: int, settings: ViewSettings, rng: np.random.Generator) -> Float64:
+def _narrow_width(viewer: Viewer, settings: ViewSettings, rng: np.random.Generator) -> float:
+    """Return how wide a view's face shall be, in pixels: widths are the rarer the wider."""
+    width = float(np.exp(rng.uniform(*np.log(_NARROW_PX))))
+    return width if rng.random() < settings.narrow else viewer.face_px
+
+
+def _placed(
+    side: int, viewer: Viewer, width_px: float, settings: ViewSettings, rng: np.random.Generator
+) -> Float64:
     """Return the transform from a face with its border to a view of it, (2, 3)."""
+    size, off = viewer.size, 0.0
+    if width_px < viewer.face_px:
+        off = _LANDMARK_PX * viewer.face_px / width_px
     angle = rng.normal(0, settings.turn)
     scale = float(np.exp(rng.normal(0, settings.scale)))
     middle = ((side - 1) / 2, (side - 1) / 2)
     turn = np.asarray(cv2.getRotationMatrix2D(middle, angle, scale), np.float64)
-    turn[:, 2] += (size - side) / 2 + rng.normal(0, settings.shift * size, 2)
+    turn[:, 2] += (size - side) / 2 + rng.normal(0, np.hypot(settings.shift * size, off), 2)
     return turn
 
 
@@ -176,7 +206,9 @@ def distort(view: UInt8, name: str, severity: int, rng: np.random.Generator) -> 
     return DISTORTIONS[name](view, severity, rng)
 
 
-def narrow(view: UInt8, face_px: float, width_px: float) -> UInt8:
+def narrow(
+    view: UInt8, face_px: float, width_px: float, quality: int = _VIDEO_QUALITY
+) -> UInt8:
     """Return a face as it is when a video shows it so narrow, enlarged again, (S, S, 3).
 
     It is shrunk and compressed about as much as a broadcast does; a face that is no wider is
@@ -186,10 +218,11 @@ def narrow(view: UInt8, face_px: float, width_px: float) -> UInt8:
         view: (S, S, 3).
         face_px: how wide the face in it is.
         width_px: how wide it shall have been.
+        quality: of the JPEG that it went through.
     """
     small = max(4, round(len(view) * min(1.0, width_px / face_px)))
     less = cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA)
-    coded = cv2.imencode(".jpg", less, [cv2.IMWRITE_JPEG_QUALITY, _VIDEO_QUALITY])[1]
+    coded = cv2.imencode(".jpg", less, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     seen = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
     return _levels(cv2.resize(seen, view.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 

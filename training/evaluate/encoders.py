@@ -23,12 +23,10 @@ from training.evaluate.intervals import Interval, ScoredPairs, tpr_interval
 from training.evaluate.recognition import STRANGER, Answers, identified_at, open_set
 from training.evaluate.verification import best_threshold, tpr_at
 from training.faces import FaceSet
-from training.views import narrow, plain
+from training.views import WIDTH_BY_EYES, narrow, plain
 
 SEED_DISTANCE = 0.5
 """The Euclidean distance below which the fifth seed accepts a pair."""
-_WIDTH_BY_EYES = 1.85
-"""How wide the detector's box is, in distances of the eyes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +159,7 @@ def _narrowed(
 ) -> Mapping[int, float]:
     """Return TPR at 1 % by width of the second faces, whose alignment stays that of the wide."""
     eyes = np.linalg.norm(faces.landmarks[:, 0] - faces.landmarks[:, 1], axis=1)
-    wide = float(np.median(eyes)) * _WIDTH_BY_EYES
+    wide = float(np.median(eyes)) * WIDTH_BY_EYES
     crops, found = plain(faces.chips, size), {}
     for width in sample.widths:
         rows = encode(np.stack([narrow(crop, wide, width) for crop in crops]))

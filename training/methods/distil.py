@@ -1,0 +1,170 @@
+"""What an encoder sees in clean faces it learns to see in narrow and spoilt ones; no names needed.
+
+A teacher, the encoder as it was, looks at the clean face and at its mirror image; the encoder that
+is trained looks at a random view, and shall say the same. Closeness alone is bought cheaply, by
+saying something average of whatever is hard to see: so each view shall also be told from the
+clean faces of all others of the batch (van den Oord, Li and Vinyals, "Representation learning
+with contrastive predictive coding", 2018, eq. 4).
+
+Vectors are compared after a whitening in which what spoiling changes counts less, and what tells
+faces apart more; it is learnt from the training faces, and is no part of what comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked
+from torch import nn
+
+from indexer.config import NotNegative, Positive, Share
+from indexer.records import Int64, UInt8
+from training import batches, encoders
+from training.encoders import Trainable
+from training.faces import FaceSet
+from training.methods.whitening import Whitening, whitening
+from training.views import Viewer, ViewSettings, plain, random_view
+
+_SHRINK = 0.5
+"""Share of the identity in the covariance of the whitening."""
+_LEARNT_FROM = 1024
+"""Faces that the whitening is learnt from, at most."""
+_BLEND = (0.3, 0.7)
+"""Share of the first face in a blend of two."""
+
+
+@checked(config=ConfigDict(extra="forbid", frozen=True))
+class DistilSettings:
+    """The table ``[distil]`` of a recipe."""
+
+    batch: Annotated[int, Field(ge=2)] = 128
+    """Faces."""
+    blended: Share = 0.5
+    """Share of the faces that are mixed with another one, pixel by pixel: people that there are
+    not, of whom the teacher says something all the same."""
+    temperature: Positive = 0.1
+    apart: NotNegative = 0.2
+    """Weight of telling a view from the others of its batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Faces as they are, and a view of each."""
+
+    clean: UInt8
+    """(B, S, S, 3)."""
+    views: UInt8
+    """(B, S, S, 3)."""
+
+
+@dataclass(frozen=True)
+class Distil:
+    """The method: `training.fit.Method`."""
+
+    encoder: Trainable
+    teacher: Trainable
+    compare: Whitening
+    faces: FaceSet
+    settings: DistilSettings
+    viewer: Viewer
+    views: ViewSettings
+    seed: int
+    probe: Callable[[Trainable], Mapping[str, float]]
+
+    @property
+    def module(self) -> nn.Module:
+        """Return the encoder, which is all that is trained."""
+        return self.encoder.module
+
+    @property
+    def steps(self) -> int:
+        """Return how many batches an epoch has; what does not fill the last is left out."""
+        return max(1, len(self.faces) // self.settings.batch)
+
+    def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
+        """Return the encoder's trained parameters."""
+        return [(encoders.trained(self.module), 1.0)]
+
+    def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
+        """Return faces, some of them blended, and a view of each."""
+        size = min(self.settings.batch, len(self.faces))
+        which = batches.portion(len(self.faces), size, step, self.seed, epoch)
+        chips = self.faces.chips[which]
+        for row in np.flatnonzero(rng.random(size) < self.settings.blended).tolist():
+            other = self.faces.chips[rng.integers(len(self.faces))]
+            chips[row] = blend(chips[row], other, float(rng.uniform(*_BLEND)))
+        views = [random_view(chip, self.viewer, self.views, rng) for chip in chips]
+        return Batch(plain(chips, self.viewer.size), np.stack(views))
+
+    def loss(self, batch: Batch, device: torch.device) -> torch.Tensor:
+        """Return the loss over the batch."""
+        goal = self._goal(batch.clean, device)
+        vectors = self.module(encoders.tensor(batch.views, self.encoder.facts, device))
+        with encoders.exactly(device):
+            seen = self._compared(F.normalize(vectors.float()))
+            cosines = seen @ goal.T
+            apart = F.cross_entropy(
+                cosines / self.settings.temperature, torch.arange(len(goal), device=device)
+            )
+            return (1 - cosines.diagonal()).mean() + self.settings.apart * apart
+
+    def measure(self, _: torch.device) -> Mapping[str, float]:
+        """Return what the probe says of the encoder."""
+        return self.probe(self.encoder)
+
+    def _goal(self, clean: UInt8, device: torch.device) -> torch.Tensor:
+        """Return what the teacher says of clean faces, compared, (B, D)."""
+        teacher = self.teacher.module.to(device).eval()
+        with torch.no_grad(), encoders.exactly(device):
+            levels = encoders.tensor(clean, self.teacher.facts, device)
+            both = F.normalize(teacher(levels)) + F.normalize(teacher(levels.flip(3)))
+            return self._compared(F.normalize(both))
+
+    def _compared(self, vectors: torch.Tensor) -> torch.Tensor:
+        weight, bias = (
+            torch.from_numpy(one).to(vectors.device)
+            for one in (self.compare.weight, self.compare.bias)
+        )
+        return F.normalize(vectors @ weight.T + bias)
+
+
+def blend(one: UInt8, other: UInt8, share: float) -> UInt8:
+    """Return a face between two aligned ones, (C, C, 3).
+
+    Args:
+        one: (C, C, 3).
+        other: (C, C, 3).
+        share: of the first, in [0, 1].
+    """
+    mixed = share * one.astype(np.float32) + (1 - share) * other
+    return np.round(mixed).astype(np.uint8)
+
+
+def comparison(
+    teacher: Trainable, faces: FaceSet, viewer: Viewer, views: ViewSettings, seed: int
+) -> Whitening:
+    """Return the map after which what the views change counts as much in every direction.
+
+    Args:
+        teacher: its vectors are compared.
+        faces: one or more.
+        viewer: what the encoder sees.
+        views: how far views stray.
+        seed: of the faces and views that are taken.
+    """
+    rng = np.random.default_rng(seed)
+    which: Int64 = rng.permutation(len(faces))[:_LEARNT_FROM]
+    chips = faces.chips[which]
+    clean = encoders.encode(teacher, plain(chips, viewer.size), flipped=True)
+    spoilt = encoders.encode(
+        teacher, np.stack([random_view(chip, viewer, views, rng) for chip in chips])
+    )
+    count = np.arange(len(chips))
+    ties = np.stack([count, count + len(chips)], axis=1)
+    return whitening(np.concatenate([clean, spoilt]), ties, _SHRINK)
