@@ -69,8 +69,19 @@ def read_table(
                 raise
             raise StoreError(path, f"is damaged: {error}", repair) from error
     _check_stamp(library, path, table.schema.metadata or {})
+    table = _since(path, table, names)
     if not table.schema.equals(pa.schema([wanted.field(name) for name in names])):
         raise StoreError(path, "does not have the columns it must have", repair)
+    return table
+
+
+def _since(path: Path, table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return a table that was made before with the columns there are since."""
+    for name, value in schema.SINCE.get(path.name, {}).items():
+        if name in names and name not in table.column_names:
+            field = pa.field(name, pa.float64(), nullable=False)
+            column = tables.numbers_of(value, table.num_rows)
+            table = table.add_column(names.index(name), field, column)
     return table
 
 
