@@ -60,6 +60,8 @@ def read_table(
                 # One thread: a process that ends as Arrow starts another is aborted now and then.
                 opened = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
                 table = opened.read(names, use_threads=False)
+                if set(opened.schema_arrow.names) < set(wanted.names):
+                    table = _since(path, table, names)
             else:
                 table = pq.read_table(
                     file, columns=names, filters=where, page_checksum_verification=True
@@ -69,7 +71,6 @@ def read_table(
                 raise
             raise StoreError(path, f"is damaged: {error}", repair) from error
     _check_stamp(library, path, table.schema.metadata or {})
-    table = _since(path, table, names)
     if not table.schema.equals(pa.schema([wanted.field(name) for name in names])):
         raise StoreError(path, "does not have the columns it must have", repair)
     return table
