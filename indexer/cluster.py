@@ -2,8 +2,8 @@
 
 Each group is joined with its first neighbour, by the mean log-odds that tracks show one person,
 but never two who share a frame; then the groups that this gives, until no neighbour is likely one.
-On made seasons that gives better people than average linkage, and nearly as good ones as without
-the constraint, which puts two of a frame together (README, Numbers); both can be chosen.
+On made seasons that gives better people than average linkage, and than without the constraint,
+which puts two of a frame together (README, Numbers); both can be chosen.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 from scipy.special import expit
 
-from indexer import affinity, labels, likeness
+from indexer import affinity, labels
 from indexer.affinity import Affinity
 from indexer.config import ClusterSettings
 from indexer.records import (
@@ -162,6 +162,7 @@ def people(
             midpoint=line.midpoint,
             genuine=0,
             impostors=0,
+            clear_px=float(seen.widths[g]),
         )
         for i, g in enumerate(by_time)
     ]
@@ -214,6 +215,9 @@ def _met(
 ) -> dict[int, int]:
     """Return which known person each group is, by index; no person is two groups.
 
+    A group is as likely somebody new as one of the known, and these are equally likely: the more
+    there are, the likelier it is by chance that one of them looks alike.
+
     Args:
         seen: the groups.
         groups: (N,), the group of each track.
@@ -225,8 +229,10 @@ def _met(
         return {}
     common, stick = measure
     prototypes = np.stack([person.prototypes[0] for person in known.people])
-    people = affinity.without(prototypes, common)
-    odds = likeness.name_odds(seen.centres, seen.widths, people, common, stick)
+    cosines = seen.centres @ affinity.without(prototypes, common).T
+    clear = np.array([person.clear_px for person in known.people], np.float32)
+    odds = affinity.pair_odds(cosines, seen.widths[:, None], clear[None, :], stick)
+    odds -= np.float32(np.log(len(known.people)))
     barred = np.zeros(odds.shape, dtype=bool)
     np.logical_or.at(barred, groups, known.barred)
     odds[barred] = -_CERTAIN

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import evidence, judging, labels, stills
+from indexer import affinity, evidence, judging, labels, stills
 from indexer.config import Settings
 from indexer.diff import Diff
 from indexer.errors import ImageError, StoreError
@@ -148,14 +148,15 @@ def _with_gallery(library: Library, gallery: Mapping[str, Float32]) -> tuple[set
     for name, prototypes in gallery.items():
         people = list(known.values())
         found = [people[n] for n in labels.called(name, [one.label for one in people])]
+        clear = affinity.CLEAR_PX * len(prototypes)
         if len(found) > 1:
             problem = f"more than one character is called {name!r}"
             names = ", ".join(one.label for one in found)
             raise StoreError(library.root, problem, f"spell it as one of them: {names}")
         if found:
-            new = dataclasses.replace(found[0], prototypes=prototypes)
+            new = dataclasses.replace(found[0], prototypes=prototypes, clear_px=clear)
         else:
-            new = Character(next_id, name, True, prototypes, 1.0, 1.0, 1.0, 0, 0)  # noqa: FBT003
+            new = Character(next_id, name, True, prototypes, 1.0, 1.0, 1.0, 0, 0, clear)  # noqa: FBT003
             next_id += 1
         known[new.id] = new
         ids.add(new.id)

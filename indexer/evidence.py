@@ -95,10 +95,14 @@ def gather(
     return Evidence(vectors, clear, own, widths, words, helpers, known.common)
 
 
-def known_by(tracks: Sequence[Track]) -> Float32:
-    """Return the one vector that somebody without a name is known by, a unit row (1, D)."""
-    total = sum((t.quality.sum() * t.embedding for t in tracks), np.zeros(1, np.float32))
-    return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)[None]
+def known_by(tracks: Sequence[Track]) -> tuple[Float32, float]:
+    """Return the one vector that somebody without a name is known by, and how clear that is.
+
+    A unit row (1, D), and what `Character.clear_px` says; of at least one track.
+    """
+    clear = np.minimum(affinity.clear_px(tracks), affinity.CLEAR_PX)
+    total = clear @ np.stack([track.embedding for track in tracks])
+    return affinity.without(total[None], 0 * total), float(clear.sum())
 
 
 def among(stick: Yardstick, strangers: Float32) -> Yardstick:

@@ -207,9 +207,7 @@ class _State:
                     if who.get(track.uid) in touched:
                         shown.setdefault(who[track.uid], []).append(track)
         return [
-            dataclasses.replace(one, prototypes=evidence.known_by(shown[one.id]))
-            if one.id in shown
-            else one
+            _known_by(one, shown[one.id]) if one.id in shown else one
             for one in self.people
             if one.id not in self.ids | (touched - shown.keys())
         ]
@@ -244,6 +242,12 @@ class _State:
             )
         for sha256 in sorted(begun):  # crops of faces that nobody has looked at yet
             unfinished.forget(library, sha256)
+
+
+def _known_by(person: Character, tracks: Sequence[Track]) -> Character:
+    """Return somebody without a name, known by these tracks alone."""
+    mean, clear = evidence.known_by(tracks)
+    return dataclasses.replace(person, prototypes=mean, clear_px=clear)
 
 
 def _spoken(row: Identity, known: set[int], gone: set[int]) -> Identity:

@@ -452,10 +452,15 @@ class Character:
     """How many held-out genuine scores stand behind the calibration."""
     impostors: int
     """How many impostor scores stand behind it."""
+    clear_px: float
+    """How clearly the character was seen in all that the prototypes are made of, as the width in
+    pixels of one face seen as clearly: of stills, each counts as a clear face."""
 
     def __post_init__(self) -> None:
         if self.id < 1:
             raise ValueError(f"id: expected at least 1, got {self.id}")
+        if not self.clear_px >= 0:
+            raise ValueError(f"clear_px: expected at least 0, got {self.clear_px}")
         _check("prototypes", self.prototypes, (None, None))
 
 

@@ -130,7 +130,7 @@ class Roster:
         """Return somebody new without a name."""
         label = labels.person(self.next_person)
         some = next(iter(self.tracks.values())).embedding[None]
-        new = Character(self.next_id, label, False, some, 1.0, 1.0, 1.0, 0, 0)  # noqa: FBT003
+        new = Character(self.next_id, label, False, some, 1.0, 1.0, 1.0, 0, 0, 0.0)  # noqa: FBT003
         self.people[new.id] = new
         self.next_id, self.next_person = self.next_id + 1, self.next_person + 1
         return new
@@ -179,16 +179,21 @@ class Roster:
         who was merged goes on standing for the other.
         """
         mine = [self.tracks[uid] for uid, who in shown.items() if who == person.id]
-        if not mine:
-            kept = person.prototypes[: None if person.named or merged else 0]
-            return dataclasses.replace(person, prototypes=kept)
-        return dataclasses.replace(person, prototypes=_prototypes(mine, one=not person.named))
+        if mine:
+            rows, clear = _best_faces(mine) if person.named else evidence.known_by(mine)
+        elif person.named or merged:
+            return person
+        else:
+            rows, clear = person.prototypes[:0], 0.0
+        return dataclasses.replace(person, prototypes=rows, clear_px=clear)
 
 
-def _prototypes(tracks: Sequence[Track], *, one: bool) -> Float32:
-    """Return what tracks are known by: their mean, or their best faces, unit rows (M, D)."""
-    if one:
-        return evidence.known_by(tracks)
+def _best_faces(tracks: Sequence[Track]) -> tuple[Float32, float]:
+    """Return the faces that somebody named is known by, unit rows (M, D), and how clear they are.
+
+    As of stills, which people choose.
+    """
     quality = np.concatenate([track.quality for track in tracks])
     best = np.argsort(-quality, kind="stable")[:_MOST_PROTOTYPES]
-    return np.concatenate([track.embeddings for track in tracks])[best]
+    rows = np.concatenate([track.embeddings for track in tracks])[best]
+    return rows, affinity.CLEAR_PX * len(rows)

@@ -234,7 +234,9 @@ class _Trials:
 
 
 def _with(person: Character, stills: Float32) -> Character:
-    return Character(person.id, person.label, person.named, stills, 0.0, 1.0, 0.0, 0, 0)
+    return Character(
+        person.id, person.label, person.named, stills, 0.0, 1.0, 0.0, 0, 0, person.clear_px
+    )
 
 
 def _clear(count: int) -> Float32:

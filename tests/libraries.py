@@ -129,7 +129,7 @@ def character(number: int, label: str = "", *, named: bool = True) -> Character:
     """Return a character, "Person 3" if no label is given."""
     prototypes = unit(np.random.default_rng(number), 2)
     label = label or f"Person {number}"
-    return Character(number, label, named, prototypes, 0.5, 20.0, 0.45, 9, 99)
+    return Character(number, label, named, prototypes, 0.5, 20.0, 0.45, 9, 99, 48.0)
 
 
 @st.composite

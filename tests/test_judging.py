@@ -95,7 +95,7 @@ def test_whatever_holding_one_does_to_the_others_all_names_stay(
 
 def person(id_: int, vector: Float32, *, named: bool = False) -> Character:
     label = f"N{id_}" if named else f"Person {id_}"
-    return Character(id_, label, named, vector[None], 1.0, 1.0, 1.0, 0, 0)
+    return Character(id_, label, named, vector[None], 1.0, 1.0, 1.0, 0, 0, 48.0)
 
 
 def at(who: int, start_s: float, episode: int = 1) -> Appearance:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from indexer.identify import Cast, Heard, identify
 from indexer.looking import Looker
 from indexer.records import Constraints, Yardstick
 from indexer.request import Merge, Move, Name, NotThis, Request, Split
-from indexer.store import decisions, query, read
+from indexer.store import decisions, query, read, schema
 from indexer.store.library import Library, open_library
 from indexer.store.verify import verify
 from indexer.store.write import EpisodeWriter
@@ -104,6 +105,35 @@ def test_a_decision_undone_is_as_if_it_had_not_been(library: Library) -> None:
     assert not read.find_character(open_library(library.root), "Person 3").named
     naming.undo(open_library(library.root), 2)  # the undo itself
     assert shown(library)[SECOND] == "Carl"
+
+
+def test_a_library_of_before_keeps_what_was_decided(library: Library) -> None:
+    decide(library, Move(track=THIRD, to="Bob"), called("Person 3", "Carl"), Merge("Bob", "Ann"))
+    before, path = shown(library), library.root / schema.CHARACTERS
+    pq.write_table(pq.read_table(path).drop_columns("clear_px"), path)
+    assert shown(library) == before
+    assert [one.do for one in decisions.read_decisions(open_library(library.root))] == [
+        "move",
+        "name",
+        "merge",
+    ]
+    naming.undo(open_library(library.root))
+    assert shown(library) == {FIRST: "Ann", SECOND: "Carl", THIRD: "Bob"}
+    assert "clear_px" in pq.read_table(path).column_names
+    assert verify(open_library(library.root)) == []
+
+
+def test_somebody_unnamed_is_as_clear_as_all_tracks_are(library: Library) -> None:
+    decide(library, Move(track=FIRST, to="unknown"))
+    now = open_library(library.root)
+    clear = {one.label: one.clear_px for one in read.read_characters(now)}
+    tracks = {one.uid: one for one in read.read_tracks(now, PILOT.id)}
+    each = [48 * min(1.0, float(tracks[uid].quality.sum())) for uid in (SECOND, THIRD)]
+    assert clear["Person 3"] == pytest.approx(sum(each))
+    assert clear["Person 4"] == pytest.approx(48 * min(1.0, float(tracks[FIRST].quality.sum())))
+    decide(library, called("Person 3", "Carl"))
+    carl = read.find_character(open_library(library.root), "Carl")
+    assert carl.clear_px == 48 * len(carl.prototypes)
 
 
 def test_a_number_is_given_once_so_that_every_name_can_be_taken_back(library: Library) -> None:

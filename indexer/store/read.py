@@ -60,6 +60,8 @@ def read_table(
                 # One thread: a process that ends as Arrow starts another is aborted now and then.
                 opened = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
                 table = opened.read(names, use_threads=False)
+                if set(opened.schema_arrow.names) < set(wanted.names):
+                    table = _since(path, table, names)
             else:
                 table = pq.read_table(
                     file, columns=names, filters=where, page_checksum_verification=True
@@ -71,6 +73,16 @@ def read_table(
     _check_stamp(library, path, table.schema.metadata or {})
     if not table.schema.equals(pa.schema([wanted.field(name) for name in names])):
         raise StoreError(path, "does not have the columns it must have", repair)
+    return table
+
+
+def _since(path: Path, table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return a table that was made before with the columns there are since."""
+    for name, value in schema.SINCE.get(path.name, {}).items():
+        if name in names and name not in table.column_names:
+            field = pa.field(name, pa.float64(), nullable=False)
+            column = tables.numbers_of(value, table.num_rows)
+            table = table.add_column(names.index(name), field, column)
     return table
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer import affinity, cluster
+from indexer import affinity, cluster, evidence
 from indexer.affinity import Affinity
 from indexer.clothes import COLOURS
 from indexer.config import ClusterSettings
@@ -124,6 +124,53 @@ def test_a_person_who_is_in_the_frame_already_is_not_met_again() -> None:
     first = people([track(0, 0.0, 0, 9)], [], 1)
     again = people([track(9, 0.0, 0, 9)], list(first.new), 2, barred=True)
     assert [(c.id, c.label) for c in again.new] == [(2, "Person 2")]
+
+
+def cosine(value: float) -> float:
+    return float(np.arccos(value))
+
+
+def test_narrow_faces_of_another_show_are_nobody_met_before() -> None:
+    """By hand: of narrow ones 40 * (0.96 - 0.92) = 1.6, of clear ones 100 * (0.96 - 0.9) = 6."""
+    for width, met in ((20.0, [2]), (80.0, [1])):
+        first = people([track(0, 0.0, 0, 9, width=width / 2)], [], 1)
+        other = [track(9, cosine(0.96), 0, 9, width=width / 2)]
+        later = people(other, list(first.new), 2)
+        assert [i.character for i in later.identities] == met
+
+
+def test_the_more_are_known_the_more_it_takes_to_be_one_of_them() -> None:
+    """By hand: 40 * (0.985 - 0.92) = 2.6, and less log 2 = 0.7 it is 1.9, of which 2 are asked."""
+    one = people([track(0, 0.0, 0, 9, width=5)], [], 1).new
+    two = people([track(0, 0.0, 0, 9, width=5), track(1, 2.0, 20, 24)], [], 1)
+    other = [track(9, cosine(0.985), 0, 9, width=5)]
+    assert [i.character for i in people(other, list(one), 9).identities] == [1]
+    assert [i.character for i in people(other, list(two.new), 9).identities] == [9]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1.5), st.floats(1, 90)), min_size=1, max_size=6))
+def test_somebody_new_is_known_as_by_decisions(some: list[tuple[float, float]]) -> None:
+    """Whoever is made of tracks is known as if a person had said that these are one."""
+    shown = [
+        track(n, angle, 20 * n, 20 * n + 9, width=width) for n, (angle, width) in enumerate(some)
+    ]
+    together = cluster.people(
+        shown,
+        np.zeros(len(shown), np.int64),
+        cluster.Known([], np.zeros((len(shown), 0), bool), 1),
+        related(shown),
+        STICK,
+        ClusterSettings(),
+    ).new[0]
+    mean, clear = evidence.known_by(shown[::-1])
+    np.testing.assert_allclose(together.prototypes, mean, atol=1e-5)
+    assert together.clear_px == pytest.approx(clear, rel=1e-5)
+    assert 0 < clear <= affinity.CLEAR_PX * len(shown) * (1 + 1e-6)
+
+
+def test_a_clarity_is_not_less_than_none() -> None:
+    with pytest.raises(ValueError, match="clear_px: expected at least 0"):
+        Character(1, "Ann", True, direction(0)[None], 1.0, 1.0, 1.0, 0, 0, -1.0)  # noqa: FBT003
 
 
 def test_two_who_look_alike_in_one_frame_are_surely_two() -> None:

@@ -26,7 +26,7 @@ def seen(cast: Cast) -> dict[int, int]:
 
 def test_one_who_loses_a_name_does_not_become_the_person_beside_them() -> None:
     twins = [track(1, axis(0)), track(2, at_cosine(axis(0), 0.99))]
-    person = Character(1, "Person 1", False, axis(0)[None], 0.9, 1.0, 0.9, 0, 0)  # noqa: FBT003
+    person = Character(1, "Person 1", False, axis(0)[None], 0.9, 1.0, 0.9, 0, 0, 48.0)  # noqa: FBT003
     before = {1: Identity(1, 1, 0.9, 0.9, 0.0, UNKNOWN), 2: Identity(2, 9, 0.9, 0.9, 0.0, UNKNOWN)}
     cast = identify(
         twins, Cast([person, character(9, axis(5))], [], 10), STICK, SETTINGS, Heard(before)
@@ -68,7 +68,7 @@ def said(track: int, who: int) -> Identity:
 
 def test_who_was_shown_before_is_who_they_were() -> None:
     stranger, blurred = track(1, axis(3)), track(2, at_cosine(axis(0), 0.6))
-    person = Character(1, "Person 1", False, axis(7)[None], 0.9, 1.0, 0.9, 0, 0)  # noqa: FBT003
+    person = Character(1, "Person 1", False, axis(7)[None], 0.9, 1.0, 0.9, 0, 0, 48.0)  # noqa: FBT003
     known = Cast([person, character(2, axis(0))], [], 3)
     taken = {1: said(1, 1), 2: said(2, 2)}
     alone = identify([stranger, blurred], known, STICK, SETTINGS)
@@ -80,7 +80,7 @@ def test_who_was_shown_before_is_who_they_were() -> None:
 
 def test_a_name_by_now_is_better_than_a_person_then() -> None:
     ann = track(1, axis(0))
-    person = Character(1, "Person 1", False, axis(7)[None], 0.9, 1.0, 0.9, 0, 0)  # noqa: FBT003
+    person = Character(1, "Person 1", False, axis(7)[None], 0.9, 1.0, 0.9, 0, 0, 48.0)  # noqa: FBT003
     known = Cast([person, character(2, axis(0))], [], 3)
     cast = identify([ann], known, STICK, SETTINGS, Heard(taken={1: said(1, 1)}))
     assert seen(cast) == {1: 2}
@@ -96,7 +96,7 @@ def test_nobody_is_taken_over_twice_in_a_frame_and_nobody_who_is_gone() -> None:
 
 
 def test_whoever_is_somebody_else_is_met_as_that_one() -> None:
-    person = Character(1, "Person 1", False, axis(3)[None], 0.9, 1.0, 0.9, 0, 0)  # noqa: FBT003
+    person = Character(1, "Person 1", False, axis(3)[None], 0.9, 1.0, 0.9, 0, 0, 48.0)  # noqa: FBT003
     known = Cast([person, character(2, axis(0))], [], 3)
     heard = Heard(decided=Constraints(merged={1: 2}))
     met = track(1, axis(3))

@@ -46,7 +46,7 @@ def axis(i: int) -> Float32:
 
 
 def character(id_: int, stills: Float32) -> Character:
-    return Character(id_, f"C{id_}", bool(id_), np.atleast_2d(stills), 1.0, 1.0, 1.0, 0, 0)
+    return Character(id_, f"C{id_}", bool(id_), np.atleast_2d(stills), 1.0, 1.0, 1.0, 0, 0, 48.0)
 
 
 def track(uid: int, vector: Float32, width: float = 80.0) -> Track:

@@ -134,6 +134,43 @@ def test_no_rows_are_a_table_too(tmp_path: Path) -> None:
     assert appearances.of_episode(home, made.id) == []
 
 
+def of_before(home: Library, name: str = "") -> None:
+    """Make the table of characters that of a library of before: without a column, or renamed."""
+    path = home.root / schema.CHARACTERS
+    table = pq.read_table(path)
+    columns = [name if one == "clear_px" else one for one in table.column_names]
+    old = table.rename_columns(columns) if name else table.drop_columns("clear_px")
+    pq.write_table(old.replace_schema_metadata(table.schema.metadata), path)
+
+
+def test_a_library_of_before_keeps_everybody(library: tuple[Library, Episode]) -> None:
+    home, _ = library
+    of_before(home)
+    for one, was in zip(read.read_characters(home), CAST, strict=True):
+        assert one.clear_px == 24.0
+        for name in set(was.__slots__) - {"clear_px"}:
+            np.testing.assert_array_equal(getattr(one, name), getattr(was, name), strict=True)
+    assert read.find_character(home, "ann").id == ANN
+    path = home.root / schema.CHARACTERS
+    assert read_table(home, path, ["label", "clear_px"]).column_names == ["label", "clear_px"]
+    assert read_table(home, path, ["label"]).column_names == ["label"]
+
+
+def test_a_library_of_before_may_know_nobody(tmp_path: Path) -> None:
+    home = put(new(tmp_path), episode("Nobody.mp4", (3,)), [])
+    of_before(home)
+    assert read.read_characters(home) == []
+
+
+def test_a_damaged_name_of_a_column_is_no_library_of_before(
+    library: tuple[Library, Episode],
+) -> None:
+    home, _ = library
+    of_before(home, "clear_py")
+    with pytest.raises(StoreError, match=r"characters\.parquet: does not have the columns it must"):
+        read.read_characters(home)
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_damaged_file_is_refused_or_read_rightly(
     name: str, library: tuple[Library, Episode]

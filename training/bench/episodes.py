@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.affinity import CLEAR_PX
 from indexer.clothes import COLOURS
 from indexer.records import BLANK, Character, Float32, Frame, Identity, Shot, Trace, Track, UInt8
 from indexer.store import schema
@@ -88,6 +89,7 @@ def _character(number: int, face: Float32) -> Character:
         midpoint=0.9,
         genuine=9,
         impostors=99,
+        clear_px=CLEAR_PX,
     )
 
 
