@@ -39,8 +39,7 @@ def quality(detections: Detections, chips: UInt8) -> Float32:
     to the middle of the eyes and of the mouth) and the square of the crop's share that is in the
     picture.
     """
-    width = detections.boxes[:, 2] - detections.boxes[:, 0]
-    size = np.clip(width / _READABLE_PX, 0, 1)
+    size = np.clip(detections.widths / _READABLE_PX, 0, 1)
     faces = [chip[15:-15, 15:-15] for chip in chips]
     inside = [_inside(face) for face in faces]
     share = np.array([mask.mean() for mask in inside], dtype=np.float32)
@@ -99,7 +98,7 @@ def embed(encoder: Encoder, tracklet: Tracklet) -> list[Encoded]:
             a track's vectors do not depend on what else was encoded.
         tracklet: with its best crops.
     """
-    embeddings = nets.encode(encoder, tracklet.chips)
+    embeddings = nets.encode(encoder, tracklet.chips, tracklet.widths)
     return torn(Encoded(tracklet, embeddings), encoder.facts.calibration)
 
 

@@ -41,7 +41,13 @@ def load_models(settings: Settings) -> Models:
     # A GPU looks at many frames together: two that take turns keep it busy.
     workers = settings.detect.workers or (parallel.cores() if device == "cpu" else 2)
     wanted = settings.embed
-    encoder = encoders.load(wanted.weights, device, mirrored=wanted.mirrored, head=wanted.head)
+    encoder = encoders.load(
+        wanted.weights,
+        device,
+        mirrored=wanted.mirrored,
+        narrow=wanted.narrow,
+        head=wanted.head,
+    )
     return Models(mtcnn.load(device, settings.detect.precision), encoder, workers)
 
 

@@ -187,6 +187,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    @property
+    def widths(self) -> Float32:
+        """Return how wide each box is, (N,), in pixels."""
+        return self.boxes[:, 2] - self.boxes[:, 0]
+
     def only(self, which: Int64) -> Detections:
         """Return some of them, by index."""
         return Detections(self.boxes[which], self.scores[which], self.landmarks[which])
@@ -282,6 +287,12 @@ class Tracklet:
         _check("chips", self.chips, (count, None, None, 3))
         _check("chip_frames", self.chip_frames, (count,))
         _check("quality", self.quality, (count,))
+
+    @property
+    def widths(self) -> Float32:
+        """Return how wide the face of each crop was, (K,), in pixels."""
+        boxes = self.trace.boxes[self.chip_frames - self.trace.frames[0]]
+        return boxes[:, 2] - boxes[:, 0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class Data:
     """Photos of one person that are taken."""
     faces: Annotated[int, Field(ge=0)] = 0
     """To train on, at most; 0 takes all."""
+    without: str = ""
+    """A file of names, one in a line, of people not to be trained on: those of another test."""
     seed: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:

@@ -120,18 +120,32 @@ def trained_on(parts: Split, how: Recipe) -> FaceSet:
     """Return the faces that a recipe trains on, of the people set aside for it.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or the names of those left out cannot be read.
     """
+    train = _without(parts.train, how.data.without)
     if how.method in ("simclr", "distil", "landmarks"):  # these need no two photos of anybody
-        chosen = parts.train
+        chosen = train
     else:
-        chosen = several(parts.train, how.data.least, how.data.most)
+        chosen = several(train, how.data.least, how.data.most)
     if how.data.faces and how.data.faces < len(chosen):
         order = np.random.default_rng(how.data.seed).permutation(len(chosen))
         chosen = chosen.of(np.sort(order[: how.data.faces]))
     if len(chosen) == 0:
         raise ConfigError("data", "leaves nobody to train on", "lower data.least or data.test")
     return chosen
+
+
+def _without(faces: FaceSet, names: str) -> FaceSet:
+    """Return the faces of those whose names are not in a file."""
+    if not names:
+        return faces
+    try:
+        barred = set(Path(names).read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        remedy = "name a text file, one name in a line"
+        raise ConfigError("data.without", f"{names} cannot be read: {error}", remedy) from error
+    kept = [who < 0 or faces.names[who] not in barred for who in faces.people.tolist()]
+    return faces.of(np.flatnonzero(kept))
 
 
 def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet) -> Method[Any]:

@@ -109,7 +109,8 @@ def random_view(
 
 def _narrow_width(viewer: Viewer, settings: ViewSettings, rng: np.random.Generator) -> float:
     """Return how wide a view's face shall be, in pixels: widths are the rarer the wider."""
-    width = float(np.exp(rng.uniform(*np.log(_NARROW_PX))))
+    low, high = np.log(np.minimum(_NARROW_PX, viewer.face_px))
+    width = float(np.exp(rng.uniform(low, high)))
     return width if rng.random() < settings.narrow else viewer.face_px
 
 
@@ -206,9 +207,7 @@ def distort(view: UInt8, name: str, severity: int, rng: np.random.Generator) -> 
     return DISTORTIONS[name](view, severity, rng)
 
 
-def narrow(
-    view: UInt8, face_px: float, width_px: float, quality: int = _VIDEO_QUALITY
-) -> UInt8:
+def narrow(view: UInt8, face_px: float, width_px: float, quality: int = _VIDEO_QUALITY) -> UInt8:
     """Return a face as it is when a video shows it so narrow, enlarged again, (S, S, 3).
 
     It is shrunk and compressed about as much as a broadcast does; a face that is no wider is

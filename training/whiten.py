@@ -72,7 +72,7 @@ def whiten(
     rest = [_headed(_part(one, slice(cut, None)), learnt) for one in encoded]
     facts = HeadFacts(
         schema=heads.SCHEMA,
-        encoder_id=models.encoder.facts.encoder_id,
+        encoder_id=heads.bare_id(models.encoder.facts),
         dimension=len(learnt.bias),
         activation="none",
         calibration=_rounded(calibration.calibrate(rest[0], rest[1:])),

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 NO_HEAD = "none"
+_NARROW_PX = 20.0
+"""Faces of less than this are narrow."""
 
 
 def _as_is(vectors: Float32) -> Float32:
@@ -39,6 +41,8 @@ class Encoder:
     facts: EncoderFacts
     adapt: Callable[[Float32], Float32] = _as_is
     """Unit rows (N, D) → unit rows (N, E): a head, if one is put on."""
+    narrow: Net | None = None
+    """Another one, whose vectors are added to those of narrow faces."""
 
     @property
     def yardstick(self) -> Yardstick:
@@ -69,13 +73,17 @@ def build(network: str, dimension: int) -> nn.Module:
     )
 
 
-def load(name: str, device: Device, *, mirrored: bool = False, head: str = "") -> Encoder:
+def load(
+    name: str, device: Device, *, mirrored: bool = False, narrow: bool = False, head: str = ""
+) -> Encoder:
     """Return the encoder that the setting ``embed.weights`` names, for the device.
 
     Args:
         name: of the weights.
         device: where it runs.
         mirrored: whether it looks at the mirror image of each face too.
+        narrow: whether narrow faces are looked at by the default encoder's sister too; other
+            encoders have none.
         head: a head's file, "none", or "" for the one that comes with the default encoder. It is
             put on after the mirroring, and over the default head if it was learnt over that.
 
@@ -85,13 +93,21 @@ def load(name: str, device: Device, *, mirrored: bool = False, head: str = "") -
     path = weights.resolve(name)
     facts = dataclasses.replace(weights.check(path), mirrored=mirrored)
     put_on = _heads(name, facts, head)  # before the network, which is slow
-    network = Network(f"{facts.network} {facts.dimension} {facts.digest}", partial(module, path))
-    wants = Input(facts.input_size, facts.mean, facts.std)
-    encoder = Encoder(ready(network, wants, device), facts)
+    encoder = Encoder(_net(path, facts, device), facts)
+    if narrow and not name:
+        sister = weights.check(weights.NARROW_ENCODER)
+        net = _net(weights.NARROW_ENCODER, sister, device)
+        facts = dataclasses.replace(facts, narrow=sister.digest)
+        encoder = dataclasses.replace(encoder, facts=facts, narrow=net)
     for one in put_on:
         facts = heads.headed(encoder.facts, one)
         encoder = dataclasses.replace(encoder, facts=facts, adapt=_after(encoder.adapt, one))
     return encoder
+
+
+def _net(path: Path, facts: EncoderFacts, device: Device) -> Net:
+    network = Network(f"{facts.network} {facts.dimension} {facts.digest}", partial(module, path))
+    return ready(network, Input(facts.input_size, facts.mean, facts.std), device)
 
 
 def _heads(name: str, facts: EncoderFacts, head: str) -> list[Head]:
@@ -126,15 +142,31 @@ def module(path: Path) -> nn.Module:
     return built
 
 
-def encode(encoder: Encoder, chips: UInt8) -> Float32:
-    """Return unit rows (N, D) for aligned crops (N, S, S, 3) RGB uint8; N may be 0."""
+def encode(encoder: Encoder, chips: UInt8, widths: Float32 | None = None) -> Float32:
+    """Return unit rows for faces, (N, D); N may be 0.
+
+    Args:
+        encoder: the encoder.
+        chips: (N, S, S, 3) RGB uint8, aligned.
+        widths: (N,), of the faces in the picture, in pixels; if not given, none is narrow.
+    """
     if len(chips) == 0:
         return np.zeros((0, encoder.facts.dimension), dtype=np.float32)
-    [vectors] = encoder.net(chips)
-    if encoder.facts.mirrored:
-        [others] = encoder.net(np.ascontiguousarray(chips[:, :, ::-1]))
-        vectors = _unit(vectors) + _unit(others)
+    vectors = _seen(encoder.net, chips, mirrored=encoder.facts.mirrored)
+    if encoder.narrow is not None and widths is not None:
+        narrow = np.flatnonzero(widths < _NARROW_PX)
+        if len(narrow):
+            vectors[narrow] += _seen(encoder.narrow, chips[narrow], mirrored=encoder.facts.mirrored)
     return encoder.adapt(_unit(vectors))
+
+
+def _seen(net: Net, chips: UInt8, *, mirrored: bool) -> Float32:
+    """Return unit rows for faces, or with their mirror images the sums of both."""
+    [vectors] = net(chips)
+    if not mirrored:
+        return _unit(vectors)
+    [others] = net(np.ascontiguousarray(chips[:, :, ::-1]))
+    return _unit(_unit(vectors) + _unit(others))
 
 
 def _unit(vectors: Float32) -> Float32:

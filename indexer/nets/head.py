@@ -113,8 +113,8 @@ def save(path: Path, head: Head) -> Head:
 
 
 def bare_id(encoder: EncoderFacts) -> str:
-    """Return the id of an encoder that does not look at mirror images: a head fits both."""
-    return dataclasses.replace(encoder, mirrored=False).encoder_id
+    """Return the id of an encoder that looks at faces once: a head fits however often it looks."""
+    return dataclasses.replace(encoder, mirrored=False, narrow="").encoder_id
 
 
 def load(path: Path, *encoders: EncoderFacts) -> Head:

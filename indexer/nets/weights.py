@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import torch
 
 DEFAULT_ENCODER = Path(__file__).with_name("resnet29.safetensors")
+NARROW_ENCODER = Path(__file__).with_name("resnet29-narrow.safetensors")
+"""The default encoder after `training.methods.distil`, for faces that are narrow."""
 VGGFACE2_URL = (
     "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
     "20180402-114759-vggface2.pt"
@@ -71,6 +73,8 @@ class EncoderFacts:
     """Whether the vector of the mirror image is added; a setting, not a fact of the file."""
     head: str = ""
     """Digest of the head that is put on it, if one is; a setting likewise."""
+    narrow: str = ""
+    """Digest of the encoder that looks at narrow faces too, if one does; a setting likewise."""
 
     @property
     def encoder_id(self) -> str:
@@ -78,8 +82,9 @@ class EncoderFacts:
         facts = {k: v for k, v in dataclasses.asdict(self).items() if k != "calibration"}
         if not self.mirrored:
             del facts["mirrored"]
-        if not self.head:
-            del facts["head"]
+        for name in ("head", "narrow"):
+            if not facts[name]:
+                del facts[name]
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

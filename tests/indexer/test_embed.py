@@ -145,6 +145,40 @@ def test_a_face_and_its_mirror_image_are_one_if_both_are_looked_at() -> None:
     assert len(encoder.encode(both, chip[:0])) == 0
 
 
+def test_narrow_faces_are_looked_at_by_the_sister_too() -> None:
+    usual = encoder.load("", CPU, head="none")
+    sister = encoder.load(str(weights.NARROW_ENCODER), CPU)
+    both = encoder.load("", CPU, narrow=True, head="none")
+    chips = np.random.default_rng(0).integers(0, 255, (3, 150, 150, 3), dtype=np.uint8)
+    seen = encoder.encode(both, chips, np.array([19.9, 20.0, 12.0], np.float32))
+    alone, others = encoder.encode(usual, chips), encoder.encode(sister, chips)
+    sums = alone + others
+    sums /= np.linalg.norm(sums, axis=1, keepdims=True)
+    assert np.allclose(seen[[0, 2]], sums[[0, 2]], atol=1e-5)
+    assert np.allclose(seen[1], alone[1], atol=1e-5)
+    assert np.allclose(encoder.encode(both, chips), alone, atol=1e-5)  # no widths, none narrow
+    assert both.facts.encoder_id != usual.facts.encoder_id
+    assert encoder.load(str(DEFAULT_ENCODER), CPU, narrow=True).narrow is None
+
+
+def test_the_sister_finds_a_narrow_face_nearer_to_the_wide_one() -> None:
+    """It was trained to: of both portraits, several widths, and with whichever luck."""
+    usual = encoder.load("", CPU, head="none")
+    both = encoder.load("", CPU, narrow=True, head="none")
+    facts = usual.facts
+    for picture in (faces.collins(), faces.hopper()):
+        found = still_faces(load_models(Settings()), picture, Settings())
+        chip = embed.align(picture, found.detections.landmarks[:1], facts)
+        wide = encoder.encode(usual, chip)
+        small = cv2.resize(chip[0], (16, 16), interpolation=cv2.INTER_AREA)
+        narrow = cv2.resize(small, (150, 150), interpolation=cv2.INTER_LINEAR)[None].astype(
+            np.uint8
+        )
+        at = np.full(1, 11, np.float32)
+        near = [float((encoder.encode(one, narrow, at) @ wide.T)[0, 0]) for one in (usual, both)]
+        assert near[1] > near[0] + 0.005
+
+
 @pytest.mark.parametrize(
     ("network", "dimension"), [("inception_resnet_v1", 512), ("resnet18", 64), ("resnet29", 32)]
 )

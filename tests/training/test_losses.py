@@ -17,12 +17,14 @@ from indexer.nets import weights
 from indexer.records import Float32, Int64
 from tests.training.test_batches import faces
 from training.encoders import Trainable
-from training.methods import arcface, contrastive, landmarks
+from training.methods import arcface, contrastive, distil, landmarks
 from training.methods.arcface import ArcFace, ArcFaceSettings
 from training.methods.contrastive import Contrastive, ContrastiveSettings
+from training.methods.distil import Distil, DistilSettings
 from training.methods.siamese import Siamese, SiameseSettings
 from training.methods.simclr import SimClr, SimClrSettings
 from training.methods.tracks import FromTracks, TrackSettings
+from training.methods.whitening import Whitening
 from training.pairs import Pairs, TrackFaces
 from training.views import Viewer, ViewSettings
 
@@ -230,3 +232,49 @@ def test_losses_are_exact_where_the_forward_pass_is_rounded(precision: torch.dty
         assert method.loss(batch, CPU).item() == pytest.approx(exact, rel=1e-5)
         rounded = at(31.0) @ at(40.0).T
         assert rounded.shape == (1, 1)
+
+
+class Turned(nn.Module):
+    """Says what the first pixel is, which in a mirror image is another."""
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        return seen[:, :2, 0, 0]
+
+
+@given(ANGLES, st.floats(0.05, 1), st.floats(0, 2))
+def test_distil_holds_views_against_what_the_teacher_says_of_clean_faces(
+    views: Sequence[int], temperature: float, apart: float
+) -> None:
+    clean = np.random.default_rng(views[0]).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
+    weight = np.array([[2, 1], [0, 1]], np.float32)
+    bias = np.array([0.1, -0.2], np.float32)
+    method = Distil(
+        Trainable(Given(at(*views, length=3)), FACTS),
+        Trainable(Turned(), FACTS),
+        Whitening(weight, bias),
+        SOME,
+        DistilSettings(temperature=temperature, apart=apart),
+        VIEWER,
+        ViewSettings(),
+        0,
+        lambda _: {},
+    )
+    loss = method.loss(distil.Batch(clean, clean), CPU).item()
+
+    def unit(rows: np.ndarray) -> np.ndarray:
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    levels = (clean.astype(np.float64) - FACTS.mean) / FACTS.std
+    goal = unit(unit(levels[:, 0, 0, :2]) + unit(levels[:, 0, -1, :2]))
+    compared = [unit(rows @ weight.T + bias) for rows in (at(*views).astype(np.float64), goal)]
+    cosines = compared[0] @ compared[1].T
+    told = [math.log(sum(math.exp(c / temperature) for c in row)) for row in cosines]
+    told = [total - cosines[i, i] / temperature for i, total in enumerate(told)]
+    wanted = np.mean(1 - cosines.diagonal()) + apart * np.mean(told)
+    assert loss == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+
+
+def test_a_blend_lies_between_two_faces() -> None:
+    one, other = np.full((2, 2, 3), 200, np.uint8), np.full((2, 2, 3), 100, np.uint8)
+    assert distil.blend(one, other, 0.3).tolist() == np.full((2, 2, 3), 130).tolist()
+    assert distil.blend(one, other, 1.0).tolist() == one.tolist()

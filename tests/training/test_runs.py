@@ -18,11 +18,13 @@ from indexer.errors import ConfigError
 from indexer.models import Models, load_models
 from indexer.nets import encoder as nets
 from tests.faces import collins, hopper
-from training import encoders, landmark_runs, recipe, runs
+from training import batches, encoders, landmark_runs, recipe, runs
 from training.__main__ import main
+from training.faces import read_faces
 from training.fit import Schedule
 from training.methods.arcface import ArcFace, ArcFaceSettings, Batch
 from training.methods.contrastive import ContrastiveSettings
+from training.methods.distil import DistilSettings
 from training.methods.landmarks import LandmarkSettings
 from training.methods.simclr import SimClrSettings
 from training.recipe import Data, Recipe, Start
@@ -67,11 +69,12 @@ def small(method: str, **tables: object) -> Recipe:
         "simclr": SimClrSettings(batch=4, hidden=8, projected=4),
         "arcface": ArcFaceSettings(people=3, each=2, plain_epochs=0),
         "contrastive": ContrastiveSettings(people=3),
+        "distil": DistilSettings(batch=4),
     }
     return Recipe(**(how | tables))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("method", ["simclr", "arcface", "contrastive", "siamese"])
+@pytest.mark.parametrize("method", ["simclr", "arcface", "contrastive", "distil", "siamese"])
 def test_every_method_gives_an_encoder_that_the_indexer_loads(
     method: str, people: Path, models: Models, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -129,6 +132,22 @@ def test_the_points_of_faces_are_learnt(people: Path, models: Models, tmp_path: 
     first = done.fitted.history[0]["error_by_eyes"]
     assert done.error < min(0.5 * first, done.guessed)
     assert (done.folder / landmark_runs.WEIGHTS).is_file()
+
+
+def test_those_named_in_a_file_are_not_trained_on(
+    people: Path, models: Models, tmp_path: Path
+) -> None:
+    encoder = encoders.start("", "resnet29", 150, 0)
+    parts = batches.split(read_faces(people, tmp_path, models, encoder.facts), 0.25, 0.25, 0)
+    names = sorted({parts.train.names[who] for who in parts.train.people})
+    barred = tmp_path / "others.txt"
+    barred.write_text("\n".join([*names[:2], "somebody else"]) + "\n")
+    for method in ("arcface", "distil"):
+        how = small(method, data=Data(validation=0.25, test=0.25, without=str(barred)))
+        kept = runs.trained_on(parts, how)
+        assert {kept.names[who] for who in kept.people} == set(names[2:])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        runs.trained_on(parts, small("distil", data=Data(without=str(tmp_path / "none.txt"))))
 
 
 @pytest.mark.usefixtures("no_maps")
@@ -206,7 +225,9 @@ def test_what_cannot_be_run_is_refused(
 
 
 def test_every_shipped_recipe_says_how_it_is_run() -> None:
-    assert {"arcface", "contrastive", "landmarks", "siamese", "simclr"} <= set(recipe.shipped())
+    assert {"arcface", "contrastive", "distil", "landmarks", "siamese", "simclr"} <= set(
+        recipe.shipped()
+    )
     for name in recipe.shipped():
         assert recipe.load(name).fit.epochs > 0
         text = (Path(recipe.__file__).parent / "recipes" / f"{name}.toml").read_text()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -109,6 +111,22 @@ def test_a_narrow_face_has_lost_what_so_few_pixels_cannot_show() -> None:
     assert stripes(narrow(fine, 40, 80)) > 0.8 * stripes(fine)
     away = [np.abs(narrow(face(), 50, w).astype(int) - face()).mean() for w in (50, 32, 20, 12)]
     assert away == sorted(away)
+
+
+def test_narrow_views_are_as_many_as_asked_for_and_of_all_widths() -> None:
+    def detail(share: float) -> list[float]:
+        how = replace(STILL, narrow=share)
+        views = [random_view(face(), VIEWER, how, np.random.default_rng(i)) for i in range(100)]
+        return [float(np.abs(np.diff(view.astype(int), axis=1)).mean()) for view in views]
+
+    whole = detail(0)[0]
+    assert all(one == whole for one in detail(0))
+    kept = [one for one in detail(0.5) if one == whole]
+    assert 35 < len(kept) < 65
+    spread = np.array(detail(1)) / whole
+    assert (spread < 1).all()
+    assert spread.min() < 0.4
+    assert spread.max() > 0.7
 
 
 def test_no_faces_have_no_views() -> None:

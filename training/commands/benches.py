@@ -17,6 +17,7 @@ from indexer import config, models
 from indexer.commands.console import bar
 from indexer.errors import ConfigError
 from indexer.nets import weights, yardstick
+from indexer.nets.head import bare_id
 from indexer.parallel import Workers
 from indexer.records import Yardstick
 from indexer.store import disk
@@ -190,7 +191,7 @@ def _trust(options: argparse.Namespace) -> None:
     facts = ready.encoder.facts
     plain = Yardstick(facts.calibration, others)
     stick = trust.measure(episodes, plain, settings)
-    yardstick.save(options.out, stick, facts.encoder_id)
+    yardstick.save(options.out, stick, bare_id(facts))
     print(f"{options.out}: {len(others)} others, {len(episodes)} episodes")
     shown = ("pairs", "names", "belief", "nobody")
     print(json.dumps({name: getattr(stick, name) for name in shown}))
