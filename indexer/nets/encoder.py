@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,13 +97,27 @@ def load(
     encoder = Encoder(_net(path, facts, device), facts)
     if narrow and not name:
         sister = weights.check(weights.NARROW_ENCODER)
-        net = _net(weights.NARROW_ENCODER, sister, device)
         facts = dataclasses.replace(facts, narrow=sister.digest)
-        encoder = dataclasses.replace(encoder, facts=facts, narrow=net)
+        later = _Later(partial(_net, weights.NARROW_ENCODER, sister, device))
+        encoder = dataclasses.replace(encoder, facts=facts, narrow=later)
     for one in put_on:
         facts = heads.headed(encoder.facts, one)
         encoder = dataclasses.replace(encoder, facts=facts, adapt=_after(encoder.adapt, one))
     return encoder
+
+
+class _Later:
+    """A net that is made when it is first needed: many videos show no narrow face."""
+
+    def __init__(self, make: Callable[[], Net]) -> None:
+        self._make, self._lock = make, Lock()
+        self._made: Net | None = None
+
+    def __call__(self, pictures: Float32 | UInt8) -> list[Float32]:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made(pictures)
 
 
 def _net(path: Path, facts: EncoderFacts, device: Device) -> Net:

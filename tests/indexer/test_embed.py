@@ -32,7 +32,8 @@ CPU: Device = "cpu"
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    return load_models(Settings(embed=EmbedSettings(head="none")))
+    bare = EmbedSettings(head="none", mirrored=False, narrow=False)
+    return load_models(Settings(embed=bare))
 
 
 def test_the_default_encoder_says_what_dlib_says(models: Models) -> None:

@@ -182,7 +182,7 @@ def test_a_character_needs_a_real_id() -> None:
 
 
 def test_a_promise_bounds_what_is_expected_to_be_wrong() -> None:
-    options = replace(PLAIN, max_wrong_names=0.12, min_probability=0.01)
+    options = replace(PLAIN, max_wrong_names=0.24, min_probability=0.01)
     probability, seconds = np.array([0.99, 0.5, 0.9]), np.ones(3)
     assert recognize.named(probability, seconds, options).tolist() == [True, False, True]
     assert recognize.named(probability[:0], seconds[:0], options).tolist() == []
