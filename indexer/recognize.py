@@ -5,7 +5,7 @@ compared with the looks of each character. The encoder's yardstick turns the cos
 against a stranger, by how near both are to others; for an encoder without one, the calibration's
 line does, moved by what the gallery itself shows. All characters and "nobody of them" then share
 one probability, so that a second candidate lowers the first. Names are given from the surest track
-on, as long as no more of the named screen time is expected to be wrong than half of the promise.
+on, as long as a quarter of the promise holds what is expected to be wrong of the named screen time.
 """
 
 from __future__ import annotations
@@ -190,8 +190,8 @@ def by_look(
 def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -> Bool:
     """Return which tracks get their most likely name, (N,).
 
-    From the surest on, as long as of the named seconds half of the promised share is expected to
-    be wrong at most: the rest is for shows that are harder than most.
+    From the surest on, as long as of the named seconds a quarter of the promised share is expected
+    to be wrong at most: the rest is for shows that are harder than most.
 
     Args:
         probability: (N,), of the most likely name.
