@@ -24,7 +24,7 @@ from training import encoders, views
 from training import head as heads
 from training.encoders import Trainable, encoder_of
 from training.fit import Fitted, Schedule, fit
-from training.head import Head
+from training.head import ONCE, Head
 from training.methods.multilabel import (
     LinearHead,
     MultiLabelSettings,
@@ -72,7 +72,7 @@ def settings_of(weights: str) -> Settings:
     Raises:
         ConfigError: there are no such weights.
     """
-    return config.load(None, [f"embed.weights={encoder_of(weights)}", "embed.head=none"])
+    return config.load(None, [f"embed.weights={encoder_of(weights)}", *ONCE])
 
 
 def learn(

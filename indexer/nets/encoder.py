@@ -93,13 +93,14 @@ def load(
     """
     path = weights.resolve(name)
     facts = dataclasses.replace(weights.check(path), mirrored=mirrored)
+    sister = weights.check(weights.NARROW_ENCODER) if narrow and not name else None
+    if sister is not None:
+        facts = dataclasses.replace(facts, narrow=sister.digest)
     put_on = _heads(name, facts, head)  # before the network, which is slow
     encoder = Encoder(_net(path, facts, device), facts)
-    if narrow and not name:
-        sister = weights.check(weights.NARROW_ENCODER)
-        facts = dataclasses.replace(facts, narrow=sister.digest)
+    if sister is not None:
         later = _Later(partial(_net, weights.NARROW_ENCODER, sister, device))
-        encoder = dataclasses.replace(encoder, facts=facts, narrow=later)
+        encoder = dataclasses.replace(encoder, narrow=later)
     for one in put_on:
         facts = heads.headed(encoder.facts, one)
         encoder = dataclasses.replace(encoder, facts=facts, adapt=_after(encoder.adapt, one))
@@ -132,7 +133,7 @@ def _heads(name: str, facts: EncoderFacts, head: str) -> list[Head]:
         return own
     over = [heads.headed(facts, one) for one in own]
     wanted = heads.load(Path(head), facts, *over)
-    return [wanted] if wanted.facts.encoder_id == heads.bare_id(facts) else [*own, wanted]
+    return [wanted] if wanted.facts.encoder_id in heads.ids(facts) else [*own, wanted]
 
 
 def _after(

@@ -117,6 +117,11 @@ def bare_id(encoder: EncoderFacts) -> str:
     return dataclasses.replace(encoder, mirrored=False, narrow="").encoder_id
 
 
+def ids(encoder: EncoderFacts) -> tuple[str, str]:
+    """Return the ids under which heads are an encoder's: its own, and that of looking once."""
+    return encoder.encoder_id, bare_id(encoder)
+
+
 def load(path: Path, *encoders: EncoderFacts) -> Head:
     """Return the head in a file.
 
@@ -139,7 +144,7 @@ def load(path: Path, *encoders: EncoderFacts) -> Head:
         raise WeightsError(path, problem, _REMEDY) from error
     if digest(content) != facts.digest:
         raise WeightsError(path, "is damaged: its digest does not match", "copy it anew")
-    known = [bare_id(one) for one in encoders]
+    known = [one for encoder in encoders for one in ids(encoder)]
     if facts.encoder_id not in known:
         raise WeightsError(
             path,

@@ -16,6 +16,7 @@ from indexer.errors import ConfigError, ImageError
 from indexer.nets.weights import read_facts, resolve
 from training import head as heads
 from training import predict
+from training.head import ONCE
 from training.predict import Prediction
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _predict(options: argparse.Namespace) -> int:
     """Return 0 if any picture could be read, else 2."""
     if options.out:
         _refuse_among(options.images, options.out)
-    settings = config.load(None, [f"embed.weights={options.weights}", "embed.head=none"])
+    settings = config.load(None, [f"embed.weights={options.weights}", *ONCE])
     facts = read_facts(resolve(options.weights))
     head = heads.load(options.head, facts.encoder_id)
     paths = predict.pictures(options.images)

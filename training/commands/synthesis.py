@@ -15,6 +15,7 @@ from indexer.errors import ConfigError
 from indexer.models import load_models
 from indexer.store.disk import explained
 from training.demo import demo, detector
+from training.head import ONCE
 from training.synthesize.season import GALLERY, synthesize_season
 from training.synthesize.season_spec import SeasonSpec
 from training.synthesize.stills import synthesize_stills
@@ -99,7 +100,7 @@ def _check(options: argparse.Namespace) -> None:
 
     if options.every <= 0:
         raise ConfigError("synthesize-check", f"--every is {options.every}", "look more often")
-    settings = config.load(None, [f"embed.weights={options.weights}", "embed.head=none"])
+    settings = config.load(None, [f"embed.weights={options.weights}", *ONCE])
     gallery = options.gallery or options.season / GALLERY
     models = load_models(settings)
     buckets = check_season(options.season, gallery, models, settings, options.every, bar)
