@@ -345,15 +345,18 @@ def test_a_yardstick_is_kept_and_a_damaged_one_refused(tmp_path: Path) -> None:
         Yardstick(facts.calibration, cohort, (1.0,), ())
 
 
-def test_a_head_over_the_default_one_comes_after_it(tmp_path: Path) -> None:
-    default = encoder.load("", CPU)
+@pytest.mark.parametrize("often", [False, True])
+def test_a_head_over_the_default_one_comes_after_it(tmp_path: Path, *, often: bool) -> None:
+    """However often faces are looked at."""
+    default = encoder.load("", CPU, mirrored=often, narrow=often)
     size = default.facts.dimension
     known = HeadFacts(
         heads.SCHEMA, default.facts.encoder_id, size, "none", default.facts.calibration, ""
     )
     turned = Head(-np.eye(size, dtype=np.float32), np.zeros(size, np.float32), known)
     heads.save(tmp_path / "head.safetensors", turned)
-    over = encoder.load("", CPU, head=str(tmp_path / "head.safetensors"))
+    head = str(tmp_path / "head.safetensors")
+    over = encoder.load("", CPU, mirrored=often, narrow=often, head=head)
     chips = np.random.default_rng(0).integers(0, 255, (2, 150, 150, 3), dtype=np.uint8)
     found, plain = encoder.encode(over, chips), encoder.encode(default, chips)
     np.testing.assert_allclose(found, -plain, atol=1e-5)
