@@ -81,7 +81,7 @@ def _since(path: Path, table: pa.Table, names: Sequence[str]) -> pa.Table:
     for name, value in schema.SINCE.get(path.name, {}).items():
         if name in names and name not in table.column_names:
             field = pa.field(name, pa.float64(), nullable=False)
-            column = tables.numbers_of(value, table.num_rows)
+            column = pa.repeat(value, table.num_rows)
             table = table.add_column(names.index(name), field, column)
     return table
 

@@ -147,12 +147,6 @@ def array_of(integers: Int64) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(integers), [None, pa.py_buffer(integers)])
 
 
-def numbers_of(value: float, count: int) -> pa.Array:
-    """Return an array of Arrow with the same number `count` times."""
-    same = pa.py_buffer(np.full(count, value))
-    return pa.Array.from_buffers(pa.float64(), count, [None, same])
-
-
 def _array(values: Any, kind: pa.DataType) -> pa.Array:  # noqa: ANN401 - whatever numpy takes
     if pa.types.is_fixed_size_list(kind):
         flat = np.asarray(values, dtype=np.float32).reshape(-1)
