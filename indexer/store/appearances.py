@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from indexer.errors import StoreError
 from indexer.records import UNKNOWN
@@ -42,6 +43,10 @@ class Appearance:
     shot_end_s: float
     repeat: bool
     """Whether an earlier episode showed most of the track already."""
+    likely: int = UNKNOWN
+    """Where no name is given, the id of the most likely named character,"""
+    chance: float = 0.0
+    """and how likely it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,8 @@ def of_library(library: Library) -> pa.Table:
         StoreError: a table that is needed is missing or damaged.
     """
     path, ids = library.root / schema.APPEARANCES, episodes(library)
-    if path.exists():
-        table = read_table(library, path)
-        if table.schema.metadata.get(_OF) == _of(library, ids).encode():
-            return table.replace_schema_metadata(None)
+    if path.exists() and _is_of(path, library, ids):
+        return read_table(library, path).replace_schema_metadata(None)
     return gathered(library, ids)
 
 
@@ -80,11 +83,15 @@ def joined(library: Library, sources: Sequence[Source]) -> pa.Table:
     shots = _stacked(
         library, [one / schema.SHOTS for one in folders], schema.SHOTS, ["shot", "start_s", "end_s"]
     ).rename_columns(["shot", "shot_start_s", "shot_end_s", "source"])
-    names = ["track", "character", "probability"]
+    names = ["track", "character", "probability", "reason", "runner_up", "margin", "nobody"]
     who = _stacked(library, [one.identities for one in sources], schema.IDENTITIES, names)
+    unnamed = pc.not_equal(who["reason"], "")
+    chance = pc.subtract(who["nobody"], who["margin"])
+    who = who.append_column("likely", pc.if_else(unnamed, who["runner_up"], UNKNOWN))
+    who = who.append_column("chance", pc.if_else(unnamed, pc.max_element_wise(chance, 0.0), 0.0))
     columns = schema.table_schema(schema.APPEARANCES, library.dimension)
     return (
-        who.drop_columns(["source"])
+        who.drop_columns(["source", *names[3:]])
         .join(tracks, "track", "uid", join_type="inner")
         .join(shots, ["source", "shot"], join_type="inner")
         .select(columns.names)
@@ -232,3 +239,17 @@ def _stacked(
 def _of(library: Library, ids: Sequence[str]) -> str:
     digest = hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
     return f"revision {library.revision}, episodes {digest}"
+
+
+def _is_of(path: Path, library: Library, ids: Sequence[str]) -> bool:
+    """Return whether a file is of the library as it stands, with the columns there are now.
+
+    Of one that cannot be read as well: reading it says what is wrong.
+    """
+    try:
+        said = pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return True
+    columns = schema.table_schema(schema.APPEARANCES, library.dimension)
+    old = set(said.names) < set(columns.names)
+    return not old and (said.metadata or {}).get(_OF) == _of(library, ids).encode()

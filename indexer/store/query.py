@@ -46,6 +46,9 @@ class ScreenTime:
     named: bool
     screen_time_s: float
     """Seconds in which they are on screen at least once."""
+    expected_s: float | None
+    """Seconds of the tracks by how likely each shows them, those without a name included; None of
+    somebody without a name."""
     tracks: int
     episodes: int
 
@@ -185,11 +188,18 @@ _SCREEN_TIMES = """
         SELECT character, track, end_s, greatest(start_s, coalesce(max(end_s) OVER (
             PARTITION BY track >> 20, character ORDER BY start_s, track
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), start_s)) AS start_s
-        FROM appearances)
+        FROM appearances),
+    weighed AS (
+        SELECT who, sum(seconds) AS expected FROM (
+            SELECT character AS who, probability * (end_s - start_s) AS seconds FROM appearances
+            UNION ALL
+            SELECT likely, chance * (end_s - start_s) FROM appearances)
+        GROUP BY who)
     SELECT id, label, named,
            round(coalesce(sum(greatest(end_s - start_s, 0)), 0), 6) AS screen_time_s,
-           count(track) AS tracks, count(DISTINCT track >> 20) AS episodes
-    FROM characters LEFT JOIN new ON character = id
+           count(track) AS tracks, count(DISTINCT track >> 20) AS episodes,
+           CASE WHEN named THEN round(coalesce(any_value(expected), 0), 6) END AS expected_s
+    FROM characters LEFT JOIN new ON character = id LEFT JOIN weighed ON who = id
     GROUP BY id, label, named ORDER BY screen_time_s DESC, id
 """
 

@@ -163,6 +163,8 @@ _COLUMNS = {
         shot_start_s | float64 | when the shot's first frame is shown, in seconds
         shot_end_s | float64 | when its last frame leaves the screen, in seconds
         repeat | bool | whether an earlier episode showed most of the track already
+        likely | int64 | where no name is given, id of the most likely named character, else 0
+        chance | float64 | and the probability that it is that one, else 0
     """,
     SHOTS: """
         shot | int64 | counts from 0

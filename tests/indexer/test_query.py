@@ -29,6 +29,7 @@ from tests.libraries import (
     episodes,
     new,
     put,
+    unsure,
 )
 
 
@@ -308,6 +309,19 @@ def with_recap(root: Path) -> tuple[Library, Episode, Episode]:
     second = episode("two.mp4", [25, 50], [Shown(0, 19, ANN), Shown(25, 44, ANN), Shown(5, 24, 0)])
     library = put(new(root), first, CAST)
     return put(library, second, CAST, [Repeat(0, 0, 12, first.id, 5, 1.5)]), first, second
+
+
+def test_expected_time_counts_tracks_without_a_name_by_their_chance(tmp_path: Path) -> None:
+    pilot = episode("Pilot.mp4", (20, 5), [Shown(0, 9, ANN), Shown(2, 19, BOB), Shown(20, 24, 0)])
+    library = put(new(tmp_path), unsure(pilot), CAST)
+    rows = {row.label: row for row in people(library)}
+    # Ann: 0.4 s of 0.9. Bob: 0.72 s of 0.9, and 0.2 s without a name that are his by 0.35.
+    assert rows["Ann"].expected_s == pytest.approx(0.36)
+    assert rows["Bob"].expected_s == pytest.approx(0.9 * 0.72 + 0.35 * 0.2)
+    assert rows["Bob"].screen_time_s == pytest.approx(0.72)
+    assert [row.expected_s for row in people(library) if not row.named] == []
+    library = put(new(tmp_path / "other"), pilot, CAST)
+    assert {row.label: row.expected_s for row in people(library)}["Bob"] == pytest.approx(0.648)
 
 
 def test_what_was_shown_before_counts_unless_it_is_left_out(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
@@ -14,7 +15,19 @@ from indexer.store.appearances import Appearance
 from indexer.store.library import Library, open_library
 from indexer.store.publish import publish
 from indexer.store.verify import verify
-from tests.libraries import ANN, BOB, CARL, CAST, Episode, Shown, episode, episodes, new, put
+from tests.libraries import (
+    ANN,
+    BOB,
+    CARL,
+    CAST,
+    Episode,
+    Shown,
+    episode,
+    episodes,
+    new,
+    put,
+    unsure,
+)
 
 PILOT = episode("Pilot.mp4", (20, 5), [Shown(0, 9, ANN), Shown(2, 19, BOB), Shown(20, 24, 0)])
 SECOND = episode("Second.mp4", (5,), [Shown(0, 4, CARL)])
@@ -43,6 +56,8 @@ def slow(library: Library) -> list[Appearance]:
                     start_s=track.start_s,
                     end_s=track.end_s,
                     character=who.character,
+                    likely=who.runner_up if who.reason else 0,
+                    chance=max(who.nobody - who.margin, 0.0) if who.reason else 0.0,
                     probability=who.probability,
                     shot_start_s=shot.start_s,
                     shot_end_s=shot.end_s,
@@ -80,6 +95,16 @@ def test_by_hand(tmp_path: Path) -> None:
         Appearance(bob, 0, 0.08, 0.8, BOB, 0.9, 0.0, 0.8, repeat=False),
         Appearance(nobody, 1, 0.8, 1.0, 0, 0.9, 0.8, 1.0, repeat=False),
     ]
+
+
+def test_a_file_from_before_there_was_a_chance_is_gathered_anew(tmp_path: Path) -> None:
+    library = put(new(tmp_path), unsure(PILOT), CAST)
+    path = tmp_path / schema.APPEARANCES
+    now = pq.read_table(path)
+    pq.write_table(now.drop_columns(["likely", "chance"]), path)
+    assert appearances.records(appearances.of_library(library)) == slow(library)
+    assert [one.likely for one in slow(library)] == [0, 0, BOB]
+    assert verify(library) == []
 
 
 def test_nothing_published_is_nothing_seen(tmp_path: Path) -> None:

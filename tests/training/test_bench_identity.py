@@ -88,11 +88,15 @@ def found(rows: Sequence[tuple[int, int, float]]) -> FoundFaces:
     )
 
 
-def said(*rows: tuple[str, int, float]) -> Verdicts:
+def said(
+    *rows: tuple[str, int, float], likely: Sequence[str] = (), chances: Sequence[float] = ()
+) -> Verdicts:
     return Verdicts(
         np.array([name for name, _, _ in rows], np.str_),
         np.array([person for _, person, _ in rows], np.int64),
         np.array([probability for _, _, probability in rows], np.float64),
+        np.array(likely or [UNNAMED] * len(rows), np.str_),
+        np.array(chances or [0.0] * len(rows), np.float64),
     )
 
 
@@ -245,6 +249,14 @@ def test_screen_time_is_too_long_or_too_short() -> None:
     assert errors == {"Ann": pytest.approx(1 / 3), "Bob": -1}
     assert scores.spread(errors).tolist() == pytest.approx([2 / 3, 1])
     assert np.isnan(scores.spread({})).all()
+
+
+def test_expected_screen_time_counts_tracks_without_a_name_by_their_chance() -> None:
+    rows = [("Ann", 1, 0.9), (UNNAMED, 2, 0.6), (UNNAMED, 3, 0.5), (UNNAMED, 4, 0.8)]
+    likely, chances = ["", "Bob", "Bob", "Ann"], [0.0, 0.3, 0.25, 0.15]
+    errors = scores.expected_time(said(*rows, likely=likely, chances=chances), SCENE)
+    # Three faces are Ann's: two of 0.9 and one of 0.15. One is Bob's: 0.3, and a wall of 0.25.
+    assert errors == {"Ann": pytest.approx(1.95 / 3 - 1), "Bob": pytest.approx(0.55 - 1)}
 
 
 def test_wrong_names_of_each_episode() -> None:

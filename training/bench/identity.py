@@ -84,6 +84,7 @@ def numbers(season: Season, promised: float) -> list[Number]:
     estimate = nan if audited is None else audited
     kept = scores.retained([one.names for one in season.snapshots], watched.found.tracks)
     middle, worst = scores.spread(scores.screen_time(faces, watched))
+    expected, off = scores.spread(scores.expected_time(said, watched))
     return [
         *naming(watched, faces, said.names, promised),
         *_confidence(season, scores.wrong_by_episode(faces, watched), promised),
@@ -96,6 +97,8 @@ def numbers(season: Season, promised: float) -> list[Number]:
         Number("audit's purity against the truth", apart, Goal("within 0.03", high=0.03)),
         Number("screen-time error, the median character", middle, None, True),  # noqa: FBT003
         Number("screen-time error, the worst character", worst, Goal("≤ 3 %", high=0.03), True),  # noqa: FBT003
+        Number("the same of expected_s, the median character", expected, None, True),  # noqa: FBT003
+        Number("the same of expected_s, the worst character", off, None, True),  # noqa: FBT003
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ class Said:
     """Of the library, 0 for nobody."""
     probability: float
     """That the name is right; without one, that it is nobody of the gallery."""
+    likely: str = UNNAMED
+    """Without a name, the most likely one of the gallery,"""
+    chance: float = 0.0
+    """and how likely that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Snapshot:
 
     def encoded(self) -> bytes:
         """Return it as JSON."""
-        rows = [(uid, one.name, one.person, one.probability) for uid, one in self.said.items()]
+        rows = [(uid, *dataclasses.astuple(one)) for uid, one in self.said.items()]
         return (json.dumps({"code": self.code, "said": rows}) + "\n").encode()
 
 
@@ -142,6 +147,8 @@ def as_verdicts(snapshot: Snapshot, tracks: Sequence[Sequence[Track]]) -> Verdic
         names=np.array([one.name for one in said], np.str_),
         people=np.array([one.person for one in said], np.int64),
         probabilities=np.array([one.probability for one in said], np.float64),
+        likely=np.array([one.likely for one in said], np.str_),
+        chances=np.array([one.chance for one in said], np.float64),
     )
 
 
@@ -165,6 +172,8 @@ def _said(identities: Sequence[Identity], characters: Sequence[Character]) -> di
             names.get(one.character, UNNAMED),
             one.character,
             min(max(probability_of(one, names.keys()), 0.0), 1.0),
+            names.get(one.runner_up, UNNAMED) if one.reason else UNNAMED,
+            max(one.nobody - one.margin, 0.0) if one.reason else 0.0,
         )
         for one in identities
     }

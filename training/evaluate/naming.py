@@ -76,6 +76,10 @@ class Verdicts:
     """(T,), the person of the library, 0 for nobody."""
     probabilities: Float64
     """(T,), that the name is right; where there is none, that it is nobody of the gallery."""
+    likely: Names
+    """(T,), where there is none, the likeliest of the gallery, or `UNNAMED`,"""
+    chances: Float64
+    """(T,), and how likely that is."""
 
     def __post_init__(self) -> None:
         _check_rows(self, len(self.names))

@@ -211,10 +211,23 @@ def retained(snapshots: Sequence[Names], tracks: Int64) -> Share:
 
 def screen_time(said: Names, watched: Watched) -> Mapping[str, float]:
     """Return by what share of the faces of each enrolled person those that bear the name differ."""
+    return _time_errors(said, np.ones(len(said)), watched)
+
+
+def expected_time(said: Verdicts, watched: Watched) -> Mapping[str, float]:
+    """Return the same where each face counts by how likely it shows the person, named or not."""
+    tracks = watched.found.tracks
+    names = np.concatenate([said.names[tracks], said.likely[tracks]])
+    weights = np.concatenate([said.probabilities[tracks], said.chances[tracks]])
+    return _time_errors(names, weights, watched)
+
+
+def _time_errors(said: Names, weights: Float64, watched: Watched) -> Mapping[str, float]:
     names, counts = np.unique(watched.truth.names[asked_for(watched)], return_counts=True)
-    bearing, found = np.unique(said[said != UNNAMED], return_counts=True)
-    true = dict(zip(names.tolist(), map(float, counts), strict=True))
-    return screen_time_errors(true, dict(zip(bearing.tolist(), map(float, found), strict=True)))
+    bearing, places = np.unique(said, return_inverse=True)
+    found = dict(zip(bearing.tolist(), np.bincount(places, weights).tolist(), strict=True))
+    found.pop(UNNAMED, None)
+    return screen_time_errors(dict(zip(names.tolist(), map(float, counts), strict=True)), found)
 
 
 def purity(said: Verdicts, watched: Watched) -> float:
