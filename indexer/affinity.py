@@ -9,7 +9,7 @@ Two faces in one frame are two people.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -34,6 +34,8 @@ _HALF = 0.5
 """A track is pooled with others that are more likely than this to show the same person."""
 CLEAR_PX = 48.0
 """Width of a face that gives an encoder nearly all it will."""
+NEAREST = 10
+"""How many of the cohort are the most similar."""
 _DIM = 0.02
 """Clarity, as a share, that is told from nothing."""
 
@@ -48,8 +50,17 @@ class Affinity:
     """(N, D), unit rows: the tracks' faces without it."""
     widths: Float32
     """(N,), how clearly each was seen, as the width in pixels of a face seen as clearly."""
+    near: Float32
+    """(N,), how near each is to strangers, as `nearness` says."""
     odds: Float32
-    """(N, N), log-odds that two show one person by faces and clothes; NEVER for two in a frame."""
+    """(N, N), log-odds that two show one person by all of it; NEVER for two in a frame."""
+    scene: Float32
+    """(N, N), those of clothes and places alone."""
+
+    @property
+    def clarity(self) -> Clarity:
+        """Return how clearly each was seen, (N,)."""
+        return Clarity(self.widths, self.near)
 
     def only(self, some: Int64) -> Affinity:
         """Return the same of some of the tracks, by index."""
@@ -58,7 +69,9 @@ class Affinity:
             common=self.common,
             vectors=self.vectors[some],
             widths=self.widths[some],
+            near=self.near[some],
             odds=self.odds[pairs],
+            scene=self.scene[pairs],
         )
 
 
@@ -96,34 +109,107 @@ def relate(
     widths = clear_px(tracks)
     shared = common(vectors, widths, together, different)
     own = without(vectors, shared)
-    faces = pair_odds(own @ own.T, widths[:, None], widths[None, :], stick)
-    odds = np.clip(faces, -_CERTAIN, _CERTAIN).astype(np.float64)
+    near = nearness(own, shared, stick)
+    clear = Clarity(widths, near)
+    faces = pair_odds(own @ own.T, clear.rows, clear.columns, stick)
+    around = np.zeros_like(faces)
     if scene:
-        odds = odds + clothes_odds(tracks, together) + place_odds(tracks)
-    return Affinity(shared, own, widths, np.where(together, NEVER, odds).astype(np.float32))
+        around = (clothes_odds(tracks, together) + place_odds(tracks)).astype(np.float32)
+    return Affinity(shared, own, widths, near, _all_odds(faces, around, together), around)
 
 
-def pair_odds(cosine: Float32, first_px: Float32, second_px: Float32, stick: Yardstick) -> Float32:
+def _all_odds(faces: Float32, around: Float32, never: Bool) -> Float32:
+    odds = np.clip(faces, -_CERTAIN, _CERTAIN) + around
+    return np.where(never, np.float32(NEVER), odds)
+
+
+def helped(known: Affinity, stick: Yardstick) -> Float32:
+    """Return the log-odds that two tracks show one person, (N, N), now that others helped each.
+
+    Args:
+        known: how they are related, each by itself.
+        stick: the encoder's; without coefficients of helped tracks nothing changes.
+    """
+    if not stick.helped:
+        return known.odds
+    pool = pooled(known)
+    clear = Clarity(pool.widths, nearness(pool.vectors, known.common, stick))
+    measure = replace(stick, pairs=stick.helped)
+    faces = pair_odds(pool.vectors @ pool.vectors.T, clear.rows, clear.columns, measure)
+    return _all_odds(faces, known.scene, known.odds <= NEVER)
+
+
+@dataclass(frozen=True, slots=True)
+class Clarity:
+    """What decides how much a cosine to some vectors says, of any shape."""
+
+    px: Float32
+    """How clearly each was seen, as the width in pixels of a face seen as clearly."""
+    near: Float32
+    """How near each is to strangers, as `nearness` says."""
+
+    def __getitem__(self, some: Int64) -> Clarity:
+        """Return some of them."""
+        return Clarity(self.px[some], self.near[some])
+
+    @property
+    def rows(self) -> Clarity:
+        """Return N of them as (N, 1)."""
+        return Clarity(self.px[:, None], self.near[:, None])
+
+    @property
+    def columns(self) -> Clarity:
+        """Return N of them as (1, N)."""
+        return Clarity(self.px[None], self.near[None])
+
+
+def pair_odds(cosine: Float32, first: Clarity, second: Clarity, stick: Yardstick) -> Float32:
     """Return the log-odds that two tracks show one person, of the shape of `cosine`.
 
     Args:
         cosine: of their vectors.
-        first_px: how clearly one was seen, broadcast against it.
-        second_px: how clearly the other was.
+        first: of the one, broadcast against it.
+        second: of the other, likewise.
         stick: the encoder's.
     """
     if not stick.pairs:
-        return stick.calibration.log_odds(cosine, first_px, second_px)
-    low, high = clarity(first_px, second_px)
-    one, cos, by_low, by_high, cos_low, cos_high = stick.pairs
-    slope = cos + cos_low * low + cos_high * high
-    return (one + slope * cosine + by_low * low + by_high * high).astype(np.float32)
+        return stick.calibration.log_odds(cosine, first.px, second.px)
+    one, *weights = stick.pairs
+    found = one + np.zeros(cosine.shape)
+    for weight, term in zip(weights, pair_terms(cosine, first, second), strict=True):
+        found += weight * term
+    return found.astype(np.float32)
 
 
-def clarity(first_px: Float32, second_px: Float32) -> tuple[Float32, Float32]:
-    """Return the logarithms of the lower and the higher clarity of two tracks."""
-    low, high = np.minimum(first_px, second_px), np.maximum(first_px, second_px)
-    return np.log(low / CLEAR_PX + _DIM), np.log(high / CLEAR_PX + _DIM)
+def pair_terms(cosine: Float32, first: Clarity, second: Clarity) -> tuple[Float32, ...]:
+    """Return what the log-odds of pairs are linear in, as `Yardstick.pairs` says.
+
+    Args:
+        cosine: as of `pair_odds`, like the others.
+        first: likewise.
+        second: likewise.
+    """
+    dim = first.px < second.px
+    low, high = np.minimum(first.px, second.px), np.maximum(first.px, second.px)
+    low, high = np.log(low / CLEAR_PX + _DIM), np.log(high / CLEAR_PX + _DIM)
+    near_low = np.where(dim, first.near, second.near)
+    near_high = np.where(dim, second.near, first.near)
+    return cosine, low, high, cosine * low, cosine * high, near_low, near_high
+
+
+def nearness(vectors: Float32, shared: Float32, stick: Yardstick) -> Float32:
+    """Return the mean cosine to the most similar of the cohort, (N,), 0 without a cohort.
+
+    Args:
+        vectors: (N, D), unit rows without what is common.
+        shared: (D,), what is common.
+        stick: the encoder's.
+    """
+    if not len(stick.cohort):
+        return np.zeros(len(vectors), np.float32)
+    alike = vectors @ without(stick.cohort, shared).T
+    most = min(NEAREST, alike.shape[1])
+    return np.partition(alike, -most, axis=1)[:, -most:].mean(axis=1)
 
 
 def clear_px(tracks: Sequence[Track]) -> Float32:

@@ -3,8 +3,7 @@
 Each group is joined with its first neighbour, by the mean log-odds that tracks show one person,
 but never two who share a frame; then the groups that this gives, until no neighbour is likely one.
 On made seasons average linkage gives purer people in more pieces; without the constraint they are
-fewer and nearer to the truth, but two of a frame are put together (README, Numbers); both can be
-chosen.
+fewer and less pure, and two of a frame are put together (README, Numbers); both can be chosen.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from scipy.spatial.distance import squareform
 from scipy.special import expit
 
 from indexer import affinity, labels
-from indexer.affinity import Affinity
+from indexer.affinity import Affinity, Clarity
 from indexer.config import ClusterSettings
 from indexer.records import (
     UNKNOWN,
@@ -230,9 +229,11 @@ def _met(
         return {}
     common, stick = measure
     prototypes = np.stack([person.prototypes[0] for person in known.people])
-    cosines = seen.centres @ affinity.without(prototypes, common).T
+    theirs = affinity.without(prototypes, common)
     clear = np.array([person.clear_px for person in known.people], np.float32)
-    odds = affinity.pair_odds(cosines, seen.widths[:, None], clear[None, :], stick)
+    they = Clarity(clear, affinity.nearness(theirs, common, stick))
+    we = Clarity(seen.widths, affinity.nearness(seen.centres, common, stick))
+    odds = affinity.pair_odds(seen.centres @ theirs.T, we.rows, they.columns, stick)
     odds -= np.float32(np.log(len(known.people)))
     barred = np.zeros(odds.shape, dtype=bool)
     np.logical_or.at(barred, groups, known.barred)
@@ -250,14 +251,16 @@ def _membership(
     A track that is alone has the cosine 1 and the log-odds of belonging to no other group that
     it could belong to.
     """
-    vectors, own = related.vectors, related.widths
+    vectors, own = related.vectors, related.clarity
     rest = _unit(seen.sums[groups] - seen.clear[:, None] * vectors)
     cosines = np.sum(rest * vectors, axis=1)
-    others = np.maximum(seen.widths[groups] - seen.clear, 1e-3)
+    left = np.maximum(seen.widths[groups] - seen.clear, 1e-3)
+    others = Clarity(left, affinity.nearness(rest, related.common, stick))
     odds = affinity.pair_odds(cosines, own, others, stick)
     alone = np.flatnonzero(np.bincount(groups)[groups] == 1)
+    groups_ = Clarity(seen.widths, affinity.nearness(seen.centres, related.common, stick))
     elsewhere = affinity.pair_odds(
-        vectors[alone] @ seen.centres.T, own[alone, None], seen.widths[None, :], stick
+        vectors[alone] @ seen.centres.T, own[alone].rows, groups_.columns, stick
     )
     barred = np.zeros(elsewhere.shape, dtype=bool)
     together = related.odds <= affinity.NEVER

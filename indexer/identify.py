@@ -123,7 +123,8 @@ def identify(
     barred = _barred(met, identities, together[rest])
     barred |= _forbidden([tracks[n] for n in rest], met, decided)
     among = related.only(np.array(rest, dtype=np.int64))
-    groups = cluster.group(among.odds, together[np.ix_(rest, rest)], settings.cluster)
+    odds = affinity.helped(among, stick)
+    groups = cluster.group(odds, together[np.ix_(rest, rest)], settings.cluster)
     earlier = cluster.Known(met, barred, cast.next_id, cast.next_person)
     strangers = [tracks[n] for n in rest]
     people = cluster.people(strangers, groups, earlier, among, stick, settings.cluster)

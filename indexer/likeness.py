@@ -10,12 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from indexer.affinity import CLEAR_PX, without
+from indexer.affinity import CLEAR_PX, NEAREST, nearness, without
 from indexer.records import Float32, Float64, Yardstick
 
 _FULL_PX = 96.0
-_NEAREST = 10
-"""How many of the cohort are the most similar."""
 
 
 def name_odds(
@@ -96,24 +94,11 @@ def usual_odds(
 
 def usual_nearness(stick: Yardstick) -> float:
     """Return how near people are to others, on average over the cohort; 0 without one."""
-    if len(stick.cohort) <= _NEAREST:
+    if len(stick.cohort) <= NEAREST:
         return 0.0
     alike = stick.cohort @ stick.cohort.T
     np.fill_diagonal(alike, -1)
-    return float(np.partition(alike, -_NEAREST, axis=1)[:, -_NEAREST:].mean())
-
-
-def nearness(vectors: Float32, shared: Float32, stick: Yardstick) -> Float32:
-    """Return the mean cosine to the most similar of the cohort, (N,), 0 without a cohort.
-
-    Args:
-        vectors: (N, D), unit rows without what is common.
-        shared: (D,), what is common.
-        stick: the encoder's.
-    """
-    if not len(stick.cohort):
-        return np.zeros(len(vectors), np.float32)
-    return _nearest(vectors, without(stick.cohort, shared))
+    return float(np.partition(alike, -NEAREST, axis=1)[:, -NEAREST:].mean())
 
 
 def name_terms(
@@ -129,8 +114,8 @@ def name_terms(
         stick: with a cohort.
     """
     cosine = (vectors @ people.T).astype(np.float64)
-    cohort = without(stick.cohort, shared)
-    near, other = _nearest(vectors, cohort)[:, None], _nearest(people, cohort)[None]
+    near, other = (nearness(rows, shared, stick) for rows in (vectors, people))
+    near, other = near[:, None], other[None]
     return _terms(cosine, widths[:, None].astype(np.float64), near, other)
 
 
@@ -140,9 +125,3 @@ def _terms(
     clear = np.log(np.maximum(width_px, 1e-3) / _FULL_PX) + 0 * cosine
     close, theirs = near + 0 * cosine, other + 0 * cosine
     return cosine, clear, cosine * clear, cosine**2, close, theirs, close * clear
-
-
-def _nearest(vectors: Float32, cohort: Float32) -> Float32:
-    """Return the mean cosine to the most similar of the cohort, (N,)."""
-    alike, most = vectors @ cohort.T, min(_NEAREST, len(cohort))
-    return np.partition(alike, -most, axis=1)[:, -most:].mean(axis=1)

@@ -44,8 +44,8 @@ said who the other is."""
 _LIKELY = 0.5
 _AIM = 0.25
 """Share of the promise that is used up in expectation. Shows differ: of six made seasons, each
-judged by what the others taught, none then had more than 0.9 % of wrong names, and two had 1.4 %
-with half of it."""
+judged by what the others taught, none then had more than 1.1 % of wrong names, and two had up to
+1.5 % with half of it."""
 _SAID = 100.0
 """Log-odds of what somebody said."""
 OPEN, NOBODY = -1, -2

@@ -416,8 +416,11 @@ class Yardstick:
     cohort: Float32
     """(M, D), unit rows: M other people. Whoever is near many of them is easily mistaken."""
     pairs: tuple[float, ...] = ()
-    """(6,), of 1, cosine, low, high, cosine * low, cosine * high: of two tracks, with low and high
-    the logarithms of the lower and the higher clarity; or ()."""
+    """(8,), of 1, cosine, low, high, cosine * low, cosine * high, near low, near high: of two
+    tracks, with low and high the logarithms of the lower and the higher clarity, and near as
+    below; or ()."""
+    helped: tuple[float, ...] = ()
+    """(8,), the same of tracks that were pooled with those that probably show the same; or ()."""
     names: tuple[float, ...] = ()
     """(8,), of 1, cosine, clear, cosine * clear, cosine squared, near, near of the other, near *
     clear: of a track and a character, with clear the logarithm of the track's clarity and near
@@ -430,9 +433,9 @@ class Yardstick:
 
     def __post_init__(self) -> None:
         _check("cohort", self.cohort, (None, None))
-        if len(self.pairs) not in (0, 6) or len(self.names) not in (0, 8):
-            got = (len(self.pairs), len(self.names))
-            raise ValueError(f"pairs, names: expected 6 and 8 coefficients, or none, got {got}")
+        for name in ("pairs", "helped", "names"):
+            if (got := len(getattr(self, name))) not in (0, 8):
+                raise ValueError(f"{name}: expected 8 coefficients, or none, got {got}")
         if self.names and len(self.cohort) == 0:
             raise ValueError("cohort: expected somebody, as the coefficients of names need them")
 

@@ -173,7 +173,7 @@ class _Trials:
                 own = affinity.without(np.stack([one.embedding for one in tracks]), common)
                 shared.append(common)
                 clear.append(affinity.clear_px(tracks))
-                near.append(likeness.nearness(own, common, how[0]))
+                near.append(affinity.nearness(own, common, how[0]))
         mean = np.mean(shared[1:] or shared, axis=0).astype(np.float32)
         return _Trials(person, gallery, *how, mean, np.concatenate(clear), np.concatenate(near))
 

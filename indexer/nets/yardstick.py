@@ -26,17 +26,21 @@ from indexer.records import Yardstick
 
 DEFAULT = Path(__file__).with_name("resnet29-yardstick.safetensors")
 """Of the default encoder with its head."""
-SCHEMA: Literal["yardstick/2"] = "yardstick/2"
+SCHEMA: Literal["yardstick/3"] = "yardstick/3"
+
+COEFFICIENTS = ("pairs", "helped", "names", "belief", "nobody")
+"""Of `Yardstick`, that are kept as they are called there."""
 
 
 @dataclass(frozen=True)
 class YardstickFacts:
     """What is said beside the cohort."""
 
-    schema: Literal["yardstick/2"]
+    schema: Literal["yardstick/3"]
     encoder_id: str
     """Of the vectors that it is for."""
     pairs: tuple[float, ...]
+    helped: tuple[float, ...]
     names: tuple[float, ...]
     belief: tuple[float, float]
     nobody: tuple[float, float]
@@ -48,7 +52,8 @@ def save(path: Path, stick: Yardstick, encoder_id: str) -> None:
     Raises:
         WeightsError: it cannot be written.
     """
-    facts = YardstickFacts(SCHEMA, encoder_id, stick.pairs, stick.names, stick.belief, stick.nobody)
+    measured = {name: getattr(stick, name) for name in COEFFICIENTS}
+    facts = YardstickFacts(SCHEMA, encoder_id, **measured)
     said = {"yardstick": json.dumps(dataclasses.asdict(facts), sort_keys=True)}
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -72,9 +77,8 @@ def load(encoder: EncoderFacts, path: Path = DEFAULT) -> Yardstick:
         if facts.encoder_id != bare_id(encoder):
             return Yardstick.of(encoder.calibration, encoder.dimension)
         cohort = files.load(content)["cohort"].astype(np.float32)
-        return Yardstick(
-            encoder.calibration, cohort, facts.pairs, facts.names, facts.belief, facts.nobody
-        )
+        measured = {name: getattr(facts, name) for name in COEFFICIENTS}
+        return Yardstick(encoder.calibration, cohort, **measured)
     except (OSError, SafetensorError, ValidationError, KeyError, ValueError) as error:
         problem = f"is no yardstick: {str(error).splitlines()[0]}"
         raise WeightsError(path, problem, "make one with training trust") from error

@@ -333,16 +333,26 @@ def test_a_yardstick_is_kept_and_a_damaged_one_refused(tmp_path: Path) -> None:
     facts = encoder.load("", CPU).facts
     path = tmp_path / "stick.safetensors"
     cohort = np.eye(facts.dimension, dtype=np.float32)[:5]
-    stick = Yardstick(facts.calibration, cohort, (1.0,) * 6, (0.5,) * 8, (2.0, 1.0))
+    stick = Yardstick(
+        facts.calibration,
+        cohort,
+        pairs=(1.0,) * 8,
+        helped=(0.25,) * 8,
+        names=(0.5,) * 8,
+        belief=(2.0, 1.0),
+    )
     yardstick.save(path, stick, facts.encoder_id)
     again = yardstick.load(facts, path)
-    assert (again.pairs, again.names, again.belief) == (stick.pairs, stick.names, stick.belief)
+    for name in yardstick.COEFFICIENTS:
+        assert getattr(again, name) == getattr(stick, name)
     assert np.array_equal(again.cohort, cohort)
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(WeightsError, match="is no yardstick"):
         yardstick.load(facts, path)
-    with pytest.raises(ValueError, match="expected 6 and 8"):
-        Yardstick(facts.calibration, cohort, (1.0,), ())
+    with pytest.raises(ValueError, match="pairs: expected 8 coefficients, or none, got 1"):
+        Yardstick(facts.calibration, cohort, (1.0,))
+    with pytest.raises(ValueError, match="cohort: expected somebody"):
+        Yardstick(facts.calibration, cohort[:0], names=(1.0,) * 8)
 
 
 @pytest.mark.parametrize("often", [False, True])

@@ -15,8 +15,17 @@ import numpy as np
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from indexer import affinity, enroll, evidence, likeness, pipeline, recognize, scene, thresholds
-from indexer.affinity import Affinity
+from indexer import (
+    affinity,
+    enroll,
+    evidence,
+    likeness,
+    pipeline,
+    recognize,
+    scene,
+    thresholds,
+)
+from indexer.affinity import Affinity, Clarity
 from indexer.config import RecognizeSettings, Settings
 from indexer.errors import ConfigError
 from indexer.evidence import Evidence
@@ -147,6 +156,7 @@ def measure(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> 
     wrong = ~right
     return replace(
         stick,
+        helped=_helped(episodes, stick),
         belief=_line(odds, right, seconds),
         nobody=_line(nobody[wrong], strange[wrong], np.ones(int(wrong.sum()))),
     )
@@ -232,16 +242,29 @@ def _related(one: Known, stick: Yardstick) -> Affinity:
 
 
 def _pairs(episodes: Sequence[Known], stick: Yardstick) -> Yardstick:
-    rows, same = [], []
+    rows = []
     for one in episodes:
         related = _related(one, stick)
-        upper = np.triu(one.real[:, None] & one.real & ~one.together, k=1)
-        first, second = np.nonzero(upper)
-        cosine = (related.vectors @ related.vectors.T)[upper]
-        low, high = affinity.clarity(related.widths[first], related.widths[second])
-        rows.append(np.stack([cosine, low, high, cosine * low, cosine * high], axis=1))
-        same.append(one.people[first] == one.people[second])
-    return replace(stick, pairs=_coefficients(np.concatenate(rows), np.concatenate(same)))
+        rows.append(_compared(one, related.vectors, related.clarity))
+    terms, same = (np.concatenate(part) for part in zip(*rows, strict=True))
+    return replace(stick, pairs=_coefficients(terms, same))
+
+
+def _helped(episodes: Sequence[Known], stick: Yardstick) -> tuple[float, ...]:
+    rows = []
+    for one in episodes:
+        pool = affinity.pooled(related := _related(one, stick))
+        near = affinity.nearness(pool.vectors, related.common, stick)
+        rows.append(_compared(one, pool.vectors, Clarity(pool.widths, near)))
+    return _coefficients(*(np.concatenate(part) for part in zip(*rows, strict=True)))
+
+
+def _compared(one: Known, vectors: Float32, clear: Clarity) -> tuple[Float64, Bool]:
+    """Return terms (P, K) of the pairs of an episode's tracks that share no frame, who is one."""
+    upper = np.triu(one.real[:, None] & one.real & ~one.together, k=1)
+    first, second = np.nonzero(upper)
+    terms = affinity.pair_terms((vectors @ vectors.T)[upper], clear[first], clear[second])
+    return np.stack(terms, axis=1).astype(np.float64), one.people[first] == one.people[second]
 
 
 def _names(episodes: Sequence[Known], stick: Yardstick) -> Yardstick:

@@ -193,8 +193,7 @@ def _trust(options: argparse.Namespace) -> None:
     stick = trust.measure(episodes, plain, settings)
     yardstick.save(options.out, stick, bare_id(facts))
     print(f"{options.out}: {len(others)} others, {len(episodes)} episodes")
-    shown = ("pairs", "names", "belief", "nobody")
-    print(json.dumps({name: getattr(stick, name) for name in shown}))
+    print(json.dumps({name: getattr(stick, name) for name in yardstick.COEFFICIENTS}))
     if options.check:
         for rows in (trust.left_out(episodes, plain, settings), trust.places(episodes)):
             print(

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from indexer import affinity
+from indexer.affinity import CLEAR_PX, NEVER, Affinity, Clarity
+from indexer.records import Float32
+from tests.indexer.test_recognize import STICK, D, at_cosine, axis, unit
+
+# 1, cosine, low, high, cosine * low, cosine * high, near low, near high.
+PAIRS = (-1.0, 10.0, 0.5, 0.25, 2.0, 1.0, -4.0, -3.0)
+STRANGERS = replace(STICK, cohort=np.stack([axis(14), axis(15)]), pairs=PAIRS)
+
+
+def clarity(px: list[float], near: list[float]) -> Clarity:
+    return Clarity(np.array(px, np.float32), np.array(near, np.float32))
+
+
+def related(vectors: Float32, odds: Float32, around: Float32 | None = None) -> Affinity:
+    none = np.zeros(D, np.float32)
+    widths = np.full(len(vectors), CLEAR_PX, np.float32)
+    near = affinity.nearness(vectors, none, STRANGERS)
+    scene = np.zeros_like(odds) if around is None else around
+    return Affinity(none, vectors, widths, near, odds, scene)
+
+
+def test_the_odds_of_a_pair_done_by_hand_whichever_is_the_dim_one() -> None:
+    low, high = np.log(0.5 + 0.02), np.log(1 + 0.02)
+    by_hand = -1 + 10 * 0.6 + 0.5 * low + 0.25 * high + 0.6 * (2 * low + high) - 4 * 0.1 - 3 * 0.2
+    dim, bright = clarity([CLEAR_PX / 2], [0.1]), clarity([CLEAR_PX], [0.2])
+    cosine = np.array([0.6], np.float32)
+    assert affinity.pair_odds(cosine, dim, bright, STRANGERS)[0] == pytest.approx(by_hand, abs=1e-5)
+    assert affinity.pair_odds(cosine, bright, dim, STRANGERS)[0] == pytest.approx(by_hand, abs=1e-5)
+
+
+def test_whoever_is_near_strangers_is_less_likely_met_again() -> None:
+    cosine, far = np.array([0.6], np.float32), clarity([20.0], [0.1])
+    near = clarity([20.0], [0.6])
+    assert affinity.pair_odds(cosine, near, far, STRANGERS) < affinity.pair_odds(
+        cosine, far, far, STRANGERS
+    )
+
+
+def test_nearness_is_the_mean_cosine_to_the_most_similar() -> None:
+    cohort = unit(np.random.default_rng(0).normal(size=(40, D)))
+    rows = unit(np.random.default_rng(1).normal(size=(5, D)))
+    stick = replace(STICK, cohort=cohort)
+    none = np.zeros(D, np.float32)
+    slow = [np.mean(sorted(float(row @ one) for one in cohort)[-10:]) for row in rows]
+    assert affinity.nearness(rows, none, stick) == pytest.approx(slow, abs=1e-5)
+    assert np.all(affinity.nearness(rows, none, STICK) == 0)
+    assert affinity.nearness(rows[:0], none, stick).shape == (0,)
+
+
+def test_helped_tracks_are_compared_by_what_they_were_helped_to() -> None:
+    # 0 and 1 are one person for sure and 2 is like 0 alone: helped by 0, 1 is nearer to 2.
+    first = axis(0)
+    second, third = at_cosine(first, 0.7, 1), at_cosine(first, 0.7, 2)
+    vectors = np.stack([first, second, third])
+    odds = np.array([[0, 9, 0], [9, 0, NEVER], [0, NEVER, 0]], np.float32)
+    stick = replace(STRANGERS, helped=PAIRS)
+    known = related(vectors, odds)
+    found = affinity.helped(known, stick)
+    pool = affinity.pooled(known)
+    clear = Clarity(pool.widths, affinity.nearness(pool.vectors, known.common, stick))
+    for one in range(3):
+        for other in range(3):
+            if odds[one, other] == NEVER:
+                assert found[one, other] == NEVER
+                continue
+            pair = [clear[np.array([n])] for n in (one, other)]
+            cosine = (pool.vectors[one] @ pool.vectors[other])[None]
+            slow = affinity.pair_odds(cosine, pair[0], pair[1], stick)[0]
+            assert found[one, other] == pytest.approx(np.clip(slow, -8, 8), abs=1e-4)
+    assert pool.vectors[1] @ third > second @ third
+
+
+def test_clothes_and_places_count_beside_helped_faces() -> None:
+    vectors = np.stack([axis(0), axis(1)])
+    odds, around = np.full((2, 2), -3, np.float32), np.full((2, 2), 1.5, np.float32)
+    known = related(vectors, odds, around)
+    assert affinity.helped(known, STRANGERS) is known.odds  # nothing was measured
+    stick = replace(STRANGERS, helped=PAIRS)
+    alone = affinity.helped(related(vectors, odds), stick)
+    assert affinity.helped(known, stick) == pytest.approx(alone + 1.5)
