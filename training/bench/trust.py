@@ -178,7 +178,9 @@ class LeftOut:
     wrong: float
     """Share of the named seconds of the found tracks,"""
     recalled: float
-    """and share of those of the enrolled that bear the right name."""
+    """share of those of the enrolled that bear the right name,"""
+    likeliest: float
+    """and that would, if each track bore its likeliest name."""
 
 
 def left_out(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> list[LeftOut]:
@@ -192,15 +194,17 @@ def left_out(episodes: Sequence[Known], plain: Yardstick, settings: Settings) ->
     found = []
     for season in sorted({one.season for one in episodes}):
         stick = measure([one for one in episodes if one.season != season], plain, settings)
-        wrong = right = asked = 0.0
+        wrong = right = asked = likely = 0.0
         for one in (one for one in episodes if one.season == season):
             said = _judged(one, stick, settings.recognize)
             named, true = said.named & one.real, said.people == one.people
             wrong += one.seconds[named & ~true].sum()
             right += one.seconds[named & true].sum()
             asked += one.seconds[np.isin(one.people, one.wanted)].sum()
-        shares = (wrong / max(wrong + right, _ONE_SIDED), right / max(asked, _ONE_SIDED))
-        found.append(LeftOut(f"season {season + 1}", *map(float, shares)))
+            likely += one.seconds[true].sum()
+        shares = [share / max(asked, _ONE_SIDED) for share in (right, likely)]
+        mistaken = wrong / max(wrong + right, _ONE_SIDED)
+        found.append(LeftOut(f"season {season + 1}", *map(float, (mistaken, *shares))))
     return found
 
 
