@@ -8,7 +8,7 @@ Two faces in one frame are two people.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,13 +109,12 @@ def relate(
     widths = clear_px(tracks)
     shared = common(vectors, widths, together, different)
     own = without(vectors, shared)
-    near = nearness(own, shared, stick)
-    clear = Clarity(widths, near)
+    clear = Clarity(widths, nearness(own, shared, stick))
     faces = pair_odds(own @ own.T, clear.rows, clear.columns, stick)
     around = np.zeros_like(faces)
     if scene:
         around = (clothes_odds(tracks, together) + place_odds(tracks)).astype(np.float32)
-    return Affinity(shared, own, widths, near, _all_odds(faces, around, together), around)
+    return Affinity(shared, own, widths, clear.near, _all_odds(faces, around, together), around)
 
 
 def _all_odds(faces: Float32, around: Float32, never: Bool) -> Float32:
@@ -149,7 +148,7 @@ class Clarity:
     """How near each is to strangers, as `nearness` says."""
 
     def __getitem__(self, some: Int64) -> Clarity:
-        """Return some of them."""
+        """Return those of some."""
         return Clarity(self.px[some], self.near[some])
 
     @property
@@ -181,8 +180,8 @@ def pair_odds(cosine: Float32, first: Clarity, second: Clarity, stick: Yardstick
     return found.astype(np.float32)
 
 
-def pair_terms(cosine: Float32, first: Clarity, second: Clarity) -> tuple[Float32, ...]:
-    """Return what the log-odds of pairs are linear in, as `Yardstick.pairs` says.
+def pair_terms(cosine: Float32, first: Clarity, second: Clarity) -> Iterator[Float32]:
+    """Yield what the log-odds of pairs are linear in, as `Yardstick.pairs` says, one by one.
 
     Args:
         cosine: as of `pair_odds`, like the others.
@@ -192,9 +191,11 @@ def pair_terms(cosine: Float32, first: Clarity, second: Clarity) -> tuple[Float3
     dim = first.px < second.px
     low, high = np.minimum(first.px, second.px), np.maximum(first.px, second.px)
     low, high = np.log(low / CLEAR_PX + _DIM), np.log(high / CLEAR_PX + _DIM)
-    near_low = np.where(dim, first.near, second.near)
-    near_high = np.where(dim, second.near, first.near)
-    return cosine, low, high, cosine * low, cosine * high, near_low, near_high
+    yield from (cosine, low, high)
+    yield cosine * low
+    yield cosine * high
+    yield np.where(dim, first.near, second.near)
+    yield np.where(dim, second.near, first.near)
 
 
 def nearness(vectors: Float32, shared: Float32, stick: Yardstick) -> Float32:

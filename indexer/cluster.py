@@ -258,9 +258,9 @@ def _membership(
     others = Clarity(left, affinity.nearness(rest, related.common, stick))
     odds = affinity.pair_odds(cosines, own, others, stick)
     alone = np.flatnonzero(np.bincount(groups)[groups] == 1)
-    groups_ = Clarity(seen.widths, affinity.nearness(seen.centres, related.common, stick))
+    they = Clarity(seen.widths, affinity.nearness(seen.centres, related.common, stick))
     elsewhere = affinity.pair_odds(
-        vectors[alone] @ seen.centres.T, own[alone].rows, groups_.columns, stick
+        vectors[alone] @ seen.centres.T, own[alone].rows, they.columns, stick
     )
     barred = np.zeros(elsewhere.shape, dtype=bool)
     together = related.odds <= affinity.NEVER

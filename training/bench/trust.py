@@ -268,7 +268,7 @@ def _compared(one: Known, vectors: Float32, clear: Clarity) -> tuple[Float64, Bo
     upper = np.triu(one.real[:, None] & one.real & ~one.together, k=1)
     first, second = np.nonzero(upper)
     terms = affinity.pair_terms((vectors @ vectors.T)[upper], clear[first], clear[second])
-    return np.stack(terms, axis=1).astype(np.float64), one.people[first] == one.people[second]
+    return np.stack(list(terms), axis=1).astype(np.float64), one.people[first] == one.people[second]
 
 
 def _names(episodes: Sequence[Known], stick: Yardstick) -> Yardstick:
