@@ -144,7 +144,7 @@ def people(
     """
     if not tracks:
         return People([], [])
-    seen = _Groups.of(tracks, groups, related)
+    seen = _Groups.of(tracks, groups, related, stick)
     met = _met(seen, groups, known, (related.common, stick), settings)
     by_time = [int(g) for g in np.argsort(-seen.seconds, kind="stable") if int(g) not in met]
     ids = {g: known.people[k].id for g, k in met.items()}
@@ -162,7 +162,7 @@ def people(
             midpoint=line.midpoint,
             genuine=0,
             impostors=0,
-            clear_px=float(seen.widths[g]),
+            clear_px=float(seen.clarity.px[g]),
         )
         for i, g in enumerate(by_time)
     ]
@@ -186,13 +186,13 @@ class _Groups:
     """(G, D), unit rows: the same of what the encoder said, with what is common to all."""
     clear: Float32
     """(N,), how clearly each track was seen, as a width in pixels that more does not help."""
-    widths: Float32
+    clarity: Clarity
     """(G,), how clearly each group was seen."""
     seconds: Float32
     """(G,), screen time."""
 
     @staticmethod
-    def of(tracks: Sequence[Track], groups: Int64, related: Affinity) -> _Groups:
+    def of(tracks: Sequence[Track], groups: Int64, related: Affinity, stick: Yardstick) -> _Groups:
         count = int(groups.max()) + 1
         clear = np.minimum(related.widths, affinity.CLEAR_PX)
         vectors = np.stack([track.embedding for track in tracks])
@@ -203,7 +203,9 @@ class _Groups:
         np.add.at(widths, groups, clear)
         shown = np.array([t.end_s - t.start_s for t in tracks], dtype=np.float32)
         np.add.at(seconds, groups, shown)
-        return _Groups(sums, _unit(sums), _unit(raw), clear, widths, seconds)
+        centres = _unit(sums)
+        near = affinity.nearness(centres, related.common, stick)
+        return _Groups(sums, centres, _unit(raw), clear, Clarity(widths, near), seconds)
 
 
 def _met(
@@ -232,8 +234,7 @@ def _met(
     theirs = affinity.without(prototypes, common)
     clear = np.array([person.clear_px for person in known.people], np.float32)
     they = Clarity(clear, affinity.nearness(theirs, common, stick))
-    we = Clarity(seen.widths, affinity.nearness(seen.centres, common, stick))
-    odds = affinity.pair_odds(seen.centres @ theirs.T, we.rows, they.columns, stick)
+    odds = affinity.pair_odds(seen.centres @ theirs.T, seen.clarity.rows, they.columns, stick)
     odds -= np.float32(np.log(len(known.people)))
     barred = np.zeros(odds.shape, dtype=bool)
     np.logical_or.at(barred, groups, known.barred)
@@ -254,13 +255,12 @@ def _membership(
     vectors, own = related.vectors, related.clarity
     rest = _unit(seen.sums[groups] - seen.clear[:, None] * vectors)
     cosines = np.sum(rest * vectors, axis=1)
-    left = np.maximum(seen.widths[groups] - seen.clear, 1e-3)
+    left = np.maximum(seen.clarity.px[groups] - seen.clear, 1e-3)
     others = Clarity(left, affinity.nearness(rest, related.common, stick))
     odds = affinity.pair_odds(cosines, own, others, stick)
     alone = np.flatnonzero(np.bincount(groups)[groups] == 1)
-    they = Clarity(seen.widths, affinity.nearness(seen.centres, related.common, stick))
     elsewhere = affinity.pair_odds(
-        vectors[alone] @ seen.centres.T, own[alone].rows, they.columns, stick
+        vectors[alone] @ seen.centres.T, own[alone].rows, seen.clarity.columns, stick
     )
     barred = np.zeros(elsewhere.shape, dtype=bool)
     together = related.odds <= affinity.NEVER

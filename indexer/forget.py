@@ -281,8 +281,8 @@ def _chances(
     known = thresholds.calibrate(gallery, seen, together, stick, settings)
     open_ = np.full(len(tracks), recognize.OPEN)
     apart = recognize.Apart(together, np.zeros((len(tracks), len(known)), bool), open_)
-    shares, _ = recognize.probabilities(seen, known, apart, stick, settings)
-    by_all = _of(shares, known, ids)
+    shares = recognize.all_shares(seen, known, apart, stick, settings)
+    by_all = _of(recognize.believed(shares, stick), known, ids)
     faces = np.concatenate([track.embeddings for track in tracks])
     clear = np.float32(affinity.CLEAR_PX) * np.concatenate([track.quality for track in tracks])
     counts = [len(track.embeddings) for track in tracks]

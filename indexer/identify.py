@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -130,7 +130,7 @@ def identify(
     people = cluster.people(strangers, groups, earlier, among, stick, settings.cluster)
     for n, person in zip(rest, people.identities, strict=True):
         identities[n] = _unnamed(found[n], person)
-    identities = _merged(identities, decided, together)
+    identities = _merged(identities, decided, together, set(own))
     return Cast(
         characters=_by_id(named, others, unnamed, people.new),
         identities=identities,
@@ -194,17 +194,21 @@ def _open(heard: Heard) -> dict[int, Identity]:
     }
 
 
-def _merged(identities: Sequence[Identity], decided: Constraints, together: Bool) -> list[Identity]:
+def _merged(
+    identities: Sequence[Identity], decided: Constraints, together: Bool, named: Set[int]
+) -> list[Identity]:
     """Return the identities with whoever is somebody else, as a person said, being that one.
 
-    Unless that one is in the same frame, or the track is known not to show them.
+    Unless that one is in the same frame, or the track is known not to show them. Who has a name
+    then, as one of `named`, needs no reason for having none.
     """
     found = list(identities)
     for n, one in enumerate(identities):
         end = decided.merged.get(one.character, one.character)
         beside = {found[m].character for m in np.flatnonzero(together[n])}
         if end != one.character and end not in beside and (one.track, end) not in decided.barred:
-            found[n] = dataclasses.replace(one, character=end)
+            reason = "" if end in named else one.reason
+            found[n] = dataclasses.replace(one, character=end, reason=reason)
     return found
 
 

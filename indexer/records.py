@@ -506,6 +506,11 @@ class Identity:
     nobody: float = 0.0
     """The probability, as judged, that it shows nobody of the gallery; people may have said."""
 
+    @property
+    def chance(self) -> float:
+        """Return how likely the runner-up is where no name is given, else 0."""
+        return max(self.nobody - self.margin, 0.0) if self.reason else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Constraints:

@@ -319,9 +319,10 @@ def test_expected_time_counts_tracks_without_a_name_by_their_chance(tmp_path: Pa
     assert rows["Ann"].expected_s == pytest.approx(0.36)
     assert rows["Bob"].expected_s == pytest.approx(0.9 * 0.72 + 0.35 * 0.2)
     assert rows["Bob"].screen_time_s == pytest.approx(0.72)
-    assert [row.expected_s for row in people(library) if not row.named] == []
-    library = put(new(tmp_path / "other"), pilot, CAST)
-    assert {row.label: row.expected_s for row in people(library)}["Bob"] == pytest.approx(0.648)
+    stranger = episode("Pilot.mp4", (20, 5), [Shown(2, 19, BOB), Shown(20, 24, CARL)])
+    library = put(new(tmp_path / "other"), stranger, CAST)
+    expected = {row.label: row.expected_s for row in people(library)}
+    assert expected == {"Ann": 0.0, "Bob": pytest.approx(0.648), "Person 3": None}
 
 
 def test_what_was_shown_before_counts_unless_it_is_left_out(tmp_path: Path) -> None:

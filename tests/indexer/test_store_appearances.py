@@ -57,7 +57,7 @@ def slow(library: Library) -> list[Appearance]:
                     end_s=track.end_s,
                     character=who.character,
                     likely=who.runner_up if who.reason else 0,
-                    chance=max(who.nobody - who.margin, 0.0) if who.reason else 0.0,
+                    chance=who.chance,
                     probability=who.probability,
                     shot_start_s=shot.start_s,
                     shot_end_s=shot.end_s,

@@ -15,16 +15,7 @@ import numpy as np
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from indexer import (
-    affinity,
-    enroll,
-    evidence,
-    likeness,
-    pipeline,
-    recognize,
-    scene,
-    thresholds,
-)
+from indexer import affinity, enroll, evidence, likeness, pipeline, recognize, scene, thresholds
 from indexer.affinity import Affinity, Clarity
 from indexer.config import RecognizeSettings, Settings
 from indexer.errors import ConfigError

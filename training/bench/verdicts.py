@@ -173,7 +173,7 @@ def _said(identities: Sequence[Identity], characters: Sequence[Character]) -> di
             one.character,
             min(max(probability_of(one, names.keys()), 0.0), 1.0),
             names.get(one.runner_up, UNNAMED) if one.reason else UNNAMED,
-            max(one.nobody - one.margin, 0.0) if one.reason else 0.0,
+            one.chance,
         )
         for one in identities
     }
