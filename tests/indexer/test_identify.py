@@ -101,7 +101,8 @@ def test_whoever_is_somebody_else_is_met_as_that_one() -> None:
     heard = Heard(decided=Constraints(merged={1: 2}))
     met = track(1, axis(3))
     assert seen(identify([met], known, STICK, SETTINGS)) == {1: 1}
-    assert seen(identify([met], known, STICK, SETTINGS, heard)) == {1: 2}
+    [named] = identify([met], known, STICK, SETTINGS, heard).identities
+    assert (named.character, named.reason, named.chance) == (2, "", 0.0)
     beside = at([met, track(2, axis(0))], 0)  # but not where that one is in the same frame
     assert seen(identify(beside, known, STICK, SETTINGS, heard)) == {1: 1, 2: 2}
 
