@@ -44,6 +44,8 @@ _ALONE = {
 }
 _ANY_SIDE = 48
 """Pixels to try a network with that takes any size."""
+_MOST_KEPT = 32
+"""Converted networks, several times what one user needs; who trains makes new ones every day."""
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 _DEFINED_BY = ("torch", "torchvision", "facenet-pytorch")
 """The packages that a network's definition, and so what it is converted to, may depend on."""
@@ -161,13 +163,17 @@ class _OnCpu:
 def _model(network: Network, wants: Input) -> openvino.Model:
     kept = _kept(network, wants)
     with suppress(OSError, RuntimeError):  # not there, not ours to read, or damaged
-        return openvino.Core().read_model(kept)
+        model = openvino.Core().read_model(kept)
+        with suppress(OSError):
+            kept.touch()  # it was used
+        return model
     model = _converted(network.build(), wants)
     # Conversion takes seconds, reading what it gave does not.
     with suppress(OSError), TemporaryDirectory(dir=_made(kept.parent)) as folder:
         openvino.save_model(model, Path(folder) / kept.name, compress_to_fp16=False)
         (Path(folder) / kept.name).with_suffix(".bin").replace(kept.with_suffix(".bin"))
         (Path(folder) / kept.name).replace(kept)
+        _tidy(kept.parent)
     return model
 
 
@@ -193,6 +199,14 @@ def _kept(network: Network, wants: Input) -> Path:
     versions = [metadata.version(package) for package in _DEFINED_BY]
     facts = f"{network.key} {wants} {openvino.__version__} {versions}"
     return weights.cache_folder() / f"{hashlib.sha256(facts.encode()).hexdigest()[:24]}.xml"
+
+
+def _tidy(folder: Path) -> None:
+    """Remove all kept networks but those that were used last."""
+    by_use = sorted(folder.glob("*.xml"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in by_use[_MOST_KEPT:]:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".bin").unlink(missing_ok=True)
 
 
 def _made(folder: Path) -> Path:

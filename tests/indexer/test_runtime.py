@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -141,6 +142,25 @@ def test_what_is_kept_is_taken_without_its_module_and_only_for_the_same_network(
     ]:
         runtime.ready(Network(key, build), wants, CPU)
         assert len(built) == count
+
+
+def test_what_was_used_last_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(runtime, "_MOST_KEPT", 2)
+    built = []
+
+    def use(key: str) -> None:
+        def build() -> nn.Module:
+            built.append(key)
+            return nn.Flatten()
+
+        runtime.ready(Network(key, build), SMALL, CPU)
+        time.sleep(0.02)  # a file's time is not finer than a clock's tick
+
+    for key in ("one", "two", "one", "three", "one", "two"):
+        use(key)
+    assert built == ["one", "two", "three", "two"]
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".bin", ".bin", ".xml", ".xml"]
 
 
 def test_where_there_is_no_driver_torch_is_not_asked_for_a_gpu(
