@@ -106,14 +106,11 @@ class EmbedSettings:
     """How the faces of a track are encoded."""
 
     weights: str = ""
-    """A weights file; empty for the encoder that comes with the project, or "vggface2"."""
+    """A weights file; empty for the default encoder, or "dlib" or "vggface2"."""
     mirrored: bool = True
     """Encode each face and its mirror image: surer, in twice the time."""
-    narrow: bool = True
-    """Encode faces of less than 20 pixels by the default encoder's sister too, who learnt from
-    such."""
     head: str = ""
-    """A head's file, learnt from a show's tracks; empty for the default encoder's, or "none"."""
+    """A head's file, learnt from a show's tracks; empty for none."""
     best_faces: Annotated[int, Field(ge=3, le=8)] = 5
     """Faces of a track that are encoded: the best, apart in time."""
     apart_s: NotNegative = 0.35

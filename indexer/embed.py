@@ -14,8 +14,12 @@ from indexer.tear import Encoded, torn
 
 _READABLE_PX = 48.0
 """Width at which a face has given an encoder nearly all it will."""
-_SHARP = 60.0
-"""Mean squared Laplacian of a crop that is as sharp as the encoder can use."""
+_SHARP = 200.0
+"""Mean squared Laplacian of a face that is as sharp as the encoder can use, its eyes 35 pixels
+apart."""
+_BESIDE, _ABOVE = 1.11, 0.58
+"""Where a crop's face ends beside and above the middle of the eyes, by the distance between them;
+it is as high as wide."""
 
 
 def align(image: UInt8, landmarks: Float32, facts: EncoderFacts) -> UInt8:
@@ -31,7 +35,7 @@ def align(image: UInt8, landmarks: Float32, facts: EncoderFacts) -> UInt8:
     return crops.cut(image, turns, facts.input_size)
 
 
-def quality(detections: Detections, chips: UInt8) -> Float32:
+def quality(detections: Detections, chips: UInt8, facts: EncoderFacts) -> Float32:
     """Return how well an encoder can read each face, (N,) in [0, 1].
 
     The product of the detector's score, size (the width against 48 pixels, beyond which an
@@ -40,12 +44,22 @@ def quality(detections: Detections, chips: UInt8) -> Float32:
     picture.
     """
     size = np.clip(detections.widths / _READABLE_PX, 0, 1)
-    faces = [chip[15:-15, 15:-15] for chip in chips]
+    rows, columns = _face(facts)
+    faces = [chip[rows, columns] for chip in chips]
     inside = [_inside(face) for face in faces]
     share = np.array([mask.mean() for mask in inside], dtype=np.float32)
     sharp = np.array(list(map(_sharpness, faces, inside)), dtype=np.float32)
     front = frontality(detections.landmarks)
     return (detections.scores * size * sharp * front * share**2).astype(np.float32)
+
+
+def _face(facts: EncoderFacts) -> tuple[slice, slice]:
+    """Return the rows and columns of a crop that the face itself takes."""
+    eyes = np.array(facts.template[:2])
+    x, y = eyes.mean(axis=0)
+    apart = float(np.linalg.norm(eyes[1] - eyes[0]))
+    left, top, side = x - _BESIDE * apart, y - _ABOVE * apart, 2 * _BESIDE * apart
+    return tuple(slice(max(round(at), 0), round(at + side)) for at in (top, left))
 
 
 def _inside(face: UInt8) -> Bool:
@@ -98,7 +112,7 @@ def embed(encoder: Encoder, tracklet: Tracklet) -> list[Encoded]:
             a track's vectors do not depend on what else was encoded.
         tracklet: with its best crops.
     """
-    embeddings = nets.encode(encoder, tracklet.chips, tracklet.widths)
+    embeddings = nets.encode(encoder, tracklet.chips)
     return torn(Encoded(tracklet, embeddings), encoder.facts.calibration)
 
 

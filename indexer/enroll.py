@@ -138,7 +138,7 @@ def _encoded(path: Path, models: Models, settings: Settings) -> Float32:
         raise ImageError(path, "shows no face", "crop it around one face, or leave it out")
     if sure.sum() > 1:
         raise ImageError(path, f"shows {sure.sum()} faces", "crop it around one of them")
-    return encoders.encode(models.encoder, faces.chips[sure], faces.detections.widths[sure])
+    return encoders.encode(models.encoder, faces.chips[sure])
 
 
 def _with_gallery(library: Library, gallery: Mapping[str, Float32]) -> tuple[set[int], Cast]:

@@ -94,8 +94,9 @@ class Looker:
             return self._aligned(frame, image, found)
 
     def _aligned(self, frame: Frame, image: UInt8, found: Detections) -> Faces:
-        chips = embed.align(image, found.landmarks, self.models.encoder.facts)
-        quality, patches = embed.quality(found, chips), detect.patches(image, found.boxes)
+        facts = self.models.encoder.facts
+        chips = embed.align(image, found.landmarks, facts)
+        quality, patches = embed.quality(found, chips, facts), detect.patches(image, found.boxes)
         worn = clothes.colours(image, found.boxes)
         return Faces(frame.index, frame.time_s, frame.shot, found, chips, quality, patches, worn)
 

@@ -41,13 +41,7 @@ def load_models(settings: Settings) -> Models:
     # A GPU looks at many frames together: two that take turns keep it busy.
     workers = settings.detect.workers or (parallel.cores() if device == "cpu" else 2)
     wanted = settings.embed
-    encoder = encoders.load(
-        wanted.weights,
-        device,
-        mirrored=wanted.mirrored,
-        narrow=wanted.narrow,
-        head=wanted.head,
-    )
+    encoder = encoders.load(wanted.weights, device, mirrored=wanted.mirrored, head=wanted.head)
     return Models(mtcnn.load(device, settings.detect.precision), encoder, workers)
 
 
@@ -75,7 +69,9 @@ def still_faces(models: Models, image: UInt8, settings: Settings) -> Faces:
     chips = embed.align(image, found.landmarks, models.encoder.facts)
     patches = detect.patches(image, found.boxes)
     worn = clothes.colours(image, found.boxes)
-    return Faces(0, 0.0, 0, found, chips, embed.quality(found, chips), patches, worn)
+    return Faces(
+        0, 0.0, 0, found, chips, embed.quality(found, chips, models.encoder.facts), patches, worn
+    )
 
 
 def _fills(found: Detections, image: UInt8) -> bool:

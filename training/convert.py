@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import openvino
 import torch
 
 from indexer.errors import WeightsError
 from indexer.nets import weights
 from indexer.nets.resnet29 import ResNet29
+from indexer.nets.sface import SFace
 from indexer.records import Calibration, Float32, Line
 
 #: Of ``python -m training calibrate DATA --photos 900`` on LFW.
@@ -45,8 +48,24 @@ RESNET29_FACTS = weights.EncoderFacts(
     calibration=RESNET29_CALIBRATION,
     digest="",
 )
-
-
+SFACE_FACTS = weights.EncoderFacts(
+    network="sface",
+    dimension=128,
+    input_size=112,
+    mean=(127.5, 127.5, 127.5),
+    std=(128.0, 128.0, 128.0),
+    template=(
+        (38.2946, 51.6963),
+        (73.5318, 51.5014),
+        (56.0252, 71.7366),
+        (41.5493, 92.3655),
+        (70.7299, 92.2041),
+    ),
+    calibration=Calibration((96.0,), (Line(0.36, 30.0),), (Line(0.36, 30.0),), 0.65, 0.05),
+    digest="",
+)
+_SEPARABLE = ((0, "_dw"), (3, ""))
+"""Where in a block the depthwise and the pointwise convolution are, and how they are called."""
 TENSOR_VERSION = 2
 
 
@@ -75,6 +94,59 @@ def convert_dlib(source: Path, target: Path) -> weights.EncoderFacts:
             _fold(convolution, parameters[2 * i], parameters[2 * i + 1])
         module.head.weight.copy_(torch.from_numpy(parameters[-1].reshape(256, 128).T.copy()))
     return weights.save(target, module.state_dict(), RESNET29_FACTS)
+
+
+def convert_sface(source: Path, target: Path) -> weights.EncoderFacts:
+    """Write OpenCV Zoo's SFace as a weights file and return its facts.
+
+    What has more than one axis is rounded to 16 bits, which moves no vector by more than 0.1 %.
+
+    Args:
+        source: ``face_recognition_sface_2021dec.onnx`` (Apache License 2.0).
+        target: the .safetensors file to write.
+
+    Raises:
+        WeightsError: the source is not that network.
+    """
+    if not source.is_file():
+        raise WeightsError(source, "no such file", "check the path")
+    module = SFace()
+    tensors = module.state_dict()
+    try:
+        graph = openvino.Core().read_model(source)
+        nodes = {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
+        for here, there in _names():
+            values = np.array(nodes[there].get_data(), np.float32)
+            tensors[here] = torch.from_numpy(values.reshape(tensors[here].shape))
+        module.load_state_dict(tensors)
+    except (RuntimeError, KeyError, ValueError, AttributeError) as error:
+        raise WeightsError(source, "is not OpenCV Zoo's SFace", "check its sha256") from error
+    rounded = {name: one.half() if one.ndim > 1 else one for name, one in tensors.items()}
+    return weights.save(target, rounded, SFACE_FACTS)
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    """Yield what each tensor of SFace is called here and in OpenCV Zoo's file."""
+    steps = [("stem", 0, "conv_1")]
+    for block in range(len(SFace.WIDTHS)):
+        steps += [(f"blocks.{block}", at, f"conv_{block + 2}{end}") for at, end in _SEPARABLE]
+    for here, at, there in steps:
+        yield f"{here}.{at}.weight", f"{there}_conv2d_weight"
+        yield from _normalisation(f"{here}.{at + 1}", f"{there}_batchnorm")
+        yield f"{here}.{at + 2}.weight", f"{there}_relu_gamma"
+    yield from _normalisation("head.0", "bn1")
+    yield from (("head.3.weight", "pre_fc1_weight"), ("head.3.bias", "pre_fc1_bias"))
+    yield from _normalisation("head.4", "fc1")
+
+
+def _normalisation(here: str, there: str) -> Iterator[tuple[str, str]]:
+    for ours, theirs in (
+        ("weight", "gamma"),
+        ("bias", "beta"),
+        ("running_mean", "moving_mean"),
+        ("running_var", "moving_var"),
+    ):
+        yield f"{here}.{ours}", f"{there}_{theirs}"
 
 
 def _fold(convolution: torch.nn.Conv2d, parameters: Float32, affine: Float32) -> None:

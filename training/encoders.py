@@ -42,8 +42,8 @@ def start(name: str, network: str, size: int, seed: int) -> Trainable:
 
     Args:
         name: as the setting ``embed.weights``: "" for the default encoder, a weights file,
-            ``vggface2``; or ``scratch`` for random weights.
-        network: of one from scratch: resnet18, resnet50 or resnet29.
+            ``dlib``, ``vggface2``; or ``scratch`` for random weights.
+        network: of one from scratch: resnet18, resnet50, resnet29 or sface.
         size: of the crops of one from scratch, in pixels; the template is scaled to it.
         seed: of random weights.
 

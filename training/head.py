@@ -31,7 +31,7 @@ from indexer.records import Float32, Float64, Int64
 SCHEMA: Literal["head/1"] = "head/1"
 Together = Literal["max", "noisy-or"]
 """How a picture's probability comes from those of its faces; see `in_pictures`."""
-ONCE = ("embed.head=none", "embed.mirrored=false", "embed.narrow=false")
+ONCE = ("embed.head=", "embed.mirrored=false")
 """Settings with which a bare encoder looks at each face once: what is trained on top sees that."""
 
 

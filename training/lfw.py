@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,14 @@ def people(folder: Path) -> dict[str, list[str]]:
     except (OSError, tarfile.TarError) as error:
         raise ImageError(archive, f"cannot be read: {error}", "copy it anew") from error
     return found
+
+
+def of_two(photos: Iterable[Photo]) -> Iterator[Photo]:
+    """Yield the photos of those who have exactly two, given by person."""
+    for _, group in groupby(photos, key=lambda photo: photo.person):
+        some = list(group)
+        if len(some) == 2:  # noqa: PLR2004
+            yield from some
 
 
 def some_photos(folder: Path, wanted: Container[str]) -> Iterator[Photo]:

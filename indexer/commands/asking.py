@@ -129,7 +129,7 @@ def _face_of(options: argparse.Namespace, opened: Library) -> Float32:
     faces = models.still_faces(ready, stills.read(options.image), settings)
     if len(faces.detections) == 0:
         raise ImageError(options.image, "shows no face", "choose another image")
-    return encoder.encode(ready.encoder, faces.chips[:1], faces.detections.widths[:1])[0]
+    return encoder.encode(ready.encoder, faces.chips[:1])[0]
 
 
 def _row(hit: Hit, options: argparse.Namespace) -> dict[str, Any]:

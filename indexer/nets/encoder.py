@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,18 +14,12 @@ import numpy as np
 from indexer.errors import WeightsError
 from indexer.nets import head as heads
 from indexer.nets import weights, yardstick
-from indexer.nets.head import Head
 from indexer.nets.runtime import Device, Input, Net, Network, ready
 from indexer.nets.weights import EncoderFacts
 from indexer.records import Float32, UInt8, Yardstick
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-NO_HEAD = "none"
-_NARROW_PX = 20.0
-"""Faces of less than this are narrow."""
 
 
 def _as_is(vectors: Float32) -> Float32:
@@ -42,8 +35,6 @@ class Encoder:
     facts: EncoderFacts
     adapt: Callable[[Float32], Float32] = _as_is
     """Unit rows (N, D) → unit rows (N, E): a head, if one is put on."""
-    narrow: Net | None = None
-    """Another one, whose vectors are added to those of narrow faces."""
 
     @property
     def yardstick(self) -> Yardstick:
@@ -57,8 +48,12 @@ def build(network: str, dimension: int) -> nn.Module:
     Raises:
         ValueError: no network of that name.
     """
+    if network == "sface":
+        from indexer.nets.sface import SFace  # noqa: PLC0415  (as the others: it needs torch)
+
+        return SFace(dimension)
     if network == "resnet29":
-        from indexer.nets.resnet29 import ResNet29  # noqa: PLC0415  (as the others: it needs torch)
+        from indexer.nets.resnet29 import ResNet29  # noqa: PLC0415
 
         return ResNet29(dimension)
     if network == "inception_resnet_v1":
@@ -69,77 +64,34 @@ def build(network: str, dimension: int) -> nn.Module:
         from torchvision import models  # noqa: PLC0415
 
         return models.get_model(network, weights=None, num_classes=dimension)
-    raise ValueError(
-        f"network: expected resnet29, resnet18, resnet50 or inception_resnet_v1, got {network!r}"
-    )
+    known = "sface, resnet29, resnet18, resnet50 or inception_resnet_v1"
+    raise ValueError(f"network: expected {known}, got {network!r}")
 
 
-def load(
-    name: str, device: Device, *, mirrored: bool = False, narrow: bool = False, head: str = ""
-) -> Encoder:
+def load(name: str, device: Device, *, mirrored: bool = False, head: str = "") -> Encoder:
     """Return the encoder that the setting ``embed.weights`` names, for the device.
 
     Args:
         name: of the weights.
         device: where it runs.
         mirrored: whether it looks at the mirror image of each face too.
-        narrow: whether narrow faces are looked at by the default encoder's sister too; other
-            encoders have none.
-        head: a head's file, "none", or "" for the one that comes with the default encoder. It is
-            put on after the mirroring, and over the default head if it was learnt over that.
+        head: a head's file, or "" for none; it is put on after the mirroring.
 
     Raises:
         WeightsError: a file is missing, damaged, or does not fit its network or encoder.
     """
     path = weights.resolve(name)
     facts = dataclasses.replace(weights.check(path), mirrored=mirrored)
-    sister = weights.check(weights.NARROW_ENCODER) if narrow and not name else None
-    if sister is not None:
-        facts = dataclasses.replace(facts, narrow=sister.digest)
-    put_on = _heads(name, facts, head)  # before the network, which is slow
+    put_on = heads.load(Path(head), facts) if head else None  # before the network, which is slow
     encoder = Encoder(_net(path, facts, device), facts)
-    if sister is not None:
-        later = _Later(partial(_net, weights.NARROW_ENCODER, sister, device))
-        encoder = dataclasses.replace(encoder, narrow=later)
-    for one in put_on:
-        facts = heads.headed(encoder.facts, one)
-        encoder = dataclasses.replace(encoder, facts=facts, adapt=_after(encoder.adapt, one))
-    return encoder
-
-
-class _Later:
-    """A net that is made when it is first needed: many videos show no narrow face."""
-
-    def __init__(self, make: Callable[[], Net]) -> None:
-        self._make, self._lock = make, Lock()
-        self._made: Net | None = None
-
-    def __call__(self, pictures: Float32 | UInt8) -> list[Float32]:
-        with self._lock:
-            if self._made is None:
-                self._made = self._make()
-        return self._made(pictures)
+    if put_on is None:
+        return encoder
+    return dataclasses.replace(encoder, facts=heads.headed(facts, put_on), adapt=put_on)
 
 
 def _net(path: Path, facts: EncoderFacts, device: Device) -> Net:
     network = Network(f"{facts.network} {facts.dimension} {facts.digest}", partial(module, path))
     return ready(network, Input(facts.input_size, facts.mean, facts.std), device)
-
-
-def _heads(name: str, facts: EncoderFacts, head: str) -> list[Head]:
-    """Return the heads that go on an encoder, the first one first."""
-    own = [] if name or head == NO_HEAD else [heads.load(heads.DEFAULT_HEAD, facts)]
-    if head in ("", NO_HEAD):
-        return own
-    over = [heads.headed(facts, one) for one in own]
-    wanted = heads.load(Path(head), facts, *over)
-    return [wanted] if wanted.facts.encoder_id in heads.ids(facts) else [*own, wanted]
-
-
-def _after(
-    first: Callable[[Float32], Float32], then: Callable[[Float32], Float32]
-) -> Callable[[Float32], Float32]:
-    return lambda vectors: then(first(vectors))
 
 
 def module(path: Path) -> nn.Module:
@@ -158,22 +110,16 @@ def module(path: Path) -> nn.Module:
     return built
 
 
-def encode(encoder: Encoder, chips: UInt8, widths: Float32 | None = None) -> Float32:
+def encode(encoder: Encoder, chips: UInt8) -> Float32:
     """Return unit rows for faces, (N, D); N may be 0.
 
     Args:
         encoder: the encoder.
         chips: (N, S, S, 3) RGB uint8, aligned.
-        widths: (N,), of the faces in the picture, in pixels; if not given, none is narrow.
     """
     if len(chips) == 0:
         return np.zeros((0, encoder.facts.dimension), dtype=np.float32)
-    vectors = _seen(encoder.net, chips, mirrored=encoder.facts.mirrored)
-    if encoder.narrow is not None and widths is not None:
-        narrow = np.flatnonzero(widths < _NARROW_PX)
-        if len(narrow):
-            vectors[narrow] += _seen(encoder.narrow, chips[narrow], mirrored=encoder.facts.mirrored)
-    return encoder.adapt(_unit(vectors))
+    return encoder.adapt(_seen(encoder.net, chips, mirrored=encoder.facts.mirrored))
 
 
 def _seen(net: Net, chips: UInt8, *, mirrored: bool) -> Float32:

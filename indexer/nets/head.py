@@ -27,8 +27,6 @@ from indexer.errors import WeightsError
 from indexer.nets.weights import EncoderFacts, digest
 from indexer.records import Calibration, Float32
 
-DEFAULT_HEAD = Path(__file__).with_name("resnet29-head.safetensors")
-"""Learnt by ``python -m training whiten``, of no show in particular."""
 SCHEMA: Literal["track-head/1"] = "track-head/1"
 _REMEDY = "make one with training fit-tracks"
 
@@ -114,7 +112,7 @@ def save(path: Path, head: Head) -> Head:
 
 def bare_id(encoder: EncoderFacts) -> str:
     """Return the id of an encoder that looks at faces once: a head fits however often it looks."""
-    return dataclasses.replace(encoder, mirrored=False, narrow="").encoder_id
+    return dataclasses.replace(encoder, mirrored=False).encoder_id
 
 
 def ids(encoder: EncoderFacts) -> tuple[str, str]:

@@ -2,9 +2,9 @@
 
 The tensors are the network's state dict; the file's metadata holds one JSON object under
 ``encoder`` with the fields of `EncoderFacts`. The encoder that comes with the project lies
-beside this module, so that it is there as soon as the package is. It is the face recognition
-ResNet of dlib, which its author Davis King put into the public domain (CC0 1.0), read out of
-``dlib_face_recognition_resnet_model_v1.dat`` by ``python -m training convert-dlib``.
+beside this module, so that it is there as soon as the package is. It is SFace, which OpenCV Zoo
+ships under the Apache License 2.0, read out of ``face_recognition_sface_2021dec.onnx`` by
+``python -m training convert-sface``, which rounds what is large to 16 bits.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from indexer.records import Calibration, Line
 if TYPE_CHECKING:
     import torch
 
-DEFAULT_ENCODER = Path(__file__).with_name("resnet29.safetensors")
-NARROW_ENCODER = Path(__file__).with_name("resnet29-narrow.safetensors")
-"""The default encoder after `training.methods.distil`, for faces that are narrow."""
+DEFAULT_ENCODER = Path(__file__).with_name("sface.safetensors")
+DLIB_ENCODER = Path(__file__).with_name("resnet29.safetensors")
+"""The face recognition ResNet of dlib, which its author Davis King put into the public domain
+(CC0 1.0) and kept free of LFW's people; out of ``dlib_face_recognition_resnet_model_v1.dat`` by
+``python -m training convert-dlib``."""
 VGGFACE2_URL = (
     "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
     "20180402-114759-vggface2.pt"
@@ -73,8 +75,6 @@ class EncoderFacts:
     """Whether the vector of the mirror image is added; a setting, not a fact of the file."""
     head: str = ""
     """Digest of the head that is put on it, if one is; a setting likewise."""
-    narrow: str = ""
-    """Digest of the encoder that looks at narrow faces too, if one does; a setting likewise."""
 
     @property
     def encoder_id(self) -> str:
@@ -82,9 +82,8 @@ class EncoderFacts:
         facts = {k: v for k, v in dataclasses.asdict(self).items() if k != "calibration"}
         if not self.mirrored:
             del facts["mirrored"]
-        for name in ("head", "narrow"):
-            if not facts[name]:
-                del facts[name]
+        if not self.head:
+            del facts["head"]
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -190,6 +189,8 @@ def resolve(name: str) -> Path:
     """Return the weights file that the setting ``embed.weights`` means, fetching it if need be."""
     if not name:
         return DEFAULT_ENCODER
+    if name == "dlib":
+        return DLIB_ENCODER
     if name == "vggface2":
         return fetch_vggface2(cache_folder() / "vggface2.safetensors")
     return Path(name).expanduser()

@@ -24,8 +24,8 @@ from indexer.nets.head import bare_id, metadata
 from indexer.nets.weights import EncoderFacts
 from indexer.records import Yardstick
 
-DEFAULT = Path(__file__).with_name("resnet29-yardstick.safetensors")
-"""Of the default encoder with its head."""
+DEFAULT = Path(__file__).with_name("sface-yardstick.safetensors")
+"""Of the default encoder."""
 SCHEMA: Literal["yardstick/3"] = "yardstick/3"
 
 COEFFICIENTS = ("pairs", "helped", "names", "belief", "nobody")

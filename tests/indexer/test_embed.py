@@ -26,21 +26,27 @@ from indexer.nets.weights import DEFAULT_ENCODER
 from indexer.records import Detections, Float32, Yardstick
 from tests import faces
 
-REFERENCE = Path(__file__).parent / "data" / "dlib_reference.json"
+DATA = Path(__file__).parent / "data"
 CPU: Device = "cpu"
 
 
 @pytest.fixture(scope="module")
 def models() -> Models:
-    bare = EmbedSettings(head="none", mirrored=False, narrow=False)
-    return load_models(Settings(embed=bare))
+    return load_models(Settings(embed=EmbedSettings(mirrored=False)))
 
 
-def test_the_default_encoder_says_what_dlib_says(models: Models) -> None:
-    chip = cv2.resize(faces.collins()[40:240, 120:320], (150, 150), interpolation=cv2.INTER_AREA)
-    expected = np.array(json.loads(REFERENCE.read_text())["descriptor"])
-    found = encoder.encode(models.encoder, chip[None].astype(np.uint8))
-    np.testing.assert_allclose(found[0], expected, atol=2e-6)
+@pytest.mark.parametrize(
+    ("name", "side", "reference", "least"),
+    # Weights of the first are rounded to 16 bits.
+    [("", 112, "sface_reference.json", 1 - 3e-6), ("dlib", 150, "dlib_reference.json", 1 - 1e-9)],
+)
+def test_an_encoder_says_what_its_makers_program_says(
+    name: str, side: int, reference: str, least: float
+) -> None:
+    chip = cv2.resize(faces.collins()[40:240, 120:320], (side, side), interpolation=cv2.INTER_AREA)
+    expected = np.array(json.loads((DATA / reference).read_text())["descriptor"])
+    found = encoder.encode(encoder.load(name, CPU), chip[None].astype(np.uint8))
+    assert found[0].astype(np.float64) @ expected / np.linalg.norm(expected) > least
 
 
 def of(models: Models, image: np.ndarray) -> Float32:
@@ -54,9 +60,9 @@ def test_one_person_is_alike_and_two_are_not(models: Models) -> None:
         for i in (faces.collins(), faces.hopper())
     ]
     collins, hopper = of(models, faces.collins()), of(models, faces.hopper())
-    assert of(models, half[0]) @ collins > 0.97
-    assert of(models, half[1]) @ hopper > 0.97
-    assert collins @ hopper < 0.9
+    assert of(models, half[0]) @ collins > 0.9
+    assert of(models, half[1]) @ hopper > 0.9
+    assert collins @ hopper < 0.3
 
 
 def test_a_still_that_is_all_face_is_padded_first(models: Models) -> None:
@@ -67,7 +73,7 @@ def test_a_still_that_is_all_face_is_padded_first(models: Models) -> None:
     moved = tight.detections.landmarks[0] + [x0, y0]
     assert np.abs(moved - whole.detections.landmarks[0]).max() < 0.06 * (x1 - x0)
     vectors = encoder.encode(models.encoder, np.concatenate([whole.chips[:1], tight.chips[:1]]))
-    assert vectors[0] @ vectors[1] > 0.95
+    assert vectors[0] @ vectors[1] > 0.8
 
 
 @settings(max_examples=25)
@@ -75,10 +81,11 @@ def test_a_still_that_is_all_face_is_padded_first(models: Models) -> None:
 def test_alignment_undoes_turning_and_scaling(angle: float, scale: float) -> None:
     facts = weights.read_facts(DEFAULT_ENCODER)
     template = np.array(facts.template, np.float32)
-    turn = cv2.getRotationMatrix2D((75, 75), angle, scale)
-    size = int(150 * scale) + 150
-    turn[:, 2] = turn[:, 2] + (size - 150) / 2
-    chip = cv2.GaussianBlur(faces.collins()[40:190, 150:300], (0, 0), 4)
+    side = facts.input_size
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), angle, scale)
+    size = int(side * scale) + side
+    turn[:, 2] = turn[:, 2] + (size - side) / 2
+    chip = cv2.GaussianBlur(faces.collins()[40 : 40 + side, 150 : 150 + side], (0, 0), 4)
     image = cv2.warpAffine(chip, turn, (size, size), flags=cv2.INTER_LINEAR).astype(np.uint8)
     marks = (template @ turn[:, :2].T + turn[:, 2]).astype(np.float32)
     back = embed.align(image, marks[None], facts)[0]
@@ -90,12 +97,12 @@ def test_faces_outside_the_picture_are_black_and_none_are_none(models: Models) -
     facts = models.encoder.facts
     marks = np.array(facts.template, np.float32)[None]
     far = embed.align(faces.collins(), marks * 6 + 5000, facts)
-    assert far.shape == (1, 150, 150, 3)
+    assert far.shape == (1, 112, 112, 3)
     assert far.max() == 0
     none = embed.align(faces.collins(), np.zeros((0, 5, 2), np.float32), facts)
     assert encoder.encode(models.encoder, none).shape == (0, 128)
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), marks[:0])
-    assert embed.quality(nothing, none).shape == (0,)
+    assert embed.quality(nothing, none, models.encoder.facts).shape == (0,)
 
 
 def test_large_sharp_frontal_faces_are_the_better_ones(models: Models) -> None:
@@ -134,9 +141,9 @@ def facts_of(network: str, dimension: int) -> weights.EncoderFacts:
 
 
 def test_a_face_and_its_mirror_image_are_one_if_both_are_looked_at() -> None:
-    usual = encoder.load("", CPU, head="none")
-    both = encoder.load("", CPU, mirrored=True, head="none")
-    chip = np.random.default_rng(0).integers(0, 255, (1, 150, 150, 3), dtype=np.uint8)
+    usual = encoder.load("", CPU)
+    both = encoder.load("", CPU, mirrored=True)
+    chip = np.random.default_rng(0).integers(0, 255, (1, 112, 112, 3), dtype=np.uint8)
     mirror = chip[:, :, ::-1]
     expected = encoder.encode(usual, chip) + encoder.encode(usual, mirror)
     expected /= np.linalg.norm(expected)
@@ -144,40 +151,6 @@ def test_a_face_and_its_mirror_image_are_one_if_both_are_looked_at() -> None:
         assert np.allclose(encoder.encode(both, seen), expected, atol=1e-6)
     assert both.facts.encoder_id != usual.facts.encoder_id
     assert len(encoder.encode(both, chip[:0])) == 0
-
-
-def test_narrow_faces_are_looked_at_by_the_sister_too() -> None:
-    usual = encoder.load("", CPU, head="none")
-    sister = encoder.load(str(weights.NARROW_ENCODER), CPU)
-    both = encoder.load("", CPU, narrow=True, head="none")
-    chips = np.random.default_rng(0).integers(0, 255, (3, 150, 150, 3), dtype=np.uint8)
-    seen = encoder.encode(both, chips, np.array([19.9, 20.0, 12.0], np.float32))
-    alone, others = encoder.encode(usual, chips), encoder.encode(sister, chips)
-    sums = alone + others
-    sums /= np.linalg.norm(sums, axis=1, keepdims=True)
-    assert np.allclose(seen[[0, 2]], sums[[0, 2]], atol=1e-5)
-    assert np.allclose(seen[1], alone[1], atol=1e-5)
-    assert np.allclose(encoder.encode(both, chips), alone, atol=1e-5)  # no widths, none narrow
-    assert both.facts.encoder_id != usual.facts.encoder_id
-    assert encoder.load(str(DEFAULT_ENCODER), CPU, narrow=True).narrow is None
-
-
-def test_the_sister_finds_a_narrow_face_nearer_to_the_wide_one() -> None:
-    """It was trained to: of both portraits, several widths, and with whichever luck."""
-    usual = encoder.load("", CPU, head="none")
-    both = encoder.load("", CPU, narrow=True, head="none")
-    facts = usual.facts
-    for picture in (faces.collins(), faces.hopper()):
-        found = still_faces(load_models(Settings()), picture, Settings())
-        chip = embed.align(picture, found.detections.landmarks[:1], facts)
-        wide = encoder.encode(usual, chip)
-        small = cv2.resize(chip[0], (16, 16), interpolation=cv2.INTER_AREA)
-        narrow = cv2.resize(small, (150, 150), interpolation=cv2.INTER_LINEAR)[None].astype(
-            np.uint8
-        )
-        at = np.full(1, 11, np.float32)
-        near = [float((encoder.encode(one, narrow, at) @ wide.T)[0, 0]) for one in (usual, both)]
-        assert near[1] > near[0] + 0.005
 
 
 @pytest.mark.parametrize(
@@ -214,8 +187,12 @@ def test_the_id_changes_with_the_weights_and_not_with_the_calibration(tmp_path: 
 
 
 def test_libraries_that_exist_keep_their_encoder() -> None:
-    facts = weights.check(DEFAULT_ENCODER)
-    assert facts.encoder_id == "09e2a6f5c8c5c8ec667717834a4be50adeaa12d969174e0a29e0f29fe0291652"
+    known = {
+        "": "4b849b0b5e166d51d067d8d501e5d28e17f3795e2de698049a1762787d8cf65e",
+        "dlib": "09e2a6f5c8c5c8ec667717834a4be50adeaa12d969174e0a29e0f29fe0291652",
+    }
+    for name, encoder_id in known.items():
+        assert weights.check(weights.resolve(name)).encoder_id == encoder_id
 
 
 TYPES = ["bool", "uint8", "int8", "int16", "int32", "int64"]
@@ -312,21 +289,13 @@ def test_downloaded_weights_become_a_weights_file(tmp_path: Path) -> None:
     assert weights.fetch_vggface2(path, "http://127.0.0.1:9/gone") == path
 
 
-def test_the_default_head_tells_people_apart_more_clearly() -> None:
-    with_head = load_models(Settings())
-    half = cv2.resize(faces.collins(), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    collins, hopper = of(with_head, faces.collins()), of(with_head, faces.hopper())
-    assert of(with_head, half.astype(np.uint8)) @ collins > 0.8
-    assert collins @ hopper < 0.5
-
-
 def test_a_yardstick_is_for_the_vectors_it_was_measured_on() -> None:
     default = encoder.load("", CPU)
     assert len(default.yardstick.names) == 8
     assert default.yardstick.cohort.shape[1] == default.facts.dimension
-    bare = encoder.load("", CPU, head="none")
-    assert bare.yardstick.names == ()
-    assert bare.yardstick.calibration == bare.facts.calibration
+    other = encoder.load("dlib", CPU)
+    assert other.yardstick.names == ()
+    assert other.yardstick.calibration == other.facts.calibration
 
 
 def test_a_yardstick_is_kept_and_a_damaged_one_refused(tmp_path: Path) -> None:
@@ -356,9 +325,9 @@ def test_a_yardstick_is_kept_and_a_damaged_one_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("often", [False, True])
-def test_a_head_over_the_default_one_comes_after_it(tmp_path: Path, *, often: bool) -> None:
+def test_a_head_comes_after_the_encoder(tmp_path: Path, *, often: bool) -> None:
     """However often faces are looked at."""
-    default = encoder.load("", CPU, mirrored=often, narrow=often)
+    default = encoder.load("", CPU, mirrored=often)
     size = default.facts.dimension
     known = HeadFacts(
         heads.SCHEMA, default.facts.encoder_id, size, "none", default.facts.calibration, ""
@@ -366,8 +335,8 @@ def test_a_head_over_the_default_one_comes_after_it(tmp_path: Path, *, often: bo
     turned = Head(-np.eye(size, dtype=np.float32), np.zeros(size, np.float32), known)
     heads.save(tmp_path / "head.safetensors", turned)
     head = str(tmp_path / "head.safetensors")
-    over = encoder.load("", CPU, mirrored=often, narrow=often, head=head)
-    chips = np.random.default_rng(0).integers(0, 255, (2, 150, 150, 3), dtype=np.uint8)
+    over = encoder.load("", CPU, mirrored=often, head=head)
+    chips = np.random.default_rng(0).integers(0, 255, (2, 112, 112, 3), dtype=np.uint8)
     found, plain = encoder.encode(over, chips), encoder.encode(default, chips)
     np.testing.assert_allclose(found, -plain, atol=1e-5)
     assert over.facts.encoder_id != default.facts.encoder_id
@@ -380,4 +349,4 @@ def test_what_is_outside_the_picture_does_not_count_as_sharp(models: Models) -> 
     cut = image.copy()
     cut[:, : (x0 + x1) // 2 - 10] = 0
     chips = embed.align(cut, whole.detections.landmarks, models.encoder.facts)
-    assert embed.quality(whole.detections, chips)[0] < 0.5 * whole.quality[0]
+    assert embed.quality(whole.detections, chips, models.encoder.facts)[0] < 0.5 * whole.quality[0]

@@ -61,12 +61,12 @@ def test_the_encoder_gives_what_torch_gives() -> None:
     facts, tensors = weights.read(weights.DEFAULT_ENCODER)
     module = encoder.build(facts.network, facts.dimension)
     module.load_state_dict(tensors)
-    chips = levels(3, 150, 150, 3).astype(np.uint8)
+    chips = levels(3, 112, 112, 3).astype(np.uint8)
     x = (chips - np.array(facts.mean, np.float32)) / np.array(facts.std, np.float32)
     with torch.inference_mode():
         wanted = module.eval()(torch.from_numpy(x).permute(0, 3, 1, 2)).numpy()
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-    got = encoder.encode(encoder.load("", CPU, head="none"), chips)
+    got = encoder.encode(encoder.load("", CPU), chips)
     np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 

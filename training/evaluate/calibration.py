@@ -42,47 +42,37 @@ def encode_at(
         models: detector and encoder.
         settings: of the detector.
     """
-    names, people, chips, widths = [], [], [], []
+    names, people, chips = [], [], []
     size = models.encoder.facts.input_size
     for photo in photos:
         names.append(photo.name)
         people.append(photo.person)
-        chip, width = _central_chip(photo.pixels, width_px, models, settings)
-        chips.append(chip)
-        widths.append(width)
+        chips.append(_central_chip(photo.pixels, width_px, models, settings))
     batches = range(0, len(chips), _ENCODED_TOGETHER)
     rows = [
-        encoders.encode(
-            models.encoder,
-            np.stack(chips[i : i + _ENCODED_TOGETHER]),
-            np.array(widths[i : i + _ENCODED_TOGETHER], np.float32),
-        )
-        for i in batches
+        encoders.encode(models.encoder, np.stack(chips[i : i + _ENCODED_TOGETHER])) for i in batches
     ]
     seen = np.array([chip.any() for chip in chips], dtype=bool)
     stacked = np.concatenate(rows) if rows else np.zeros((0, size), np.float32)
     return Encoded(width_px, names, people, stacked * seen[:, None])
 
 
-def _central_chip(
-    pixels: UInt8, width_px: float, models: Models, settings: Settings
-) -> tuple[UInt8, float]:
-    """Return the crop of the face nearest to the middle, and how wide that was in the picture."""
+def _central_chip(pixels: UInt8, width_px: float, models: Models, settings: Settings) -> UInt8:
+    """Return the crop of the face nearest to the middle, black where there is none."""
     size = models.encoder.facts.input_size
     for shrunk in (False, True):
         faces = still_faces(models, pixels, settings)
         boxes = faces.detections.boxes
         if len(boxes) == 0:
-            return np.zeros((size, size, 3), dtype=np.uint8), 0.0
+            return np.zeros((size, size, 3), dtype=np.uint8)
         middle = np.array(pixels.shape[1::-1]) / 2
         away = np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - middle).sum(axis=1)
         central = int(np.argmin(away))
-        wide = float(boxes[central, 2] - boxes[central, 0])
-        scale = width_px / wide
+        scale = width_px / float(boxes[central, 2] - boxes[central, 0])
         if shrunk or width_px == 0 or scale >= 1:
             break
         pixels = _as_in_video(pixels, scale)
-    return faces.chips[central], wide
+    return np.asarray(faces.chips[central])
 
 
 def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
