@@ -59,7 +59,8 @@ def _face(facts: EncoderFacts) -> tuple[slice, slice]:
     x, y = eyes.mean(axis=0)
     apart = float(np.linalg.norm(eyes[1] - eyes[0]))
     left, top, side = x - _BESIDE * apart, y - _ABOVE * apart, 2 * _BESIDE * apart
-    return tuple(slice(max(round(at), 0), round(at + side)) for at in (top, left))
+    rows, columns = (slice(max(round(at), 0), round(at + side)) for at in (top, left))
+    return rows, columns
 
 
 def _inside(face: UInt8) -> Bool:

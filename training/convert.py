@@ -48,6 +48,28 @@ RESNET29_FACTS = weights.EncoderFacts(
     calibration=RESNET29_CALIBRATION,
     digest="",
 )
+#: Likewise.
+SFACE_CALIBRATION = Calibration(
+    widths=(12.0, 16.0, 22.0, 32.0, 48.0, 96.0),
+    wide=(
+        Line(0.1252, 13.2),
+        Line(0.176, 22.6),
+        Line(0.2381, 30.9),
+        Line(0.2933, 42.2),
+        Line(0.3292, 45.3),
+        Line(0.3532, 62.8),
+    ),
+    alike=(
+        Line(0.2534, 9.9),
+        Line(0.2113, 16.3),
+        Line(0.23, 24.8),
+        Line(0.2784, 37.2),
+        Line(0.3171, 48.9),
+        Line(0.3532, 62.8),
+    ),
+    genuine=0.6858,
+    impostor=0.1045,
+)
 SFACE_FACTS = weights.EncoderFacts(
     network="sface",
     dimension=128,
@@ -61,7 +83,7 @@ SFACE_FACTS = weights.EncoderFacts(
         (41.5493, 92.3655),
         (70.7299, 92.2041),
     ),
-    calibration=Calibration((96.0,), (Line(0.36, 30.0),), (Line(0.36, 30.0),), 0.65, 0.05),
+    calibration=SFACE_CALIBRATION,
     digest="",
 )
 _SEPARABLE = ((0, "_dw"), (3, ""))

@@ -111,7 +111,7 @@ def _read_gallery(folder: Path, models: Models, settings: Settings) -> _Gallery:
             faces = still_faces(models, stills.read(path), settings)
             if len(faces.detections):
                 names.append(person.name)
-                vectors.append(encode(models.encoder, faces.chips[:1], faces.detections.widths[:1]))
+                vectors.append(encode(models.encoder, faces.chips[:1]))
     if not names:
         raise ImageError(folder, "shows no face in any still", "name the season's gallery")
     return _Gallery(names, np.concatenate(vectors))
@@ -143,7 +143,7 @@ def _judge(
     found = overlap.max(axis=1, initial=0) >= _SAME_FACE_IOU
     nearest = overlap[found].argmax(axis=1) if found.any() else np.zeros(0, np.int64)
     chips = align(pixels, detections.landmarks[nearest], models.encoder.facts)
-    vectors = encode(models.encoder, chips, detections.widths[nearest])
+    vectors = encode(models.encoder, chips)
     likest = (vectors @ known.vectors.T).argmax(axis=1)
     said = np.full(len(found), "", object)
     said[found] = np.array(known.names, object)[likest]
