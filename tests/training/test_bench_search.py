@@ -31,9 +31,11 @@ def test_a_crowd_is_as_alike_as_faces_are() -> None:
     assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
     assert np.array_equal(rows, crowd.some(0, 2000))
     cosines = rows[:1000] @ rows[1000:].T
-    assert cosines[cosines > 0.9].mean() == pytest.approx(0.953, abs=0.02)
+    assert cosines[cosines > 0.4].mean() == pytest.approx(0.686, abs=0.02)
     strangers = Crowd(100_000).some(0, 400)
-    assert (strangers[:200] @ strangers[200:].T).mean() == pytest.approx(0.836, abs=0.02)
+    between = strangers[:200] @ strangers[200:].T
+    assert between.mean() == pytest.approx(0.104, abs=0.02)
+    assert between.std() == pytest.approx(0.09, abs=0.02)
 
 
 def test_a_made_library_is_whole_and_answers(

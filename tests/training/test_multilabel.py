@@ -189,7 +189,7 @@ def test_training_on_crops_moves_encoder_and_head(tmp_path: Path) -> None:
         chips=RNG.integers(0, 256, (12, 10, 10, 3), np.uint8),
         targets=targets,
         settings=MultiLabelSettings(together=4, encoder_rate=1.0),
-        viewer=Viewer(8, (np.array(facts.template) * 8 / 150).astype(np.float32)),
+        viewer=Viewer(8, (np.array(facts.template) * 8 / 112).astype(np.float32)),
         views=ViewSettings(),
         probe=lambda now, logits: {"shape": float(logits(vectors).shape[1])},
     )
