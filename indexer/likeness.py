@@ -124,4 +124,6 @@ def _terms(
 ) -> tuple[Float64, ...]:
     clear = np.log(np.maximum(width_px, 1e-3) / _FULL_PX) + 0 * cosine
     close, theirs = near + 0 * cosine, other + 0 * cosine
-    return cosine, clear, cosine * clear, cosine**2, close, theirs, close * clear
+    # Less than nothing in common is not more evidence again.
+    squared = np.square(np.maximum(cosine, 0))
+    return cosine, clear, cosine * clear, squared, close, theirs, close * clear

@@ -422,9 +422,9 @@ class Yardstick:
     helped: tuple[float, ...] = ()
     """(8,), the same of tracks that were pooled with those that probably show the same; or ()."""
     names: tuple[float, ...] = ()
-    """(8,), of 1, cosine, clear, cosine * clear, cosine squared, near, near of the other, near *
-    clear: of a track and a character, with clear the logarithm of the track's clarity and near
-    the mean cosine to the most similar of the cohort; or ()."""
+    """(8,), of 1, cosine, clear, cosine * clear, cosine squared if positive, near, near of the
+    other, near * clear: of a track and a character, with clear the logarithm of the track's
+    clarity and near the mean cosine to the most similar of the cohort; or ()."""
 
     belief: tuple[float, float] = (1.0, 0.0)
     """Slope and offset: how the log-odds of a name are believed that all evidence led to,"""

@@ -26,7 +26,7 @@ from indexer.records import Yardstick
 
 DEFAULT = Path(__file__).with_name("sface-yardstick.safetensors")
 """Of the default encoder."""
-SCHEMA: Literal["yardstick/3"] = "yardstick/3"
+SCHEMA: Literal["yardstick/4"] = "yardstick/4"
 
 COEFFICIENTS = ("pairs", "helped", "names", "belief", "nobody")
 """Of `Yardstick`, that are kept as they are called there."""
@@ -36,7 +36,7 @@ COEFFICIENTS = ("pairs", "helped", "names", "belief", "nobody")
 class YardstickFacts:
     """What is said beside the cohort."""
 
-    schema: Literal["yardstick/3"]
+    schema: Literal["yardstick/4"]
     encoder_id: str
     """Of the vectors that it is for."""
     pairs: tuple[float, ...]
