@@ -222,7 +222,7 @@ def test_a_library_of_another_encoder_is_refused(
     facts = weights.read_facts(weights.DEFAULT_ENCODER)
     torch.manual_seed(0)
     other = tmp_path / "other.safetensors"
-    weights.save(other, encoder.build("resnet29", 128).state_dict(), facts)
+    weights.save(other, encoder.build("sface", 128).state_dict(), facts)
     before = tree(copy)
     setting = ("--set", f"embed.weights={other}")
     for command in (["index", show.video], ["enroll", show.gallery]):
