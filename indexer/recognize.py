@@ -45,8 +45,7 @@ _LIKELY = 0.5
 _AIM = 0.05
 """Share of the promise that is used up in expectation. Shows differ, and errors come by the track:
 of six made seasons, each judged by what the others taught, this is the largest of some shares at
-which none broke the promise of 1 % (0.76 %, at a recall of 88 % of what was found; with a tenth
-1.1 % and 89 %, with half 1.6 % and 92 %)."""
+which none broke the promise of 1 % (0.76 %, at a recall of 88 % of what was found)."""
 _SAID = 100.0
 """Log-odds of what somebody said."""
 OPEN, NOBODY = -1, -2

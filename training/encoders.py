@@ -43,7 +43,7 @@ def start(name: str, network: str, size: int, seed: int) -> Trainable:
     Args:
         name: as the setting ``embed.weights``: "" for the default encoder, a weights file,
             ``dlib``, ``vggface2``; or ``scratch`` for random weights.
-        network: of one from scratch: resnet18, resnet50, resnet29 or sface.
+        network: of one from scratch: resnet18, resnet50, resnet29, or sface at 112 px.
         size: of the crops of one from scratch, in pixels; the template is scaled to it.
         seed: of random weights.
 

@@ -61,7 +61,7 @@ class Start:
     weights: str = ""
     """As ``embed.weights``, or ``scratch``; a run's folder means the encoder it exported."""
     network: str = "resnet18"
-    """Of one from scratch: resnet18, resnet50, resnet29 or sface."""
+    """Of one from scratch: resnet18, resnet50, resnet29, or sface at 112 px."""
     size: Annotated[int, Field(ge=32)] = 112
     """Side of its crops, in pixels."""
     frozen: Annotated[int, Field(ge=0)] = 0

@@ -1,4 +1,4 @@
-"""The definition of the network whose weights come with the project."""
+"""The definition of dlib's network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The definition of the network whose weights come with the project."""
+"""The definition of the default encoder's network."""
 
 from __future__ import annotations
 
