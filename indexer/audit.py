@@ -12,7 +12,7 @@ from collections.abc import Sequence, Set
 import numpy as np
 from scipy.special import expit
 
-from indexer import affinity
+from indexer import affinity, recognize
 from indexer.affinity import Affinity
 from indexer.records import NO_AUDIT, UNKNOWN, Audit, Bool, Float64, Identity, Int64, Track
 
@@ -63,10 +63,14 @@ def _promise(
 
     The share expected, the one it is below with `CONFIDENCE`, and how sure the promise is kept.
 
-    Tracks are wrong or right each by its own, in so many draws as tell the 95th percentile well.
+    Names are taken to be wrong as many times more often than their probabilities say as
+    `recognize.AIM` allows for; tracks each by its own, in so many draws as tell the 95th percentile
+    well.
     """
     given = np.array([one.character in names for one in identities], bool)
-    time, doubt = seconds[given], 1 - np.array([one.probability for one in identities])[given]
+    time = seconds[given]
+    doubt = 1 - np.array([one.probability for one in identities])[given]
+    doubt = np.minimum(doubt / recognize.AIM, 1)
     total = max(float(time.sum()), 1e-9)
     rng, wrong = np.random.default_rng(0), np.zeros(_DRAWS)
     for seconds_of, chance in zip(time, doubt, strict=True):

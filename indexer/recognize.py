@@ -42,7 +42,7 @@ _MIRROR, _NEVER = 1e-4, 1e-30
 """Probability that two faces in one frame are one person after all, as in a mirror; and if somebody
 said who the other is."""
 _LIKELY = 0.5
-_AIM = 0.05
+AIM = 0.05
 """Share of the promise that is used up in expectation. Shows differ, and errors come by the track:
 of six made seasons, each judged by what the others taught, this is the largest of some shares at
 which none broke the promise of 1 % (0.76 %, at a recall of 88 % of what was found)."""
@@ -203,7 +203,7 @@ def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -
     wrong = np.cumsum(time * (1 - probability[order])) / np.cumsum(time)
     enough = probability[order] >= settings.min_probability
     given = np.zeros(len(order), bool)
-    given[order] = np.logical_and.accumulate(wrong <= _AIM * settings.max_wrong_names) & enough
+    given[order] = np.logical_and.accumulate(wrong <= AIM * settings.max_wrong_names) & enough
     return given
 
 

@@ -578,11 +578,12 @@ class Audit:
     named: float = 0.0
     """Share of the screen time of all tracks that has a name."""
     wrong: float = 0.0
-    """Share of the named screen time that is expected to be wrong,"""
+    """Share of the named screen time that is expected to be wrong in a show in which names are wrong
+    as often as `recognize` allows for,"""
     wrong_at_most: float = 0.0
-    """the share that it is below with a confidence of 95 %, if probabilities are right,"""
+    """the share that it is below there with a confidence of 95 %,"""
     kept: float = 1.0
-    """and how sure it is, then, that no more is wrong than was promised."""
+    """and how sure it is, there, that no more is wrong than was promised."""
 
 
 NO_AUDIT = Audit(1.0, 1.0, 0, 1.0, 0)

@@ -58,15 +58,20 @@ def test_shares_are_shares(people: list[int]) -> None:
 
 
 def test_what_is_promised_is_counted_by_screen_time() -> None:
-    """Two tracks of ten frames and one of Carl: half the time named, each wrong in one of ten."""
+    """Half the time named, each track, of two, believed at 0.995: wrong in one of ten at worst."""
     tracks = [apart(1, 0), apart(2, 1), apart(3, 2), apart(4, 3)]
     together = affinity.cooccurring(tracks)
     related = affinity.relate(tracks, together, np.zeros((0, D), np.float32), STICK)
-    identities = [Identity(n, n, 0.9, 0.9, 0.5, 0) for n in (1, 2, 3, 4)]
+    identities = [Identity(n, n, 0.995, 0.9, 0.5, 0) for n in (1, 2, 3, 4)]
     found = audit(tracks, identities, related, together, {1, 2})
     assert found.named == pytest.approx(0.5)
     assert found.wrong == pytest.approx(0.1)
     assert found.wrong_at_most == pytest.approx(0.5)  # P(2 wrong) = .01, P(1 or 2) = .19
+    assert found.kept == pytest.approx(1)  # all may be wrong where nothing is promised
+    kept = audit(tracks, identities, related, together, {1, 2}, promise=0.1).kept
+    assert kept == pytest.approx(0.81, abs=0.02)  # P(none wrong)
+    unsure = [replace(one, probability=0.5) for one in identities]
+    assert audit(tracks, unsure, related, together, {1, 2}).wrong == pytest.approx(1)
     sure = [replace(one, probability=1.0) for one in identities]
     assert audit(tracks, sure, related, together, {1, 2}).wrong_at_most == 0
     assert audit(tracks, sure, related, together).named == 0
