@@ -578,8 +578,8 @@ class Audit:
     named: float = 0.0
     """Share of the screen time of all tracks that has a name."""
     wrong: float = 0.0
-    """Share of the named screen time that is expected to be wrong, in a show whose names are wrong as
-    often as `recognize` allows for,"""
+    """Share of the named screen time that is expected to be wrong, where names are wrong as often
+    as `recognize` allows for,"""
     wrong_at_most: float = 0.0
     """the share that it is below there with a confidence of 95 %,"""
     kept: float = 1.0

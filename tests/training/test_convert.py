@@ -1,4 +1,4 @@
-"""OpenCV Zoo's SFace becomes a weights file: each tensor where it belongs, anything else refused."""
+"""OpenCV Zoo's SFace becomes a weights file: each tensor in its place, others refused."""
 
 from __future__ import annotations
 
