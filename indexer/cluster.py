@@ -128,7 +128,6 @@ def people(
     known: Known,
     related: Affinity,
     stick: Yardstick,
-    settings: ClusterSettings,
 ) -> People:
     """Return a person for each group: one met before if alike enough, or a new one.
 
@@ -140,12 +139,11 @@ def people(
         known: the unnamed people of the library.
         related: how the tracks are related.
         stick: the encoder's.
-        settings: the least log-odds of being the same person.
     """
     if not tracks:
         return People([], [])
     seen = _Groups.of(tracks, groups, related, stick)
-    met = _met(seen, groups, known, (related.common, stick), settings)
+    met = _met(seen, groups, known, (related.common, stick))
     by_time = [int(g) for g in np.argsort(-seen.seconds, kind="stable") if int(g) not in met]
     ids = {g: known.people[k].id for g, k in met.items()}
     ids.update({g: known.next_id + i for i, g in enumerate(by_time)})
@@ -213,19 +211,18 @@ def _met(
     groups: Int64,
     known: Known,
     measure: tuple[Float32, Yardstick],
-    settings: ClusterSettings,
 ) -> dict[int, int]:
     """Return which known person each group is, by index; no person is two groups.
 
     A group is as likely somebody new as one of the known, and these are equally likely: the more
-    there are, the likelier it is by chance that one of them looks alike.
+    there are, the likelier it is by chance that one of them looks alike. It is one of them if that
+    is likelier than not.
 
     Args:
         seen: the groups.
         groups: (N,), the group of each track.
         known: the people of the library.
         measure: what is common to all faces, and the encoder's yardstick.
-        settings: the least log-odds of being the same person.
     """
     if not known.people:
         return {}
@@ -234,14 +231,14 @@ def _met(
     theirs = affinity.without(prototypes, common)
     clear = np.array([person.clear_px for person in known.people], np.float32)
     they = Clarity(clear, affinity.nearness(theirs, common, stick))
-    odds = affinity.pair_odds(seen.centres @ theirs.T, seen.clarity.rows, they.columns, stick)
+    odds = affinity.helped_odds(seen.centres @ theirs.T, seen.clarity.rows, they.columns, stick)
     odds -= np.float32(np.log(len(known.people)))
     barred = np.zeros(odds.shape, dtype=bool)
     np.logical_or.at(barred, groups, known.barred)
     odds[barred] = -_CERTAIN
-    rows, columns = linear_sum_assignment(np.maximum(odds, settings.min_log_odds), maximize=True)
+    rows, columns = linear_sum_assignment(np.maximum(odds, 0), maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return {g: k for g, k in pairs if odds[g, k] > settings.min_log_odds}
+    return {g: k for g, k in pairs if odds[g, k] > 0}
 
 
 def _membership(

@@ -124,10 +124,10 @@ def identify(
     barred |= _forbidden([tracks[n] for n in rest], met, decided)
     among = related.only(np.array(rest, dtype=np.int64))
     odds = affinity.helped(among, stick)
-    groups = cluster.group(odds, together[np.ix_(rest, rest)], settings.cluster)
-    earlier = cluster.Known(met, barred, cast.next_id, cast.next_person)
     strangers = [tracks[n] for n in rest]
-    people = cluster.people(strangers, groups, earlier, among, stick, settings.cluster)
+    groups = cluster.group(odds, affinity.side_by_side(strangers), settings.cluster)
+    earlier = cluster.Known(met, barred, cast.next_id, cast.next_person)
+    people = cluster.people(strangers, groups, earlier, among, stick)
     for n, person in zip(rest, people.identities, strict=True):
         identities[n] = _unnamed(found[n], person)
     identities = _merged(identities, decided, together, set(own))
