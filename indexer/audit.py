@@ -1,8 +1,8 @@
 """How good the people of a library are, as far as it can be told without a label.
 
-Three signs: two faces in one frame that were taken for one person (none of the links may say so);
-the two halves of a track, split in time, that find different people nearest; and how alike a
-track is to the rest of its person.
+Three signs: two faces in one frame that were taken for one person (for a moment at most); the two
+halves of a track, split in time, that find different people nearest; and how alike a track is to
+the rest of its person.
 """
 
 from __future__ import annotations
