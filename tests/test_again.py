@@ -98,7 +98,7 @@ def test_a_name_given_by_hand_outlives_other_settings(library: Indexed, tmp_path
     stranger = next(one for one in read.read_characters(opened) if not one.named)
     assert run("name", stranger.label, "Dora", "--library", root).status == 0
     before = json.loads(run("people", "--json", "--library", root).out)
-    other = ("--set", "detect.every_s=0.15", "--set", "link.max_gap_s=0.4")
+    other = ("--set", "detect.every_s=0.4", "--set", "link.max_gap_s=0.6")
     done = run("index", library.show.video, "--library", root, "--json", *other)
     assert done.status == 0, done.err
     [result] = json.loads(done.out)
