@@ -1,8 +1,8 @@
 """How good the people of a library are, as far as it can be told without a label.
 
-Three signs: two faces in one frame that were taken for one person (for a moment at most); the two
-halves of a track, split in time, that find different people nearest; and how alike a track is to
-the rest of its person.
+Three signs: two who are side by side and were taken for one person (none of the links may say so);
+the two halves of a track, split in time, that find different people nearest; and how alike a track
+is to the rest of its person.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def audit(
         tracks: N of them.
         identities: of each.
         related: how they are related.
-        together: (N, N), which share a frame.
+        together: (N, N), which share frames and are two people.
         names: ids of those who have a name.
         promise: the share of the named screen time that may be wrong.
     """
