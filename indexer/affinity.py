@@ -36,8 +36,6 @@ CLEAR_PX = 48.0
 """Width of a face that gives an encoder nearly all it will."""
 NEAREST = 10
 """How many of the cohort are the most similar."""
-_MOMENT_S = 0.3
-"""As long as this, two tracks in one frame may be one face after all."""
 _DIM = 0.02
 """Clarity, as a share, that is told from nothing."""
 
@@ -268,17 +266,6 @@ def cooccurring(tracks: Sequence[Track]) -> Bool:
     end = np.array([track.end_frame for track in tracks], dtype=np.int64)
     shared = (start[:, None] <= end[None, :]) & (start[None, :] <= end[:, None])
     return shared & ~np.eye(len(tracks), dtype=bool)
-
-
-def side_by_side(tracks: Sequence[Track]) -> Bool:
-    """Return which pairs of an episode's tracks share frames for so long that they are two, (N, N).
-
-    For a moment, one face may have two tracks: one is filled in where the other begins.
-    """
-    start = np.array([track.start_s for track in tracks])
-    end = np.array([track.end_s for track in tracks])
-    shared = np.minimum(end[:, None], end) - np.maximum(start[:, None], start)
-    return (shared > _MOMENT_S) & ~np.eye(len(tracks), dtype=bool)
 
 
 def pooled(known: Affinity, helpful: Bool | None = None) -> Pooled:

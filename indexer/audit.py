@@ -1,8 +1,8 @@
 """How good the people of a library are, as far as it can be told without a label.
 
-Three signs: two who are side by side and were taken for one person (none of the links may say so);
-the two halves of a track, split in time, that find different people nearest; and how alike a track
-is to the rest of its person.
+Three signs: two faces in one frame that were taken for one person (none of the links may say so);
+the two halves of a track, split in time, that find different people nearest; and how alike a
+track is to the rest of its person.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from indexer.records import NO_AUDIT, UNKNOWN, Audit, Bool, Float64, Identity, I
 
 CONFIDENCE = 0.95
 _DRAWS = 4000
+_ROUNDING = 1e-9
 _PRIOR = -1.5
 """Log-odds that two tracks chosen at random are of one person."""
 
@@ -36,7 +37,7 @@ def audit(
         tracks: N of them.
         identities: of each.
         related: how they are related.
-        together: (N, N), which share frames and are two people.
+        together: (N, N), which share a frame.
         names: ids of those who have a name.
         promise: the share of the named screen time that may be wrong.
     """
@@ -76,7 +77,7 @@ def _promise(
     for seconds_of, chance in zip(time, doubt, strict=True):
         wrong += seconds_of * (rng.random(_DRAWS) < chance)
     most = float(np.quantile(wrong, CONFIDENCE)) / total
-    kept = float(np.mean(wrong <= promise * total))
+    kept = float(np.mean(wrong <= promise * total + _ROUNDING))
     share = float(time.sum()) / max(float(seconds.sum()), 1e-9)
     return share, float(doubt @ time) / total, most, kept
 

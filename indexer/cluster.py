@@ -1,10 +1,9 @@
 """Tracks that nobody named in, people out: how many is not known beforehand.
 
 Each group is joined with its first neighbour, by the mean log-odds that tracks show one person,
-but never two who share a frame for long; then the groups that this gives, until no neighbour is
-likely one. On made seasons average linkage gives purer people in more pieces; without the
-constraint they are a little fewer, and two of a frame are put together (README, Numbers); both can
-be chosen.
+but never two who share a frame; then the groups that this gives, until no neighbour is likely one.
+On made seasons average linkage gives purer people in more pieces; without the constraint they are
+fewer, and two of a frame are put together (README, Numbers); both can be chosen.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class ClusterSettings:
     method: Literal["c1c", "finch", "hac"] = "c1c"
     """How tracks are joined: each with its nearest, in rounds, or the likeliest pair first."""
     min_log_odds: Finite = 1.5
-    """Two groups of tracks are one person if the mean log-odds of it are at least this."""
+    """Two groups of an episode's tracks are one person if its mean log-odds are at least this."""
 
 
 @dataclass(config=_STRICT)

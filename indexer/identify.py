@@ -124,9 +124,9 @@ def identify(
     barred |= _forbidden([tracks[n] for n in rest], met, decided)
     among = related.only(np.array(rest, dtype=np.int64))
     odds = affinity.helped(among, stick)
-    strangers, beside = [tracks[n] for n in rest], affinity.side_by_side(tracks)
-    groups = cluster.group(odds, beside[np.ix_(rest, rest)], settings.cluster)
+    groups = cluster.group(odds, together[np.ix_(rest, rest)], settings.cluster)
     earlier = cluster.Known(met, barred, cast.next_id, cast.next_person)
+    strangers = [tracks[n] for n in rest]
     people = cluster.people(strangers, groups, earlier, among, stick)
     for n, person in zip(rest, people.identities, strict=True):
         identities[n] = _unnamed(found[n], person)
@@ -136,7 +136,7 @@ def identify(
         identities=identities,
         next_id=cast.next_id + len(people.new),
         audit=audits.audit(
-            tracks, identities, related, beside, set(own), settings.recognize.max_wrong_names
+            tracks, identities, related, together, set(own), settings.recognize.max_wrong_names
         ),
         next_person=labels.next_person((one.label for one in people.new), cast.next_person),
     )

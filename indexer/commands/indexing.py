@@ -136,9 +136,9 @@ def _people_lines(done: Indexed) -> list[str]:
     signs = f"{audit.violations} impossible pairs, halves of tracks agree {audit.split_half:.1%}"
     lines = [f"  people, estimated without labels: {estimated}; {signs}"]
     lines.append(
-        f"  names: {audit.named:.1%} of the faces' time; {audit.wrong:.2%} of that expected wrong, "
-        f"no more than promised with {audit.kept:.0%} confidence, at most "
-        f"{audit.wrong_at_most:.2%} with 95 %"
+        f"  names: {audit.named:.1%} of the faces' time; in a show as hard as is allowed for, "
+        f"{audit.wrong:.2%} of that is wrong, no more than promised with {audit.kept:.0%} "
+        f"confidence, at most {audit.wrong_at_most:.2%} with 95 %"
     )
     return [*lines, *_diff_lines(changed)]
 

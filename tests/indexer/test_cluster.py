@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -81,20 +82,6 @@ def test_alike_tracks_in_one_frame_stay_two_even_if_a_third_would_join_them() ->
     assert groups[2] in groups[:2]
 
 
-def test_who_shares_a_moment_may_be_one_if_all_others_say_so() -> None:
-    """By hand: 0.2 s; of the log-odds with 0, 2, 3 and 4, each at most 8, the mean is 4."""
-    tracks = [track(0, 0.0, 0, 24), *(track(n, 0.0, 40 * n, 40 * n + 9) for n in (2, 3, 4))]
-    for start, same in ((20, True), (10, False)):
-        other = track(1, 0.0, start, 30)
-        some = [*tracks, other]
-        apart = affinity.side_by_side(some)
-        assert apart.any() != same
-        groups = cluster.group(related(some).odds, apart, ClusterSettings())
-        assert (groups[-1] == groups[0]) == same
-        assert len(set(groups[:4])) == 1
-    assert grouped(some)[-1] != grouped(some)[0]
-
-
 def test_narrow_faces_that_look_alike_are_not_enough() -> None:
     angle = float(np.arccos(0.935))
     assert grouped([track(0, 0, 0, 9), track(1, angle, 20, 29)]) == [0, 0]
@@ -108,14 +95,19 @@ def test_nobody_is_no_group() -> None:
 
 
 def people(
-    tracks: list[Track], known: list[Character], next_id: int, *, barred: bool = False
+    tracks: list[Track],
+    known: list[Character],
+    next_id: int,
+    *,
+    barred: bool = False,
+    stick: Yardstick = STICK,
 ) -> cluster.People:
     return cluster.people(
         tracks,
         np.array(grouped(tracks)),
         cluster.Known(known, np.full((len(tracks), len(known)), barred), next_id),
         related(tracks),
-        STICK,
+        stick,
     )
 
 
@@ -159,6 +151,23 @@ def test_the_more_are_known_the_more_it_takes_to_be_one_of_them() -> None:
     other = [track(9, cosine(0.93), 0, 9, width=5)]
     assert [i.character for i in people(other, list(one), 9).identities] == [1]
     assert [i.character for i in people(other, list(two.new), 9).identities] == [9]
+
+
+YES, NO = (3.0, *[0.0] * 7), (-3.0, *[0.0] * 7)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "helped", "met"),
+    [(NO, YES, True), (YES, NO, False), (YES, (), True), (NO, (), False)],
+)
+def test_who_was_met_is_told_by_what_pooled_tracks_say(
+    pairs: tuple[float, ...], helped: tuple[float, ...], *, met: bool
+) -> None:
+    """By coefficients alone: the log-odds are 3 or -3, whatever is seen."""
+    first = people([track(0, 0.0, 0, 9)], [], 1)
+    stick = replace(STICK, pairs=pairs, helped=helped)
+    later = people([track(9, 0.3, 0, 9)], list(first.new), 2, stick=stick)
+    assert [one.character for one in later.identities] == [1 if met else 2]
 
 
 @given(st.lists(st.tuples(st.floats(0, 1.5), st.floats(1, 90)), min_size=1, max_size=6))
