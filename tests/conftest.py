@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,14 @@ hypothesis.settings.load_profile("untimed")
 
 CAST = ("Ada", "Ben", "Cleo")
 STRANGERS = ("Dora", "Emil")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """What a test itself publishes need not outlive a power cut; what a command does, may."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -34,12 +34,6 @@ from tests.libraries import (
     put,
 )
 
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 VALIDATOR = jsonschema.Draft202012Validator(
     json.loads((files("indexer.store") / "timeline.schema.json").read_text())
 )

@@ -33,11 +33,6 @@ from tests.libraries import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 def on_screen(made: Episode, who: int) -> Bool:
     """Return, frame by frame, whether somebody is on screen, short gaps in a shot bridged."""
     seen = np.zeros(len(made.frames), dtype=bool)

@@ -21,11 +21,6 @@ HASHES = np.random.default_rng(7).integers(1, 1 << 63, 300).tolist()
 FIRST = episode("one.mp4", [40, 60], [Shown(40, 99, ANN), Shown(0, 39, BOB)], hashes=HASHES[:100])
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 def recap(name: str, start: int, count: int, new_from: int) -> Episode:
     """An episode that begins with a part of what was hashed before, the same face in it."""
     hashes = [*HASHES[start : start + count], *HASHES[new_from : new_from + 50]]

@@ -33,11 +33,6 @@ PILOT = episode("Pilot.mp4", (20, 5), [Shown(0, 9, ANN), Shown(2, 19, BOB), Show
 SECOND = episode("Second.mp4", (5,), [Shown(0, 4, CARL)])
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 def slow(library: Library) -> list[Appearance]:
     """Return everybody's appearances, table by table and row by row."""
     found = []

@@ -77,11 +77,6 @@ def failing(at: int, error: BaseException, *, dead: bool) -> Iterator[list[int]]
         yield steps
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 @pytest.fixture
 def before(tmp_path: Path) -> Path:
     """Return a library of two episodes."""

@@ -24,11 +24,6 @@ TABLES = schema.EPISODE_TABLES
 FRAMES = schema.table_schema(schema.FRAMES, DIMENSION)
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 def frames(start: int, end: int) -> Any:  # noqa: ANN401 - Arrow has no types
     numbers = np.arange(start, end)
     values = {

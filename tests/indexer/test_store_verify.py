@@ -20,11 +20,6 @@ from tests.libraries import ANN, BOB, CAST, Episode, Shown, episode, episodes, n
 MADE = episode("Pilot.mp4", (20, 5), [Shown(0, 9, ANN), Shown(2, 19, BOB), Shown(20, 24, 0)])
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 @settings(max_examples=8)
 @given(made=episodes())
 def test_whatever_was_published_is_whole(

@@ -37,11 +37,6 @@ BOX = [40, 24, 120, 72]
 SHOWN = [Shown(0, 4, ANN), Shown(2, 6, CARL), Shown(8, 14, ANN), Shown(9, 15, 0)]
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)
-
-
 def filmed(folder: Path, name: str = "pilot.mp4") -> Episode:
     """Return an episode of a video that is there, each track with three faces encoded."""
     video = videos.make(folder / name, videos.Recipe(count=16, size=SIZE))
