@@ -43,6 +43,7 @@ def test_indexing_says_what_it_found(library: Indexed) -> None:
     truth = library.show.truth
     assert f"{len(truth.shots)} shots" in library.indexed.out
     assert "3 of them named" in library.indexed.out
+    assert "% may be wrong, at most " in library.indexed.out
     assert "x real time; in all threads: hash" in library.indexed.out
     for name in CAST:
         assert name in library.enrolled.out
@@ -214,6 +215,7 @@ def test_names_given_after_indexing_come_out_alike(
     late = tmp_path / "late"
     done = run("index", show.video, "--library", late)
     assert "0 of them named" in done.out
+    assert "names: none of the faces' time" in done.out
     people = json.loads(run("people", "--json", "--library", late).out)
     assert [p["label"] for p in people] == [f"Person {i + 1}" for i in range(len(people))]
     assert 4 <= len(people) <= 8

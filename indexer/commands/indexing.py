@@ -135,12 +135,14 @@ def _people_lines(done: Indexed) -> list[str]:
     estimated = f"{audit.purity:.1%} pure, {audit.completeness:.1%} complete"
     signs = f"{audit.violations} impossible pairs, halves of tracks agree {audit.split_half:.1%}"
     lines = [f"  people, estimated without labels: {estimated}; {signs}"]
-    lines.append(
-        f"  names: {audit.named:.1%} of the faces' time; in a show as hard as is allowed for, "
-        f"{audit.wrong:.2%} of that is wrong, no more than promised with {audit.kept:.0%} "
-        f"confidence, at most {audit.wrong_at_most:.2%} with 95 %"
-    )
-    return [*lines, *_diff_lines(changed)]
+    named = "none of the faces' time"
+    if audit.named:
+        named = (
+            f"{audit.named:.1%} of the faces' time; of that {audit.wrong:.2%} may be wrong, "
+            f"at most {audit.wrong_at_most:.2%} with 95% confidence; "
+            f"no more than promised with {audit.kept:.0%}"
+        )
+    return [*lines, f"  names: {named}", *_diff_lines(changed)]
 
 
 def _diff_lines(changed: Diff) -> list[str]:
