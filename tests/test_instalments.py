@@ -29,7 +29,9 @@ TABLES = (
     schema.REPEATS,
     schema.MANIFEST,
 )
-USUAL = Settings(detect=DetectSettings(min_face=0.08), embed=EmbedSettings(mirrored=False))
+USUAL = Settings(
+    detect=DetectSettings(min_face=0.08, every_s=0.5), embed=EmbedSettings(mirrored=False)
+)
 """Fast ones: what is compared is one go with several."""
 HARDLY_ANY = 1e-3
 """Seconds that are over before anything is looked at: each run does the least it can."""
