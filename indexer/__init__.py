@@ -23,9 +23,10 @@ Where things are, from the command line down; a module knows only what is below 
     sheet               tracks' pictures and words on one PNG
     identify  models    who tracks are: names first, then people; the networks, ready to run
     reuse               what earlier episodes showed already, and who that is
+    audit               how good people are, without a label
     decode shots sample detect link embed cluster recognize repeats stills      the stages
     store               everything kept on disk, and the questions it answers
-    audit  diff         how good people are without a label; what changed of them
+    diff                what changed of the people
     thresholds          from which cosine on a face may have a character's name
     evidence            what tracks and stills show before anybody is named
     likeness            how likely a track shows a character

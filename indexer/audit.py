@@ -19,6 +19,7 @@ from indexer.records import NO_AUDIT, UNKNOWN, Audit, Bool, Float64, Identity, I
 CONFIDENCE = 0.95
 _DRAWS = 4000
 _ROUNDING = 1e-9
+"""Seconds by which two sums of the same may differ."""
 _PRIOR = -1.5
 """Log-odds that two tracks chosen at random are of one person."""
 

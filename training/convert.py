@@ -121,8 +121,8 @@ def convert_dlib(source: Path, target: Path) -> weights.EncoderFacts:
 def convert_sface(source: Path, target: Path) -> weights.EncoderFacts:
     """Write OpenCV Zoo's SFace as a weights file and return its facts.
 
-    What has more than one axis is rounded to 16 bits, which leaves vectors where
-    they were to a cosine of 0.99999.
+    What has more than one axis is rounded to 16 bits, which leaves vectors where they were to a
+    cosine of 0.99999.
 
     Args:
         source: ``face_recognition_sface_2021dec.onnx`` (Apache License 2.0).

@@ -134,7 +134,7 @@ def _people_lines(done: Indexed) -> list[str]:
     audit, changed = done.audit, done.diff
     estimated = f"{audit.purity:.1%} pure, {audit.completeness:.1%} complete"
     signs = f"{audit.violations} impossible pairs, halves of tracks agree {audit.split_half:.1%}"
-    lines = [f"  people, estimated without labels: {estimated}; {signs}"]
+    people = f"  people, estimated without labels: {estimated}; {signs}"
     named = "none of the faces' time"
     if audit.named:
         named = (
@@ -142,7 +142,7 @@ def _people_lines(done: Indexed) -> list[str]:
             f"at most {audit.wrong_at_most:.2%} with 95% confidence; "
             f"no more than promised with {audit.kept:.0%}"
         )
-    return [*lines, f"  names: {named}", *_diff_lines(changed)]
+    return [people, f"  names: {named}", *_diff_lines(changed)]
 
 
 def _diff_lines(changed: Diff) -> list[str]:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 DEFAULT_ENCODER = Path(__file__).with_name("sface.safetensors")
 DLIB_ENCODER = Path(__file__).with_name("resnet29.safetensors")
 """The face recognition ResNet of dlib, which its author Davis King put into the public domain
-(CC0 1.0); out of ``dlib_face_recognition_resnet_model_v1.dat`` by
-``python -m training convert-dlib``."""
+(CC0 1.0); out of ``dlib_face_recognition_resnet_model_v1.dat`` by ``python -m training
+convert-dlib``."""
 VGGFACE2_URL = (
     "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
     "20180402-114759-vggface2.pt"
