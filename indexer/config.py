@@ -63,26 +63,30 @@ class ShotSettings:
 
 @dataclass(config=_STRICT)
 class DetectSettings:
-    """The MTCNN cascade and when it runs."""
+    """What finds faces, and when it runs."""
 
+    method: Literal["yunet", "mtcnn"] = "yunet"
+    """YuNet, which sees small, turned and half-hidden faces better, or MTCNN's cascade."""
     every_s: Positive = 0.3
     """Seconds between the frames looked at; the ends of a shot are looked at besides."""
     agree_iou: Share = 0.5
     """A face that overlaps itself less in two looks, or is in one alone, is sought between them."""
     min_face: Annotated[float, Field(gt=0, le=1)] = 0.04
     """The smallest face sought, as a share of the frame's height."""
+    min_score: Share = 0.6
+    """The least score of a face that YuNet finds."""
     pyramid_factor: Annotated[float, Field(gt=0.3, lt=1)] = 0.709
-    """Ratio of one pyramid level to the one before."""
+    """Of MTCNN: ratio of one pyramid level to the one before."""
     propose_threshold: Share = 0.65
-    """The least score of a window that the first net proposes."""
+    """Of MTCNN: the least score of a window that the first net proposes."""
     max_overlap: Share = 0.6
-    """Of two windows that overlap more than this, only the surer goes on to the next net."""
+    """Of MTCNN: of two windows that overlap more, only the surer goes on to the next net."""
     refine_threshold: Share = 0.7
-    """The least score of a window that the second net keeps."""
+    """Of MTCNN: the least score of a window that the second net keeps."""
     locate_threshold: Share = 0.7
-    """The least score of a face that the third net places landmarks in."""
+    """Of MTCNN: the least score of a face that the third net places landmarks in."""
     again_threshold: Share = 0.5
-    """The same, for a face that is known from a frame nearby."""
+    """The least score of a face that is known from a frame nearby."""
     precision: Literal["f32", "bf16"] = "f32"
     """How a CPU multiplies: in 32 bits, or in bfloat16 if it can, in two thirds of the time."""
     workers: Annotated[int, Field(ge=0, le=64)] = 0
@@ -97,7 +101,7 @@ class LinkSettings:
     """The least overlap of a detection with where its track should be."""
     max_gap_s: Positive = 1.0
     """A track that was missed for longer has ended."""
-    min_score: Share = 0.9
+    min_score: Share = 0.7
     """A track whose best detection scores less is dropped as no face."""
 
 

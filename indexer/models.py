@@ -8,11 +8,11 @@ import numpy as np
 
 from indexer import clothes, detect, embed, parallel
 from indexer.config import Settings
+from indexer.detect import Detector
 from indexer.errors import ConfigError
 from indexer.nets import encoder as encoders
-from indexer.nets import mtcnn, runtime
+from indexer.nets import runtime
 from indexer.nets.encoder import Encoder
-from indexer.nets.mtcnn import Mtcnn
 from indexer.nets.runtime import Device
 from indexer.records import Detections, Faces, UInt8
 
@@ -24,7 +24,7 @@ _TIGHT = 0.6
 class Models:
     """The networks, ready to run."""
 
-    detector: Mtcnn
+    detector: Detector
     encoder: Encoder
     workers: int
     """How many threads may use them at the same time."""
@@ -42,7 +42,7 @@ def load_models(settings: Settings) -> Models:
     workers = settings.detect.workers or (parallel.cores() if device == "cpu" else 2)
     wanted = settings.embed
     encoder = encoders.load(wanted.weights, device, mirrored=wanted.mirrored, head=wanted.head)
-    return Models(mtcnn.load(device, settings.detect.precision), encoder, workers)
+    return Models(detect.load(settings.detect, device), encoder, workers)
 
 
 def _device(wanted: str) -> Device:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
+import safetensors.torch
 import torch
 
 from indexer.errors import WeightsError
 from indexer.nets import weights
 from indexer.nets.resnet29 import ResNet29
 from indexer.nets.sface import SFace
+from indexer.nets.yunet_module import YuNet
 from indexer.records import Calibration, Float32, Line
+from indexer.store.disk import replacing
 
 #: Of ``python -m training calibrate DATA --photos 900`` on LFW.
 RESNET29_CALIBRATION = Calibration(
@@ -88,6 +92,14 @@ SFACE_FACTS = weights.EncoderFacts(
 )
 _SEPARABLE = ((0, "_dw"), (3, ""))
 """Where in a block the depthwise and the pointwise convolution are, and how they are called."""
+#: Where in YuNet's file, numbered by operation, the convolutions are: of the body in order, the
+#: first of each neck, and the first of what its head says of score, score, box and landmarks.
+_YUNET_BODY = (
+    *(0, 2, 3, 6, 7, 9, 10, 12, 13, 15, 16, 19, 20, 22, 23),
+    *(26, 27, 29, 30, 33, 34, 36, 37),
+)
+_YUNET_NECKS = (51, 45, 39)
+_YUNET_HEADS = (54, 66, 60, 72)
 TENSOR_VERSION = 2
 
 
@@ -146,6 +158,63 @@ def convert_sface(source: Path, target: Path) -> weights.EncoderFacts:
         raise WeightsError(source, "is not OpenCV Zoo's SFace", "check its sha256") from error
     rounded = {name: one.half() if one.ndim > 1 else one for name, one in tensors.items()}
     return weights.save(target, rounded, SFACE_FACTS)
+
+
+def convert_yunet(source: Path, target: Path) -> None:
+    """Write OpenCV Zoo's YuNet as a weights file, for RGB instead of BGR.
+
+    Args:
+        source: ``face_detection_yunet_2023mar.onnx`` (MIT licence).
+        target: the .safetensors file to write.
+
+    Raises:
+        WeightsError: the source is not that network.
+    """
+    if not source.is_file():
+        raise WeightsError(source, "no such file", "check the path")
+    module = YuNet()
+    bodies = (*module.fine.modules(), *module.middle.modules(), *module.coarse.modules())
+    convolutions = [one for one in bodies if isinstance(one, torch.nn.Conv2d)]
+    named: list[tuple[torch.nn.Module, list[int]]] = [
+        *((one, [at]) for one, at in zip(convolutions, _YUNET_BODY, strict=True)),
+        *((module.necks[i][at], [_YUNET_NECKS[i] + at]) for i in range(3) for at in range(2)),
+        *(
+            (module.heads[i][at], [first + 2 * i + at for first in _YUNET_HEADS])
+            for i in range(3)
+            for at in range(2)
+        ),
+    ]
+    try:
+        graph = openvino.Core().read_model(source)
+        nodes = {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
+        tensors = {
+            module: [_learnt(nodes, number) for number in numbers] for module, numbers in named
+        }
+        with torch.no_grad():
+            for one, parts in tensors.items():
+                for tensor, values in zip(one.parameters(), zip(*parts, strict=True), strict=True):
+                    joined = np.concatenate(values).reshape(tensor.shape)
+                    tensor.copy_(torch.from_numpy(joined))
+    except (RuntimeError, KeyError, ValueError, AttributeError, IndexError) as error:
+        raise WeightsError(source, "is not OpenCV Zoo's YuNet", "check its sha256") from error
+    stem = module.fine[0]
+    stem.weight.data = stem.weight.data.flip(1)
+    with replacing(target) as file:
+        file.write(safetensors.torch.save(module.state_dict()))
+
+
+def _learnt(nodes: Mapping[str, Any], number: int) -> tuple[Float32, Float32]:
+    """Return weight and bias of a numbered convolution."""
+    product, sum_ = nodes[f"Conv_{number}/WithoutBiases"], nodes[f"Conv_{number}"]
+    return _constant(product), _constant(sum_)
+
+
+def _constant(node: Any) -> Float32:
+    """Return the constant that an operation takes as its second input, whatever its shape."""
+    source = node.input_value(1).get_node()
+    while source.get_type_name() != "Constant":
+        source = source.input_value(0).get_node()
+    return np.array(source.get_data(), np.float32)
 
 
 def _names() -> Iterator[tuple[str, str]]:

@@ -42,7 +42,7 @@ _ALONE = {
     "NUM_STREAMS": 1,
     "ENABLE_CPU_PINNING": False,  # others use the cores too
 }
-_ANY_SIDE = 48
+_ANY_SIDE = 64
 """Pixels to try a network with that takes any size."""
 _MOST_KEPT = 32
 """Converted networks, several times what one user needs; who trains makes new ones every day."""
