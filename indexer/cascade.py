@@ -17,7 +17,7 @@ from indexer import geometry
 from indexer.config import DetectSettings
 from indexer.nets import mtcnn
 from indexer.nets.mtcnn import Mtcnn
-from indexer.records import Detections, Float32, Float64, Int32, Int64, UInt8
+from indexer.records import Detections, Float32, Int32, Int64, UInt8
 
 _BAND = 32
 """Rows of a pyramid level made at once, so few that they stay in the processor's cache."""

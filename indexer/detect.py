@@ -13,7 +13,7 @@ from indexer.nets import mtcnn, yunet
 from indexer.nets.mtcnn import Mtcnn
 from indexer.nets.runtime import Device
 from indexer.nets.yunet import YuNet
-from indexer.records import Detections, Float32, Float64, UInt8
+from indexer.records import Detections, Float32, Float64, Int64, UInt8
 
 Detector = YuNet | Mtcnn
 _PATCH = 20
@@ -54,12 +54,19 @@ def detect(nets: Detector, images: Sequence[UInt8], settings: DetectSettings) ->
     return found
 
 
-def _find(
-    nets: Detector, images: Sequence[UInt8], settings: DetectSettings
-) -> list[Detections]:
+def _find(nets: Detector, images: Sequence[UInt8], settings: DetectSettings) -> list[Detections]:
+    if not isinstance(nets, YuNet):
+        return cascade.find(nets, images, settings)
+    found = onepass.find(nets, images, settings)
+    return [onepass.placed(nets, *both) for both in zip(images, map(_distinct, found), strict=True)]
+
+
+def _find_near(
+    nets: Detector, windows: UInt8, expected: Float32, settings: DetectSettings
+) -> tuple[Detections, Int64]:
     if isinstance(nets, YuNet):
-        return onepass.find(nets, images, settings)
-    return cascade.find(nets, images, settings)
+        return onepass.find_near(nets, windows, expected, settings)
+    return cascade.find_near(nets, windows, expected, settings)
 
 
 def _distinct(faces: Detections) -> Detections:
@@ -87,19 +94,19 @@ def find_again(
     if len(expected) == 0:
         return _NONE
     windows, turns = _around(image, expected, span=_SEARCHED, size=_WINDOW)
-    found = [_place(*both) for both in zip(windows, patches, strict=True)]
-    alike = np.flatnonzero([likeness >= _ALIKE for _, likeness in found])
-    places = np.array([place for place, _ in found]).reshape(-1, 2)[alike]
-    boxes = np.concatenate([places, places + _WINDOW / _SEARCHED], axis=1).astype(np.float32)
+    best = [_place(*both) for both in zip(windows, patches, strict=True)]
+    alike = np.flatnonzero([likeness >= _ALIKE for _, likeness in best])
     if len(alike) == 0:
         return _NONE
-    near = onepass.find_near if isinstance(nets, YuNet) else cascade.find_near
-    seen, owner = near(nets, windows[alike], boxes, settings)
+    places = np.array([place for place, _ in best])[alike]
+    boxes = np.concatenate([places, places + _WINDOW / _SEARCHED], axis=1).astype(np.float32)
+    seen, owner = _find_near(nets, windows[alike], boxes, settings)
     turns = turns[alike[owner]]
     zoom, corner = turns[:, :1, 0], -turns[:, :, 2] / turns[:, :1, 0]
     moved = (seen.boxes / zoom + np.tile(corner, 2)).astype(np.float32)
     landmarks = (seen.landmarks / zoom[:, None] + corner[:, None]).astype(np.float32)
-    return _distinct(Detections(moved, seen.scores, landmarks))
+    found = _distinct(Detections(moved, seen.scores, landmarks))
+    return onepass.placed(nets, image, found) if isinstance(nets, YuNet) else found
 
 
 def patches(image: UInt8, boxes: Float32) -> UInt8:

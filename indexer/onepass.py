@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from indexer import geometry
+from indexer import crops, geometry
 from indexer.config import DetectSettings
-from indexer.nets import yunet
+from indexer.nets import mtcnn, yunet
 from indexer.nets.yunet import YuNet
 from indexer.records import Detections, Float32, Int64, UInt8
 
@@ -25,8 +25,12 @@ _SAME = 0.3
 """Least overlap of a face found again with where it should be."""
 
 
+_SURE = 0.7
+"""Least score of a face whose landmarks MTCNN's last network places."""
+
+
 def find(nets: YuNet, images: Sequence[UInt8], settings: DetectSettings) -> list[Detections]:
-    """Return the faces of pictures of one size, the surest first.
+    """Return the faces of pictures of one size, the surest first, landmarks not yet `placed`.
 
     Args:
         nets: the network.
@@ -39,8 +43,8 @@ def find(nets: YuNet, images: Sequence[UInt8], settings: DetectSettings) -> list
     boxes, scores, landmarks, owner = _faces(
         nets.whole(np.stack([_canvas(image, size) for image in images])), settings.min_score
     )
-    zoom = np.array(size, np.float32) / np.array([width, height], np.float32)
-    everything = Detections(boxes / np.tile(zoom, 2), scores, landmarks / zoom)
+    back = np.array([width / size[0], height / size[1]], np.float32)
+    everything = Detections(boxes * np.tile(back, 2), scores, landmarks * back)
     return [_surest(everything.only(np.flatnonzero(owner == i))) for i in range(len(images))]
 
 
@@ -57,10 +61,37 @@ def find_near(
     """
     boxes, scores, landmarks, owner = _faces(nets.near(windows), settings.again_threshold)
     overlap = geometry.iou(boxes, expected)[np.arange(len(boxes)), owner]
-    best = np.lexsort([-overlap, owner])  # each window's best first
+    best = np.lexsort((-overlap, owner))  # each window's best first
     best = best[np.diff(owner[best], prepend=-1) > 0]
     kept = best[overlap[best] >= _SAME]
     return Detections(boxes[kept], scores[kept], landmarks[kept]), owner[kept]
+
+
+def placed(nets: YuNet, image: UInt8, faces: Detections) -> Detections:
+    """Return the faces with the landmarks of MTCNN's last network where that sees one, too.
+
+    They are nearer to where they should be; of a profile, YuNet's are.
+
+    Args:
+        nets: the networks.
+        image: RGB uint8 (H, W, 3).
+        faces: as YuNet found them.
+    """
+    if len(faces) == 0:
+        return faces
+    squares = geometry.squared(faces.boxes)
+    zoom = mtcnn.LOCATE_SIDE / np.maximum(squares[:, 2] - squares[:, 0], 1)
+    turns = np.zeros((len(faces), 2, 3))
+    turns[:, 0, 0] = turns[:, 1, 1] = zoom
+    # A crop's first pixel is centred half of its width from the square's edge.
+    turns[:, :, 2] = zoom[:, None] * (0.5 - squares[:, :2]) - 0.5
+    _, points, face = nets.locate(crops.cut(image, turns, mtcnn.LOCATE_SIDE))
+    places = (
+        points.reshape(-1, 2, 5).transpose(0, 2, 1) * (squares[:, 2:] - squares[:, :2])[:, None]
+    )
+    sure = (face[:, 1] >= _SURE)[:, None, None]
+    landmarks = np.where(sure, squares[:, None, :2] + places, faces.landmarks)
+    return Detections(faces.boxes, faces.scores, landmarks)
 
 
 def _surest(faces: Detections) -> Detections:
@@ -76,9 +107,7 @@ def _canvas(image: UInt8, size: tuple[int, int]) -> UInt8:
     return np.pad(small, ((0, below), (0, right), (0, 0)))
 
 
-def _faces(
-    outputs: Sequence[Float32], threshold: float
-) -> tuple[Float32, Float32, Float32, Int64]:
+def _faces(outputs: Sequence[Float32], threshold: float) -> tuple[Float32, Float32, Float32, Int64]:
     """Return boxes, scores, landmarks and pictures of all cells that are sure enough."""
     boxes, scores, landmarks, owners = [], [], [], []
     for stride, out in zip(yunet.STRIDES, outputs, strict=True):

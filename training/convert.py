@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import openvino
@@ -92,19 +91,18 @@ SFACE_FACTS = weights.EncoderFacts(
 )
 _SEPARABLE = ((0, "_dw"), (3, ""))
 """Where in a block the depthwise and the pointwise convolution are, and how they are called."""
-#: Where in YuNet's file, numbered by operation, the convolutions are: of the body in order, the
-#: first of each neck, and the first of what its head says of score, score, box and landmarks.
-_YUNET_BODY = (
-    *(0, 2, 3, 6, 7, 9, 10, 12, 13, 15, 16, 19, 20, 22, 23),
-    *(26, 27, 29, 30, 33, 34, 36, 37),
+#: The convolutions of YuNet by their numbers in its file, in the order of our definition: body and
+#: necks, then the heads, each of which is four there: class, face or not, box and landmarks.
+_YUNET = (
+    *((at,) for at in (0, 2, 3, 6, 7, 9, 10, 12, 13, 15, 16, 19, 20, 22, 23)),
+    *((at,) for at in (26, 27, 29, 30, 33, 34, 36, 37, 51, 52, 45, 46, 39, 40)),
+    *((at, at + 12, at + 6, at + 18) for at in range(54, 60)),
 )
-_YUNET_NECKS = (51, 45, 39)
-_YUNET_HEADS = (54, 66, 60, 72)
 TENSOR_VERSION = 2
 
 
-def convert_dlib(source: Path, target: Path) -> weights.EncoderFacts:
-    """Write dlib's face recognition network as a weights file and return its facts.
+def convert_dlib(source: Path, target: Path) -> str:
+    """Write dlib's face recognition network as a weights file and return its digest.
 
     Args:
         source: ``dlib_face_recognition_resnet_model_v1.dat`` (CC0 1.0).
@@ -127,11 +125,11 @@ def convert_dlib(source: Path, target: Path) -> weights.EncoderFacts:
         for i, convolution in enumerate(convolutions):
             _fold(convolution, parameters[2 * i], parameters[2 * i + 1])
         module.head.weight.copy_(torch.from_numpy(parameters[-1].reshape(256, 128).T.copy()))
-    return weights.save(target, module.state_dict(), RESNET29_FACTS)
+    return weights.save(target, module.state_dict(), RESNET29_FACTS).digest
 
 
-def convert_sface(source: Path, target: Path) -> weights.EncoderFacts:
-    """Write OpenCV Zoo's SFace as a weights file and return its facts.
+def convert_sface(source: Path, target: Path) -> str:
+    """Write OpenCV Zoo's SFace as a weights file and return its digest.
 
     What has more than one axis is rounded to 16 bits, which leaves vectors where they were to a
     cosine of 0.99999.
@@ -157,11 +155,11 @@ def convert_sface(source: Path, target: Path) -> weights.EncoderFacts:
     except (RuntimeError, KeyError, ValueError, AttributeError) as error:
         raise WeightsError(source, "is not OpenCV Zoo's SFace", "check its sha256") from error
     rounded = {name: one.half() if one.ndim > 1 else one for name, one in tensors.items()}
-    return weights.save(target, rounded, SFACE_FACTS)
+    return weights.save(target, rounded, SFACE_FACTS).digest
 
 
-def convert_yunet(source: Path, target: Path) -> None:
-    """Write OpenCV Zoo's YuNet as a weights file, for RGB instead of BGR.
+def convert_yunet(source: Path, target: Path) -> str:
+    """Write OpenCV Zoo's YuNet, for RGB instead of BGR, as a file of tensors; return its digest.
 
     Args:
         source: ``face_detection_yunet_2023mar.onnx`` (MIT licence).
@@ -173,43 +171,31 @@ def convert_yunet(source: Path, target: Path) -> None:
     if not source.is_file():
         raise WeightsError(source, "no such file", "check the path")
     module = YuNet()
-    bodies = (*module.fine.modules(), *module.middle.modules(), *module.coarse.modules())
-    convolutions = [one for one in bodies if isinstance(one, torch.nn.Conv2d)]
-    named: list[tuple[torch.nn.Module, list[int]]] = [
-        *((one, [at]) for one, at in zip(convolutions, _YUNET_BODY, strict=True)),
-        *((module.necks[i][at], [_YUNET_NECKS[i] + at]) for i in range(3) for at in range(2)),
-        *(
-            (module.heads[i][at], [first + 2 * i + at for first in _YUNET_HEADS])
-            for i in range(3)
-            for at in range(2)
-        ),
-    ]
+    convolutions = [one for one in module.modules() if isinstance(one, torch.nn.Conv2d)]
     try:
         graph = openvino.Core().read_model(source)
         nodes = {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
-        tensors = {
-            module: [_learnt(nodes, number) for number in numbers] for module, numbers in named
-        }
-        with torch.no_grad():
-            for one, parts in tensors.items():
-                for tensor, values in zip(one.parameters(), zip(*parts, strict=True), strict=True):
-                    joined = np.concatenate(values).reshape(tensor.shape)
-                    tensor.copy_(torch.from_numpy(joined))
+        for here, there in zip(convolutions, _YUNET, strict=True):
+            parts = [_learnt(nodes, number) for number in there]
+            for tensor, values in zip(here.parameters(), zip(*parts, strict=True), strict=True):
+                tensor.data = torch.from_numpy(np.concatenate(values).reshape(tensor.shape))
     except (RuntimeError, KeyError, ValueError, AttributeError, IndexError) as error:
         raise WeightsError(source, "is not OpenCV Zoo's YuNet", "check its sha256") from error
-    stem = module.fine[0]
-    stem.weight.data = stem.weight.data.flip(1)
+    stem = convolutions[0].weight
+    stem.data = stem.data.flip(1)
+    content = safetensors.torch.save(module.state_dict())
     with replacing(target) as file:
-        file.write(safetensors.torch.save(module.state_dict()))
+        file.write(content)
+    return weights.digest(content)
 
 
-def _learnt(nodes: Mapping[str, Any], number: int) -> tuple[Float32, Float32]:
+def _learnt(nodes: Mapping[str, openvino.Node], number: int) -> tuple[Float32, Float32]:
     """Return weight and bias of a numbered convolution."""
     product, sum_ = nodes[f"Conv_{number}/WithoutBiases"], nodes[f"Conv_{number}"]
     return _constant(product), _constant(sum_)
 
 
-def _constant(node: Any) -> Float32:
+def _constant(node: openvino.Node) -> Float32:
     """Return the constant that an operation takes as its second input, whatever its shape."""
     source = node.input_value(1).get_node()
     while source.get_type_name() != "Constant":

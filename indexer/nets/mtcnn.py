@@ -44,13 +44,18 @@ def load(device: Device, precision: Precision = "f32") -> Mtcnn:
     """Return the networks with their weights, for the device and how it multiplies."""
     propose = Input(None, _MEAN, _STD)
     refine = Input(REFINE_SIDE, _MEAN, _STD, together=32)
-    locate = Input(LOCATE_SIDE, _MEAN, _STD, together=4)
     return Mtcnn(
         propose=ready(_network("PNet"), propose, device, precision),
         refine=ready(_network("RNet"), refine, device, precision),
-        locate=ready(_network("ONet"), locate, device, precision),
+        locate=load_last(device, precision),
         batched=device != "cpu",
     )
+
+
+def load_last(device: Device, precision: Precision = "f32") -> Net:
+    """Return the last network, which says whether a square shows a face, and where in it."""
+    wants = Input(LOCATE_SIDE, _MEAN, _STD, together=4)
+    return ready(_network("ONet"), wants, device, precision)
 
 
 def _network(name: str) -> Network:

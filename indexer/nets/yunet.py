@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from indexer.nets import mtcnn
 from indexer.nets.runtime import Device, Input, Net, Network, Precision, ready
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class YuNet:
     """For pictures whose sides are multiples of `CELL`."""
     near: Net
     """The same network, for squares of `WINDOW` pixels."""
+    locate: Net
+    """MTCNN's last network, which places landmarks more exactly."""
     batched: bool
     """Whether several pictures together are faster than one after the other."""
 
@@ -52,6 +55,7 @@ def load(device: Device, precision: Precision = "f32") -> YuNet:
     return YuNet(
         whole=ready(network, Input(None, _MEAN, _STD), device, precision),
         near=ready(network, Input(WINDOW, _MEAN, _STD), device, precision),
+        locate=mtcnn.load_last(device, precision),
         batched=device != "cpu",
     )
 

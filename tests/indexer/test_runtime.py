@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import torch
 from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from safetensors.torch import load_file
 from torch import nn
 
-from indexer.nets import encoder, mtcnn, runtime, weights
+from indexer.nets import encoder, mtcnn, runtime, weights, yunet
 from indexer.nets.runtime import Device, Input, Network
+from indexer.nets.yunet_module import YuNet
 from indexer.records import Float32
 
 CPU: Device = "cpu"
@@ -68,6 +70,17 @@ def test_the_encoder_gives_what_torch_gives() -> None:
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     got = encoder.encode(encoder.load("", CPU), chips)
     np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(32, 64), (384, 640), (160, 160)])
+def test_the_detector_gives_what_torch_gives(size: tuple[int, int]) -> None:
+    module = YuNet()
+    module.load_state_dict(load_file(yunet.WEIGHTS))
+    pictures = levels(2, *size, 3)
+    nets = yunet.load(CPU)
+    for net in [nets.whole] + [nets.near] * (size == (160, 160)):
+        for got, wanted in zip(net(pictures), by_torch(module, pictures, 0, 1), strict=True):
+            np.testing.assert_allclose(got, wanted, atol=1e-3)
 
 
 def test_many_threads_get_the_bytes_that_one_gets() -> None:

@@ -1,4 +1,4 @@
-"""OpenCV Zoo's SFace becomes a weights file: each tensor in its place, others refused."""
+"""OpenCV Zoo's networks become weights files: each tensor in its place, others refused."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import numpy as np
 import openvino
 import pytest
 from openvino import opset13
+from safetensors.torch import load_file
 from torch import nn
 
 from indexer.errors import WeightsError
-from indexer.nets import encoder, weights
+from indexer.nets import encoder, weights, yunet
 from indexer.nets.sface import SFace
+from indexer.nets.yunet_module import YuNet
 from indexer.records import Float32
-from training.convert import convert_sface
+from training.convert import convert_sface, convert_yunet
 
 
 def zoo_tensors(network: SFace) -> dict[str, Float32]:
@@ -62,8 +64,9 @@ def test_the_default_encoder_comes_out_of_what_it_was_converted_from(tmp_path: P
     shipped = encoder.module(weights.DEFAULT_ENCODER)
     assert isinstance(shipped, SFace)
     source = saved(zoo_tensors(shipped), tmp_path / "zoo.xml")
-    facts = convert_sface(source, tmp_path / "again.safetensors")
-    assert facts == weights.read_facts(weights.DEFAULT_ENCODER)
+    digest = convert_sface(source, tmp_path / "again.safetensors")
+    facts = weights.read_facts(weights.DEFAULT_ENCODER)
+    assert digest == facts.digest
     assert weights.check(tmp_path / "again.safetensors") == facts
 
 
@@ -77,4 +80,65 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
             convert_sface(source, target)
     with pytest.raises(WeightsError, match="no such file"):
         convert_sface(tmp_path / "missing.onnx", target)
+    assert not target.exists()
+
+
+def zoo_detector(network: YuNet, path: Path) -> Path:
+    """Write the convolutions of a network as OpenCV Zoo's file numbers them, as products and sums.
+
+    Each head is four there: of the class, of whether it is a face, of the box, of the landmarks.
+    """
+    parts: dict[int, tuple[Float32, Float32]] = {}
+    body = iter(
+        (
+            *(0, 2, 3, 6, 7, 9, 10, 12, 13, 15, 16, 19, 20, 22, 23, 26, 27, 29, 30, 33, 34, 36, 37),
+            *(51, 52, 45, 46, 39, 40),
+        )
+    )
+    for name, one in network.named_modules():
+        if not isinstance(one, nn.Conv2d):
+            continue
+        assert one.bias is not None
+        weight, bias = one.weight.detach().numpy(), one.bias.detach().numpy()
+        if name == "fine.0":
+            weight = weight[:, ::-1].copy()  # BGR there
+        if not name.startswith("heads"):
+            parts[next(body)] = weight, bias
+            continue
+        level, at = map(int, name.split(".")[1:])
+        for first, some in (
+            (54, slice(1)),
+            (66, slice(1, 2)),
+            (60, slice(2, 6)),
+            (72, slice(6, 16)),
+        ):
+            parts[first + 2 * level + at] = weight[some], bias[some]
+    zero = opset13.parameter([1], np.float32)
+    ends = []
+    for number, (weight, bias) in parts.items():
+        flat = opset13.reshape(opset13.constant(weight), opset13.constant([-1]), False)  # noqa: FBT003
+        product = opset13.multiply(zero, flat)
+        product.set_friendly_name(f"Conv_{number}/WithoutBiases")
+        total = opset13.add(opset13.reduce_sum(product, 0, keep_dims=True), opset13.constant(bias))
+        total.set_friendly_name(f"Conv_{number}")
+        ends.append(total)
+    openvino.save_model(openvino.Model([opset13.concat(ends, 0)], [zero]), path, False)  # noqa: FBT003
+    return path
+
+
+def test_the_detector_comes_out_of_what_it_was_converted_from(tmp_path: Path) -> None:
+    shipped = YuNet()
+    shipped.load_state_dict(load_file(yunet.WEIGHTS))
+    source = zoo_detector(shipped, tmp_path / "zoo.xml")
+    digest = convert_yunet(source, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == yunet.WEIGHTS.read_bytes()
+    assert digest == weights.digest(yunet.WEIGHTS.read_bytes())
+
+
+def test_another_detector_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "none.safetensors"
+    other = saved({"Conv_0": np.zeros((16, 3, 3, 3), np.float32)}, tmp_path / "other.xml")
+    for source in (other, tmp_path / "missing.onnx"):
+        with pytest.raises(WeightsError, match=r"is not OpenCV Zoo's YuNet|no such file"):
+            convert_yunet(source, target)
     assert not target.exists()

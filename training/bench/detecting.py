@@ -19,7 +19,7 @@ from indexer.models import load_models
 from indexer.nets.runtime import Precision
 from indexer.records import Float32, UInt8
 
-AS_FACENET = DetectSettings(propose_threshold=0.6, max_overlap=0.7)
+AS_FACENET = DetectSettings(method="mtcnn", propose_threshold=0.6, max_overlap=0.7)
 """What facenet-pytorch's detector does, but for the smallest face."""
 _ROUNDS = 3
 _SMALLEST = 40 / 1080  # of the height: 40 pixels at 1080p

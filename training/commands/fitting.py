@@ -15,7 +15,7 @@ from indexer.config import Settings
 from indexer.store import disk
 from training.commands.data import show_learnt
 from training.commands.stills import show
-from training.convert import convert_dlib, convert_sface
+from training.convert import convert_dlib, convert_sface, convert_yunet
 
 if TYPE_CHECKING:
     from training.recipe import Recipe
@@ -26,6 +26,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     for name, of, kind, convert in (
         ("convert-sface", "OpenCV Zoo's SFace", "ONNX", convert_sface),
         ("convert-dlib", "dlib's encoder", "DAT", convert_dlib),
+        ("convert-yunet", "OpenCV Zoo's YuNet", "ONNX", convert_yunet),
     ):
         rewrite = commands.add_parser(name, help=f"rewrite {of} as a weights file")
         rewrite.add_argument("source", type=Path, metavar=kind)
@@ -57,8 +58,8 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 
 def _convert(options: argparse.Namespace) -> None:
-    facts = options.convert(options.source, options.target)
-    print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
+    digest = options.convert(options.source, options.target)
+    print(f"{options.target}: sha256 of its tensors {digest}")
 
 
 def _fit(options: argparse.Namespace) -> None:
