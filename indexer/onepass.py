@@ -70,7 +70,8 @@ def find_near(
 def placed(nets: YuNet, image: UInt8, faces: Detections) -> Detections:
     """Return the faces with the landmarks of MTCNN's last network where that sees one, too.
 
-    They are nearer to where they should be; of a profile, YuNet's are.
+    It looks at the face enlarged, so that they are nearer to where they should be; where it sees
+    none, as in a profile, YuNet's stay.
 
     Args:
         nets: the networks.
