@@ -1,7 +1,7 @@
 """Video in, searchable people out: the path of a frame.
 
     decode ─▶ shots ─▶ sample ─▶ detect ─▶ link ─▶ embed ─▶ cluster ─▶ recognize ─▶ store ─▶ query
-    PyAV or   cuts     which     MTCNN     tracks  encoder  people     names,       Parquet  export
+    PyAV or   cuts     which     YuNet     tracks  encoder  people     names,       Parquet  export
     decord             frames              in a    on the   nobody     calibrated,  + FAISS
                                            shot    best     has named  or unknown
                                                    faces
@@ -32,6 +32,7 @@ Where things are, from the command line down; a module knows only what is below 
     likeness            how likely a track shows a character
     affinity            which tracks may be of one person: by faces, and what a scene says
     tear                a track that shows two people in turn, in two
+    onepass  cascade    YuNet's and MTCNN's outputs into faces
     scene  clothes      what clothes and places say; what is worn below a face
     request             what people ask for about who is who
     labels              what people are called, and what can be a name

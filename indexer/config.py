@@ -25,6 +25,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Method = Literal["yunet", "mtcnn"]
+"""What finds faces."""
 
 
 @dataclass(config=_STRICT)
@@ -65,7 +67,7 @@ class ShotSettings:
 class DetectSettings:
     """What finds faces, and when it runs."""
 
-    method: Literal["yunet", "mtcnn"] = "yunet"
+    method: Method = "yunet"
     """YuNet, which sees small, turned and half-hidden faces better, or MTCNN's cascade."""
     every_s: Positive = 0.3
     """Seconds between the frames looked at; the ends of a shot are looked at besides."""

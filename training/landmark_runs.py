@@ -1,6 +1,6 @@
 """A recipe of landmarks and a folder of faces in, a run folder out, as `training.runs` has it.
 
-The points to be learnt are those that the detector, MTCNN, finds in the whole photos.
+The points to be learnt are those that MTCNN finds in the whole photos.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import torch
 from facenet_pytorch import MTCNN
 
 from indexer import detect, geometry, parallel
-from indexer.config import DetectSettings, Settings
+from indexer.config import DetectSettings, Method, Settings
 from indexer.models import load_models
 from indexer.nets.runtime import Precision
 from indexer.records import Float32, UInt8
@@ -48,10 +48,16 @@ class Detecting:
         return self.peer_ms / self.ours_ms
 
 
-def compare(video: Path, height: int, precision: Precision = "f32", every: int = 15) -> Detecting:
+def compare(
+    video: Path,
+    height: int,
+    method: Method = "mtcnn",
+    precision: Precision = "f32",
+    every: int = 15,
+) -> Detecting:
     """Return the comparison on every so many frames of a video, scaled to a height."""
     images = frames(video, height, every)
-    settings = replace(AS_FACENET, min_face=_SMALLEST, precision=precision)
+    settings = replace(AS_FACENET, method=method, min_face=_SMALLEST, precision=precision)
     models = load_models(Settings(detect=settings))
     peer = MTCNN(keep_all=True, min_face_size=round(_SMALLEST * height))
 

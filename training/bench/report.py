@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 from tabulate import tabulate
 
 from indexer import config, parallel
+from indexer.config import Method
 from indexer.nets.runtime import Precision
 from training.bench import detecting, filling, indexing, search
 
@@ -98,16 +99,18 @@ def _indexing(whole: indexing.Whole) -> Iterator[Row]:
 
 
 def _detecting(data: Path) -> Iterator[Row]:
-    precisions: tuple[Precision, ...] = ("f32", "bf16")
-    for (height, target), precision in product(((1080, 6), (540, 4)), precisions):
-        one = detecting.compare(data / CROWD, height, precision)
-        yield Row(
-            f"detect in {precision} at {height} lines, {one.found:.1%} of the peer's faces, "
-            f"{one.exactly:.1%} at IoU 0.9",
-            f"facenet-pytorch, {one.peer_threads} threads, {one.peer_ms:.0f} ms a frame",
-            f"{one.ratio:.1f}x, {one.ours_ms:.0f} ms ({one.alone_ms:.0f} ms with one worker)",
-            f"{target}x or more",
-        )
+    ways: Sequence[tuple[Method, Precision]]
+    ways = (("yunet", "f32"), ("mtcnn", "f32"), ("mtcnn", "bf16"))
+    for height, target in ((1080, 6), (540, 4)):
+        for method, precision in ways:
+            one = detecting.compare(data / CROWD, height, method, precision)
+            found = f"{one.found:.1%} of the peer's faces, {one.exactly:.1%} at IoU 0.9"
+            yield Row(
+                f"detect by {method} in {precision} at {height} lines, {found}",
+                f"facenet-pytorch, {one.peer_threads} threads, {one.peer_ms:.0f} ms a frame",
+                f"{one.ratio:.1f}x, {one.ours_ms:.0f} ms ({one.alone_ms:.0f} ms with one worker)",
+                f"{target}x or more",
+            )
 
 
 def _filling(data: Path, work: Path) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from indexer import models
 from indexer.commands.console import bar
-from indexer.config import Settings
+from indexer.config import DetectSettings, Settings
 from indexer.store import disk
 from training.commands.data import show_learnt
 from training.commands.stills import show
@@ -97,7 +97,8 @@ def _tell_left_out(folder: Path) -> None:
 def _fit_points(how: Recipe, source: Path, folder: Path) -> None:
     from training import landmark_runs  # noqa: PLC0415
 
-    points = landmark_runs.run(how, source, folder, models.load_models(Settings()), bar)
+    teacher = models.load_models(Settings(detect=DetectSettings(method="mtcnn")))
+    points = landmark_runs.run(how, source, folder, teacher, bar)
     print(f"error by the distance of the eyes: {points.error:.4f}, {points.far:.2%} above 0.1")
     print(f"the same points for everybody: {points.guessed:.4f}")
     _tell_left_out(folder)
