@@ -30,7 +30,7 @@ from training.evaluate.lfw_bench import bench_lfw
 from training.evaluate.repeats import evaluate_repeats
 
 LFW_SETTINGS = ("detect.min_face=0.2",)
-"""In LFW's photos the face is large; smaller ones are bystanders."""
+"""Where LFW's photos are looked at often: the face is large in them."""
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
@@ -96,8 +96,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 
 def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]:
-    chosen = [*LFW_SETTINGS, f"embed.weights={options.weights}", *options.set]
-    settings = config.load(None, chosen)
+    settings = config.load(None, [f"embed.weights={options.weights}", *options.set])
     return models.load_models(settings), settings
 
 
@@ -221,6 +220,7 @@ def _evaluate_repeats(options: argparse.Namespace) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> None:
+    options.set = [*LFW_SETTINGS, *options.set]
     ready, settings = _ready(options)
     # Only people with several photos make genuine pairs; each gives at most a few.
     chosen = list(islice(_several(lfw.photos(options.data)), options.photos))
