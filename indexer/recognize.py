@@ -44,9 +44,9 @@ said who the other is."""
 _LIKELY = 0.5
 AIM = 0.2
 """Share of the promise that is used up in expectation. Shows differ, and errors come by the track:
-of six made seasons, each judged by what the others taught, the worst has 0.62 % wrong at this share,
-0.63 at half and 0.89 at one and a half times of it, at a recall of 88, 86 and 89 % of what was
-found."""
+of six made seasons, each judged by what the others taught, the worst has 0.62 % wrong at this
+share, 0.63 at half and 0.89 at one and a half times of it, at a recall of 88, 86 and 89 % of what
+was found."""
 _SAID = 100.0
 """Log-odds of what somebody said."""
 OPEN, NOBODY = -1, -2
