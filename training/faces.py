@@ -34,7 +34,7 @@ from training.pictures import is_picture
 
 BORDER = 0.12
 """Of the kept square around the encoder's, on each side, as a share of the encoder's."""
-_SETTINGS = Settings(detect=DetectSettings(min_face=0.2))
+_SETTINGS = Settings(detect=DetectSettings(min_face=0.08))
 """In a photo of somebody the face is large; smaller ones are bystanders."""
 _NOBODY = -1
 _VERSION = "1"
@@ -125,7 +125,8 @@ def read_faces(
     Raises:
         ImageError: as `photos`; or no photo shows a face.
     """
-    how = f"{_VERSION} {facts.template} {facts.input_size} {BORDER} {_SETTINGS.detect}"
+    detector = type(models.detector).__name__
+    how = f"{_VERSION} {facts.template} {facts.input_size} {BORDER} {detector} {_SETTINGS.detect}"
     key = hashlib.sha256(f"{source.resolve()} {how} {_stamp(source)}".encode()).hexdigest()[:16]
     folder = kept / key
     if not (folder / _FACTS).is_file():

@@ -96,7 +96,7 @@ def test_two_who_pass_each_other_keep_their_own_track() -> None:
 
 def test_a_track_that_never_convinced_the_detector_is_dropped() -> None:
     weak = faces(0, [(0, 0)])
-    found = replace(weak.detections, scores=np.array([0.75], np.float32))
+    found = replace(weak.detections, scores=np.array([0.65], np.float32))
     assert linked([replace(weak, detections=found)]) == []
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from indexer.config import EmbedSettings, Settings
+from indexer.config import DetectSettings, EmbedSettings, Settings
 from indexer.errors import ConfigError
 from indexer.models import Models, load_models
 from indexer.nets import encoder as nets
@@ -123,13 +123,14 @@ def test_kept_weights_are_mixed_with_the_trained_ones(
             assert np.allclose(same[name], value, rtol=0, atol=1e-6)
 
 
-def test_the_points_of_faces_are_learnt(people: Path, models: Models, tmp_path: Path) -> None:
+def test_the_points_of_faces_are_learnt(people: Path, tmp_path: Path) -> None:
+    teacher = load_models(Settings(detect=DetectSettings(method="mtcnn")))
     how = small(
         "landmarks",
         fit=Schedule(epochs=100, learning_rate=2e-3),
         landmarks=LandmarkSettings(batch=4, turn=3.0),
     )
-    done = landmark_runs.run(how, people, tmp_path / "points", models)
+    done = landmark_runs.run(how, people, tmp_path / "points", teacher)
     first = done.fitted.history[0]["error_by_eyes"]
     assert done.error < min(0.5 * first, done.guessed)
     assert (done.folder / landmark_runs.WEIGHTS).is_file()
