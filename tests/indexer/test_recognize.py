@@ -197,6 +197,13 @@ def test_no_promise_is_broken_by_expectation(rows: list[tuple[float, float]], mo
     time = np.maximum(seconds, 1e-6)
     wrong = float(np.sum((time * (1 - probability))[given_names]))
     assert wrong <= most / 2 * float(time[given_names].sum()) + 1e-9
+    assert np.all(1 - probability[given_names] <= most + 1e-9)
+
+
+def test_a_doubtful_name_is_not_made_good_by_sure_ones() -> None:
+    probability, seconds = np.array([1.0, 0.989, 0.991]), np.array([1e6, 1.0, 1.0])
+    options = replace(PLAIN, max_wrong_names=0.01, min_probability=0.5)
+    assert recognize.named(probability, seconds, options).tolist() == [True, False, True]
 
 
 def test_clothes_lend_a_clear_face_to_a_small_one_nearby() -> None:
