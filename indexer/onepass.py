@@ -23,8 +23,8 @@ _OVERLAP = 0.3
 """Of two boxes that overlap more than this, the surer is the face; OpenCV's default."""
 _SAME = 0.3
 """Least overlap of a face found again with where it should be."""
-
-
+_MOST_ENLARGED = 4.0
+"""Smaller faces than that makes large enough show nothing that could be found."""
 _SURE = 0.7
 """Least score of a face whose landmarks MTCNN's last network places."""
 
@@ -38,7 +38,7 @@ def find(nets: YuNet, images: Sequence[UInt8], settings: DetectSettings) -> list
         settings: the smallest face and the threshold.
     """
     height, width = images[0].shape[:2]
-    scale = _SMALLEST / (settings.min_face * height)
+    scale = min(_SMALLEST / (settings.min_face * height), _MOST_ENLARGED)
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
     boxes, scores, landmarks, owner = _faces(
         nets.whole(np.stack([_canvas(image, size) for image in images])), settings.min_score
