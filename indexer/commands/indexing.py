@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import dataclasses
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from indexer.diff import Change, Diff
     from indexer.judging import Accept
     from indexer.pipeline import Indexed
+
+_M_MMAP_THRESHOLD = -3
+"""What glibc's malloc.h calls the size from which memory is given back when it is free."""
+_FRAME_BYTES = 1 << 20
+"""Less than a frame that is worth the system's time."""
 
 
 def add(parsers: Parsers) -> None:
@@ -70,9 +77,20 @@ def _accepts(options: argparse.Namespace) -> Accept:
     return accepted
 
 
+def let_go_of_frames() -> None:
+    """Have glibc give the memory of a frame back to the system as soon as it is free.
+
+    Else it learns to keep it, between things that stay: what is held grows with the video, by half
+    a gigabyte in three minutes of 1080p. Elsewhere than with glibc nothing happens.
+    """
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _FRAME_BYTES)
+
+
 def _index(options: argparse.Namespace) -> int:
     from indexer import models, pipeline  # noqa: PLC0415  (only commands that need torch load it)
 
+    let_go_of_frames()
     settings = settings_of(options)
     ready = models.load_models(settings)
     results, status, accept = [], DONE, _accepts(options)
