@@ -141,13 +141,10 @@ def convert_sface(source: Path, target: Path) -> str:
     Raises:
         WeightsError: the source is not that network.
     """
-    if not source.is_file():
-        raise WeightsError(source, "no such file", "check the path")
     module = SFace()
     tensors = module.state_dict()
     try:
-        graph = openvino.Core().read_model(source)
-        nodes = {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
+        nodes = _operations(source)
         for here, there in _names():
             values = np.array(nodes[there].get_data(), np.float32)
             tensors[here] = torch.from_numpy(values.reshape(tensors[here].shape))
@@ -168,13 +165,10 @@ def convert_yunet(source: Path, target: Path) -> str:
     Raises:
         WeightsError: the source is not that network.
     """
-    if not source.is_file():
-        raise WeightsError(source, "no such file", "check the path")
     module = YuNet()
     convolutions = [one for one in module.modules() if isinstance(one, torch.nn.Conv2d)]
     try:
-        graph = openvino.Core().read_model(source)
-        nodes = {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
+        nodes = _operations(source)
         for here, there in zip(convolutions, _YUNET, strict=True):
             parts = [_learnt(nodes, number) for number in there]
             for tensor, values in zip(here.parameters(), zip(*parts, strict=True), strict=True):
@@ -187,6 +181,14 @@ def convert_yunet(source: Path, target: Path) -> str:
     with replacing(target) as file:
         file.write(content)
     return weights.digest(content)
+
+
+def _operations(source: Path) -> Mapping[str, openvino.Node]:
+    """Return the operations of an ONNX file by name."""
+    if not source.is_file():
+        raise WeightsError(source, "no such file", "check the path")
+    graph = openvino.Core().read_model(source)
+    return {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
 
 
 def _learnt(nodes: Mapping[str, openvino.Node], number: int) -> tuple[Float32, Float32]:

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812  (its usual name)
 
+from indexer.nets.yunet import STRIDES
+
 
 class Unit(nn.Sequential):
     """A pointwise convolution and a depthwise 3x3 one, rectified if asked."""
@@ -25,8 +27,6 @@ class YuNet(nn.Module):
     2023. The four outputs that its head has at each stride are one here.
     """
 
-    STRIDES = (8, 16, 32)
-
     def __init__(self) -> None:
         super().__init__()
         self.fine = nn.Sequential(
@@ -36,8 +36,8 @@ class YuNet(nn.Module):
         )
         self.middle = nn.Sequential(nn.MaxPool2d(2), Unit(64, 64), Unit(64, 64))
         self.coarse = nn.Sequential(nn.MaxPool2d(2), Unit(64, 64), Unit(64, 64))
-        self.necks = nn.ModuleList(Unit(64, 64) for _ in self.STRIDES)
-        self.heads = nn.ModuleList(Unit(64, 16, rectified=False) for _ in self.STRIDES)
+        self.necks = nn.ModuleList(Unit(64, 64) for _ in STRIDES)
+        self.heads = nn.ModuleList(Unit(64, 16, rectified=False) for _ in STRIDES)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Map RGB levels (N, 3, H, W), sides in multiples of 32, to (N, 15, H / s, W / s) each.
