@@ -90,6 +90,31 @@ def interpolate(at: Int64, known: Int64, values: Float32) -> Float32:
     return (values[left] * (1 - share) + values[right] * share).astype(np.float32)
 
 
+def steadied(boxes: Float32, times: Float64, *, over_s: float, reach: int) -> Float32:
+    """Return the boxes of one face with their sizes evened out, (K, 4); centres stay.
+
+    A detector that looks at a face anew judges its size a little differently each time, while
+    faces themselves grow slowly. Logarithms of width and height become means over the boxes
+    before and after, weighted by a Gaussian of the time between.
+
+    Args:
+        boxes: (K, 4), in order of time.
+        times: (K,), seconds.
+        over_s: standard deviation of the Gaussian, in seconds.
+        reach: how many boxes before and after count.
+    """
+    count = len(boxes)
+    near = np.arange(count)[:, None] + np.arange(-reach, reach + 1)  # (K, 2·reach + 1)
+    there = (near >= 0) & (near < count)
+    near = np.clip(near, 0, max(count - 1, 0))
+    weights = np.exp(-np.square((times[near] - times[:, None]) / over_s) / 2) * there
+    weights /= weights.sum(axis=1, keepdims=True)
+    sizes = np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3))
+    halves = np.exp(np.einsum("kn,knd->kd", weights, sizes[near])) / 2
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
+
+
 def suppress(overlap: Float32, scores: Float32, *, threshold: float) -> Int64:
     """Return the indices kept by greedy non-maximum suppression, best score first, (K,).
 

@@ -3,7 +3,8 @@
 Each new face is given to the track whose expected box it overlaps best, all at once
 (`geometry.pair`); a track expects to move on as it last moved. A face that
 leaps so far between two looks that nothing overlaps goes to a track nearby that looked the same.
-What lies between two detections is filled in linearly and marked.
+Sizes of a track's boxes are evened out over time; what lies between two detections is filled in
+linearly and marked.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ _STEADY = 0.5
 """and where it overlaps itself by more than this,"""
 _OTHER_FACE = 0.3
 """no less than this."""
+
+_STEADY_S, _STEADY_LOOKS = 0.5, 3
+"""Over how long a face keeps its size, and over how many looks before and after at most."""
 
 
 @dataclass(slots=True)
@@ -168,11 +172,14 @@ def _filled(track: _Open, times: Sequence[float]) -> Tracklet:
     known = np.array(track.frames, dtype=np.int64)
     frames = np.arange(known[0], known[-1] + 1)
     scores = np.array(track.scores, dtype=np.float32)
+    boxes = geometry.steadied(
+        np.stack(track.boxes), np.array(track.times), over_s=_STEADY_S, reach=_STEADY_LOOKS
+    )
     trace = Trace(
         shot=track.shot,
         frames=frames,
         times=np.array(times[known[0] : known[-1] + 1], dtype=np.float64),
-        boxes=geometry.interpolate(frames, known, np.stack(track.boxes)),
+        boxes=geometry.interpolate(frames, known, boxes),
         landmarks=geometry.interpolate(frames, known, np.stack(track.landmarks)),
         scores=geometry.interpolate(frames, known, scores),
         detected=np.isin(frames, known),

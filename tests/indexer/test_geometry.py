@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from indexer import geometry
-from indexer.records import Float32, UInt8
+from indexer.records import Float32, Float64, UInt8
 
 
 def boxes(count: st.SearchStrategy[int] | int) -> st.SearchStrategy[Float32]:
@@ -101,6 +102,48 @@ def test_interpolation_passes_through_what_is_known_and_is_straight_between(
     np.testing.assert_allclose(result[:, 0], at * 2.0, atol=1e-3)
     np.testing.assert_allclose(result[known - known[0]], values, rtol=1e-5)
     np.testing.assert_allclose(result[:, 1], np.interp(at, known, values[:, 1]), rtol=1e-4)
+
+
+def slow_steadied(some: Float32, times: Float64, over_s: float, reach: int) -> Float64:
+    rows = []
+    for i, (x0, y0, x1, y1) in enumerate(some.astype(float)):
+        total, sizes = 0.0, np.zeros(2)
+        for j in range(max(i - reach, 0), min(i + reach + 1, len(some))):
+            weight = math.exp(-(((times[j] - times[i]) / over_s) ** 2) / 2)
+            total += weight
+            sizes += weight * np.log(some[j, 2:].astype(float) - some[j, :2])
+        wide, high = np.exp(sizes / total)
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        rows.append([x - wide / 2, y - high / 2, x + wide / 2, y + high / 2])
+    return np.array(rows).reshape(-1, 4)
+
+
+@given(
+    hnp.arrays(np.float32, st.tuples(st.integers(0, 9), st.just(4)), elements=st.floats(1, 90)),
+    st.lists(st.floats(0.01, 2), min_size=9, max_size=9),
+    st.floats(0.1, 2),
+    st.integers(0, 4),
+)
+def test_steadied_sizes_are_what_a_slow_loop_says(
+    sides: Float32, gaps: list[float], over_s: float, reach: int
+) -> None:
+    some = np.concatenate([sides[:, :2], sides[:, :2] + sides[:, 2:]], axis=1)
+    times = np.cumsum(gaps)[: len(some)]
+    result = geometry.steadied(some, times, over_s=over_s, reach=reach)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, slow_steadied(some, times, over_s, reach), atol=1e-2)
+
+
+def test_a_face_that_keeps_its_size_keeps_its_boxes_and_one_wrong_look_is_outvoted() -> None:
+    times = np.arange(7) / 5
+    moving = np.array([[x, 0, x + 20, 30] for x in range(0, 70, 10)], np.float32)
+    same = geometry.steadied(moving, times, over_s=0.5, reach=3)
+    np.testing.assert_allclose(same, moving, atol=1e-4)
+    wrong = moving.copy()
+    wrong[3] = [26, 0, 46 + 8, 30]
+    widths = np.diff(geometry.steadied(wrong, times, over_s=0.5, reach=3)[:, ::2])[:, 0]
+    assert (widths > 19.9).all()
+    assert widths.max() < 22.5
 
 
 @given(
