@@ -113,8 +113,9 @@ def embed(encoder: Encoder, tracklet: Tracklet) -> list[Encoded]:
             a track's vectors do not depend on what else was encoded.
         tracklet: with its best crops.
     """
-    embeddings = nets.encode(encoder, tracklet.chips)
-    return torn(Encoded(tracklet, embeddings), encoder.facts.calibration)
+    seen, calibration = nets.look(encoder, tracklet.chips), encoder.facts.calibration
+    weights = tracklet.quality * calibration.recognised(seen.lengths)
+    return torn(Encoded(tracklet, seen.vectors, weights), calibration)
 
 
 def track(one: Encoded, uid: int, end_s: float) -> Track:
@@ -140,6 +141,6 @@ def track(one: Encoded, uid: int, end_s: float) -> Track:
         quality=tracklet.quality,
         exemplar_frames=tracklet.chip_frames,
         embeddings=one.embeddings,
-        embedding=mean(one.embeddings, tracklet.quality),
+        embedding=mean(one.embeddings, one.weights),
         clothes=clothes.mean(tracklet.clothes),
     )

@@ -321,7 +321,7 @@ class Track:
     embeddings: Float32
     """(K, D), unit rows, one for each exemplar."""
     embedding: Float32
-    """(D,), their quality-weighted mean, of length one."""
+    """(D,), their mean, weighted by quality and by what the encoder made of each; of length one."""
     clothes: Float32
     """(C,), the colours worn below the face, of length one; 0 if they were never seen."""
     ends: Float32 = field(default_factory=lambda: np.zeros(8, np.float32))
@@ -343,10 +343,10 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Log-odds as a straight line over the cosine: ``slope * (cosine - midpoint)``."""
+    """Log-odds as a straight line over a number: ``slope * (number - midpoint)``."""
 
     midpoint: float
-    """The cosine at which one person and two are equally likely."""
+    """Where both are equally likely."""
     slope: float
 
 
@@ -368,12 +368,25 @@ class Calibration:
     """Mean cosine of two wide faces of one person."""
     impostor: float
     """Mean cosine of two wide faces of two people."""
+    length: Line | None = None
+    """Log-odds that a face is recognised, over the length that its vector had before it was made
+    unit: what an encoder makes nothing of has a short one. None where that was not measured."""
 
     def __post_init__(self) -> None:
         if not len(self.widths) == len(self.wide) == len(self.alike) > 0:
             raise ValueError("expected a line for each width against wide and alike, at least one")
         if list(self.widths) != sorted(self.widths):
             raise ValueError(f"widths: expected ascending ones, got {self.widths}")
+
+    def recognised(self, lengths: Float32) -> Float32:
+        """Return how likely faces are recognised by how long their vectors were, (N,) in [0, 1].
+
+        1 where that was not measured.
+        """
+        if self.length is None:
+            return np.ones(len(lengths), np.float32)
+        odds = self.length.slope * (lengths - self.length.midpoint)
+        return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
     def log_odds(
         self, cosine: Float32, first_px: Float32, second_px: Float32, shift: float = 0.0

@@ -27,12 +27,14 @@ class Encoded:
     tracklet: Tracklet
     embeddings: Float32
     """(K, D), unit rows, one for each crop."""
+    weights: Float32
+    """(K,), how much each says of who it is."""
 
     def __post_init__(self) -> None:
-        if len(self.embeddings) != len(self.tracklet.chips):
+        count, got = len(self.tracklet.chips), (len(self.embeddings), len(self.weights))
+        if got != (count, count):
             raise ValueError(
-                f"embeddings: expected one for each of {len(self.tracklet.chips)} crops, "
-                f"got {len(self.embeddings)}"
+                f"embeddings, weights: expected one for each of {count} crops, got {got}"
             )
 
     def of(self, inside: Bool, crops: Bool) -> Encoded:
@@ -54,7 +56,7 @@ class Encoded:
             quality=whole.quality[crops],
             clothes=whole.clothes[crops],
         )
-        return Encoded(tracklet, self.embeddings[crops])
+        return Encoded(tracklet, self.embeddings[crops], self.weights[crops])
 
 
 def torn(one: Encoded, calibration: Calibration) -> list[Encoded]:

@@ -186,6 +186,19 @@ def freeze(module: nn.Module, count: int) -> None:
         block.requires_grad_(requires_grad=False)
 
 
+def settle(module: nn.Module) -> None:
+    """Leave an encoder's normalisation as it is, and let it drop nothing, also when it is trained.
+
+    Args:
+        module: an encoder.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.requires_grad_(requires_grad=False)
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+
+
 def trained(module: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that are not frozen."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]

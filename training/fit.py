@@ -201,7 +201,7 @@ def _epoch(
 ) -> None:
     epoch = run.state.epoch
     device = next(method.module.parameters()).device
-    method.module.train()
+    _train(method.module)
     saved = time.monotonic()
     steps = range(run.state.step, method.steps)
     batches = _batches(method, schedule.seed, epoch, steps, workers)
@@ -223,6 +223,15 @@ def _epoch(
             saved = time.monotonic()
     if not all(bool(some.isfinite().all()) for some in method.module.parameters()):
         raise _diverged(f"a weight is no number after epoch {epoch + 1}")
+
+
+def _train(module: nn.Module) -> None:
+    """Set a module to be trained, but for the parts that are not: their statistics stay."""
+    module.train()
+    for part in module.modules():
+        own = list(part.parameters(recurse=False))
+        if own and not any(one.requires_grad for one in own):
+            part.eval()
 
 
 def _diverged(problem: str) -> ConfigError:

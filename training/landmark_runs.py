@@ -68,7 +68,7 @@ def run(
     validation, test = (
         _views(part, how, i) for i, part in enumerate([parts.validation, parts.test])
     )
-    chosen = runs.trained_on(parts, how)
+    chosen = runs.trained_on(parts, how, source)
     method = Landmarks(module, chosen, validation, how.landmarks, how.fit.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with Workers(models.workers) as workers:

@@ -45,7 +45,8 @@ class Data:
     faces: Annotated[int, Field(ge=0)] = 0
     """To train on, at most; 0 takes all."""
     without: str = ""
-    """A file of names, one in a line, of people not to be trained on: those of another test."""
+    """A file of names, one in a line, of people not to be trained on, or of LFW's pairs: those of
+    another test. It may be in the folder of the faces."""
     seed: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
@@ -66,6 +67,9 @@ class Start:
     """Side of its crops, in pixels."""
     frozen: Annotated[int, Field(ge=0)] = 0
     """Blocks from the input on that are not trained."""
+    settled: bool = False
+    """Whether normalisation stays as it was, and nothing is dropped: the faces that an encoder
+    learnt from tell more of both than a few spoilt ones."""
     kept: Share = 0.0
     """Of the first weights, in those that come out: the mean of both forgets less of what it knew
     (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, eq. 1)."""

@@ -25,19 +25,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from indexer.errors import ConfigError
+from indexer.errors import ConfigError, ImageError
 from indexer.models import Models
 from indexer.nets import weights
 from indexer.parallel import Workers
 from indexer.progress import Progress, silent
 from indexer.store import disk
-from training import batches, encoders, probes, recipe
+from training import batches, encoders, lfw, probes, recipe
 from training.batches import Split, several
 from training.encoders import Trainable, encoder_of
 from training.evaluate import plots
 from training.evaluate.encoders import Assessment, Sample, assess
 from training.evaluate.gallery import error
 from training.evaluate.projection import write_maps
+from training.evaluate.verification import read_pairs
 from training.faces import FaceSet, read_faces
 from training.fit import Fitted, Method, fit
 from training.methods import arcface, contrastive, distil, simclr
@@ -82,6 +83,8 @@ def run(
     begins = encoder_of(how.start.weights)
     encoder = encoders.start(begins, how.start.network, how.start.size, how.fit.seed)
     encoders.freeze(encoder.module, how.start.frozen)
+    if how.start.settled:
+        encoders.settle(encoder.module)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
     parts = batches.split(faces, how.data.validation, how.data.test, how.data.seed)
     with_names = all(map(batches.tell_people, (parts.validation, parts.test)))
@@ -95,7 +98,7 @@ def run(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder.module.to(device)  # methods look at faces with it before they train it
     with Workers(models.workers) as workers:
-        method = _method(how, encoder, trained_on(parts, how), parts.validation)
+        method = _method(how, encoder, trained_on(parts, how, source), parts.validation)
         checkpoint = folder / "checkpoint.pt"
         fitted = fit(method, how.fit, checkpoint, device, workers, progress)
         encoders.keep(encoder.module, begun, how.start.kept)
@@ -116,13 +119,18 @@ def run(
     return done
 
 
-def trained_on(parts: Split, how: Recipe) -> FaceSet:
+def trained_on(parts: Split, how: Recipe, source: Path) -> FaceSet:
     """Return the faces that a recipe trains on, of the people set aside for it.
+
+    Args:
+        parts: who may be trained on, and who not.
+        how: the recipe.
+        source: the folder of the faces, where the names of those left out may be.
 
     Raises:
         ConfigError: there is none, or the names of those left out cannot be read.
     """
-    train = _without(parts.train, how.data.without)
+    train = _without(parts.train, how.data.without, source)
     if how.method in ("simclr", "distil", "landmarks"):  # these need no two photos of anybody
         chosen = train
     else:
@@ -135,14 +143,19 @@ def trained_on(parts: Split, how: Recipe) -> FaceSet:
     return chosen
 
 
-def _without(faces: FaceSet, names: str) -> FaceSet:
+def _without(faces: FaceSet, names: str, source: Path) -> FaceSet:
     """Return the faces of those whose names are not in a file."""
     if not names:
         return faces
+    path = source / names if (source / names).is_file() else Path(names)
     try:
-        barred = set(Path(names).read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = "name a text file, one name in a line"
+        if path.name == lfw.PAIRS:
+            pairs = read_pairs(path)
+            barred = {name[:-5] for pair in pairs for name in (pair.first, pair.second)}
+        else:
+            barred = set(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError, ImageError) as error:
+        remedy = f"name a text file, one name in a line, or {lfw.PAIRS}"
         raise ConfigError("data.without", f"{names} cannot be read: {error}", remedy) from error
     kept = [who < 0 or faces.names[who] not in barred for who in faces.people.tolist()]
     return faces.of(np.flatnonzero(kept))

@@ -110,6 +110,16 @@ def module(path: Path) -> nn.Module:
     return built
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an encoder says of N faces."""
+
+    vectors: Float32
+    """(N, D), unit rows."""
+    lengths: Float32
+    """(N,), how long each was before it was made unit: the shorter, the less was made of a face."""
+
+
 def encode(encoder: Encoder, chips: UInt8) -> Float32:
     """Return unit rows for faces, (N, D); N may be 0.
 
@@ -117,18 +127,37 @@ def encode(encoder: Encoder, chips: UInt8) -> Float32:
         encoder: the encoder.
         chips: (N, S, S, 3) RGB uint8, aligned.
     """
+    return look(encoder, chips).vectors
+
+
+def look(encoder: Encoder, chips: UInt8) -> Seen:
+    """Return what an encoder says of faces; N may be 0.
+
+    Encoders learn long vectors for what they can tell apart (Meng et al., "MagFace", CVPR 2021,
+    sec. 3, makes it a rule; others come to it by themselves).
+
+    Args:
+        encoder: the encoder.
+        chips: (N, S, S, 3) RGB uint8, aligned.
+    """
     if len(chips) == 0:
-        return np.zeros((0, encoder.facts.dimension), dtype=np.float32)
-    return encoder.adapt(_seen(encoder.net, chips, mirrored=encoder.facts.mirrored))
+        return Seen(np.zeros((0, encoder.facts.dimension), np.float32), np.zeros(0, np.float32))
+    vectors, lengths = _seen(encoder.net, chips, mirrored=encoder.facts.mirrored)
+    return Seen(encoder.adapt(vectors), lengths)
 
 
-def _seen(net: Net, chips: UInt8, *, mirrored: bool) -> Float32:
-    """Return unit rows for faces, or with their mirror images the sums of both."""
+def _seen(net: Net, chips: UInt8, *, mirrored: bool) -> tuple[Float32, Float32]:
+    """Return unit rows for faces, or with their mirror images the sums of both, and lengths.
+
+    The length of a vector before it was made unit, (N,), or the mean of both.
+    """
     [vectors] = net(chips)
+    lengths = np.linalg.norm(vectors, axis=1)
     if not mirrored:
-        return _unit(vectors)
+        return _unit(vectors), lengths
     [others] = net(np.ascontiguousarray(chips[:, :, ::-1]))
-    return _unit(_unit(vectors) + _unit(others))
+    both = (lengths + np.linalg.norm(others, axis=1)) / 2
+    return _unit(_unit(vectors) + _unit(others)), both
 
 
 def _unit(vectors: Float32) -> Float32:

@@ -78,10 +78,12 @@ class Head:
 
 def headed(facts: EncoderFacts, head: Head) -> EncoderFacts:
     """Return the facts of an encoder that a head is put on: those of what comes out."""
+    # How long vectors are is known of those that the head is given.
+    calibration = dataclasses.replace(head.facts.calibration, length=facts.calibration.length)
     return dataclasses.replace(
         facts,
         dimension=head.facts.dimension,
-        calibration=head.facts.calibration,
+        calibration=calibration,
         head=head.facts.digest,
     )
 

@@ -193,7 +193,7 @@ _COLUMNS = {
         quality | float32s | of each exemplar, 0 to 1, descending
         exemplar_frames | int64s | the frame of each exemplar
         embeddings | vectors | unit rows, one for each exemplar
-        embedding | vector | their quality-weighted mean, of length one
+        embedding | vector | their mean, by quality and what the encoder made of each, unit
         clothes | colours | worn below the face, of length one; 0 if never seen
         ends | ends | its first and its last box, as shares of the picture's width and height
         views | int64s | perceptual hashes of its first and its last picture

@@ -41,7 +41,7 @@ def face(people: list[int], every: int = 3, leaps: tuple[int, ...] = ()) -> Enco
         clothes=np.zeros((len(people), 3), np.uint8),
     )
     vectors: Float32 = np.eye(DIMENSION, dtype=np.float32)[np.array(people)[order]]
-    return Encoded(tracklet, vectors)
+    return Encoded(tracklet, vectors, tracklet.quality)
 
 
 def spans(parts: list[Encoded]) -> list[tuple[int, int]]:
@@ -87,5 +87,5 @@ def test_nothing_is_lost_and_every_part_is_one_person(people: list[int], every: 
 
 
 def test_vectors_of_other_crops_are_refused() -> None:
-    with pytest.raises(ValueError, match="one for each of 2 crops, got 1"):
-        Encoded(face([0, 0]).tracklet, np.zeros((1, DIMENSION), np.float32))
+    with pytest.raises(ValueError, match=r"one for each of 2 crops, got \(1, 2\)"):
+        Encoded(face([0, 0]).tracklet, np.zeros((1, DIMENSION), np.float32), np.ones(2, np.float32))

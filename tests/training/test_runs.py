@@ -146,10 +146,28 @@ def test_those_named_in_a_file_are_not_trained_on(
     barred.write_text("\n".join([*names[:2], "somebody else"]) + "\n")
     for method in ("arcface", "distil"):
         how = small(method, data=Data(validation=0.25, test=0.25, without=str(barred)))
-        kept = runs.trained_on(parts, how)
+        kept = runs.trained_on(parts, how, people)
         assert {kept.names[who] for who in kept.people} == set(names[2:])
+    none = small("distil", data=Data(without=str(tmp_path / "none.txt")))
     with pytest.raises(ConfigError, match="cannot be read"):
-        runs.trained_on(parts, small("distil", data=Data(without=str(tmp_path / "none.txt"))))
+        runs.trained_on(parts, none, people)
+
+
+def test_those_of_pairs_beside_the_faces_are_not_trained_on(
+    people: Path, models: Models, tmp_path: Path
+) -> None:
+    encoder = encoders.start("", "", 0, 0)
+    parts = batches.split(read_faces(people, tmp_path, models, encoder.facts), 0.25, 0.25, 0)
+    first, second, *rest = sorted({parts.train.names[who] for who in parts.train.people})
+    pairs = tmp_path / "photos" / "lfw_pairs.txt"
+    pairs.parent.mkdir()
+    pairs.write_text(f"1 1\n{first} 1 2\n{first} 1 {second} 2\n")
+    how = small("distil", data=Data(without=pairs.name))
+    kept = runs.trained_on(parts, how, pairs.parent)
+    assert {kept.names[who] for who in kept.people} == set(rest)
+    pairs.write_text("2 2\n")
+    with pytest.raises(ConfigError, match="promises"):
+        runs.trained_on(parts, how, pairs.parent)
 
 
 @pytest.mark.usefixtures("no_maps")

@@ -29,6 +29,8 @@ class Encoded:
     """(N,), who each shows."""
     embeddings: Float32
     """(N, D), unit rows, zero where no face was found."""
+    lengths: Float32
+    """(N,), how long they were before."""
 
 
 def encode_at(
@@ -49,12 +51,15 @@ def encode_at(
         people.append(photo.person)
         chips.append(_central_chip(photo.pixels, width_px, models, settings))
     batches = range(0, len(chips), _ENCODED_TOGETHER)
-    rows = [
-        encoders.encode(models.encoder, np.stack(chips[i : i + _ENCODED_TOGETHER])) for i in batches
-    ]
+    none = np.zeros((0, size, size, 3), np.uint8)
+    looks = [
+        encoders.look(models.encoder, np.stack(chips[i : i + _ENCODED_TOGETHER])) for i in batches
+    ] or [encoders.look(models.encoder, none)]
     seen = np.array([chip.any() for chip in chips], dtype=bool)
-    stacked = np.concatenate(rows) if rows else np.zeros((0, size), np.float32)
-    return Encoded(width_px, names, people, stacked * seen[:, None])
+    vectors = np.concatenate([look.vectors for look in looks]) * seen[:, None]
+    return Encoded(
+        width_px, names, people, vectors, np.concatenate([look.lengths for look in looks])
+    )
 
 
 def _central_chip(pixels: UInt8, width_px: float, models: Models, settings: Settings) -> UInt8:
@@ -76,10 +81,13 @@ def _central_chip(pixels: UInt8, width_px: float, models: Models, settings: Sett
 
 
 def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
-    """Return the log-odds of one person as a function of cosine and both faces' widths.
+    """Return what cosines of an encoder mean, and what the lengths of its vectors do.
 
-    A logistic regression at each width over all pairs of two photos, once with the second photo
-    wide and once as narrow as the first; genuine and impostor pairs are weighted alike.
+    The log-odds of one person as a function of cosine and both faces' widths: a logistic
+    regression at each width over all pairs of two photos, once with the second photo wide and once
+    as narrow as the first; genuine and impostor pairs are weighted alike. And those of being
+    recognised by a wide photo of the same person, which is to have a cosine with it that speaks
+    rather for one person than for two, as a function of a face's length.
 
     Args:
         wide: the photos as they are.
@@ -94,12 +102,16 @@ def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
         return np.sum(one.embeddings[first] * other.embeddings[second], axis=1)
 
     full = cosines(wide, wide)
+    against = tuple(_fit(cosines(step, wide), same) for step in steps)
+    found = [cosines(step, wide)[same] for step in steps]
+    lengths = [step.lengths[first[same]] for step in steps]
     return Calibration(
         widths=(*(step.width_px for step in steps[:-1]), _WIDE_PX),
-        wide=tuple(_fit(cosines(step, wide), same) for step in steps),
+        wide=against,
         alike=tuple(_fit(cosines(step, step), same) for step in steps),
         genuine=round(float(full[same & (full != 0)].mean()), 4),
         impostor=round(float(full[~same & (full != 0)].mean()), 4),
+        length=_recognised(np.concatenate(lengths), np.concatenate(found), against[-1].midpoint),
     )
 
 
@@ -121,3 +133,13 @@ def _fit(cosine: Float32, same: Bool) -> Line:
     model.fit((cosine[seen, None] - 0.9) * 10, same[seen])
     slope = float(model.coef_[0, 0]) * 10
     return Line(round(0.9 - float(model.intercept_[0]) / slope, 4), round(slope, 1))
+
+
+def _recognised(lengths: Float32, cosine: Float32, least: float) -> Line | None:
+    seen = cosine != 0
+    alike = cosine[seen] >= least
+    if alike.all() or not alike.any():
+        return None
+    model = LogisticRegression(C=1e6).fit(lengths[seen, None], alike)
+    slope = float(model.coef_[0, 0])
+    return Line(round(-float(model.intercept_[0]) / slope, 3), round(slope, 3))
