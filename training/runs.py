@@ -181,7 +181,8 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
     if how.method == "distil":
         teacher = _copied(encoder)
         compare = distil.comparison(teacher, faces, viewer, how.views, how.fit.seed)
-        how_distil = (how.distil, viewer, how.views, how.fit.seed, probe)
+        taught = None if how.distil.blended else contrastive.clean_vectors(teacher, faces)
+        how_distil = (how.distil, viewer, how.views, how.fit.seed, probe, taught)
         return Distil(encoder, teacher, compare, faces, *how_distil)
     clean = contrastive.clean_vectors(_teacher(encoder, how), faces)
     return Contrastive(encoder, faces, clean, how.contrastive, viewer, how.views, probe)

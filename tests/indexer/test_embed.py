@@ -23,7 +23,7 @@ from indexer.nets import head as heads
 from indexer.nets.head import Head, HeadFacts
 from indexer.nets.runtime import Device
 from indexer.nets.weights import DEFAULT_ENCODER
-from indexer.records import Detections, Float32, Yardstick
+from indexer.records import Detections, Float32, Trace, Tracklet, Yardstick
 from tests import faces
 
 DATA = Path(__file__).parent / "data"
@@ -151,6 +151,34 @@ def test_a_face_and_its_mirror_image_are_one_if_both_are_looked_at() -> None:
         assert np.allclose(encoder.encode(both, seen), expected, atol=1e-6)
     assert both.facts.encoder_id != usual.facts.encoder_id
     assert len(encoder.encode(both, chip[:0])) == 0
+
+
+def test_an_encoder_makes_less_of_a_blurred_face_and_its_track_leans_on_the_others() -> None:
+    usual, both = encoder.load("", CPU), encoder.load("", CPU, mirrored=True)
+    image = cv2.resize(faces.collins()[40:240, 120:320], (112, 112), interpolation=cv2.INTER_AREA)
+    chips = np.stack([image, cv2.GaussianBlur(image, (0, 0), 6)]).astype(np.uint8)
+    clear, blurred = encoder.look(usual, chips).lengths
+    assert blurred < 0.9 * clear
+    mirrored = encoder.look(usual, np.ascontiguousarray(chips[:, :, ::-1])).lengths
+    expected = (encoder.look(usual, chips).lengths + mirrored) / 2
+    np.testing.assert_allclose(encoder.look(both, chips).lengths, expected, rtol=1e-5)
+    none = encoder.look(usual, chips[:0])
+    assert (none.vectors.shape, none.lengths.shape) == ((0, 128), (0,))
+    trace = Trace(
+        shot=0,
+        frames=np.arange(2),
+        times=np.arange(2) / 25,
+        boxes=np.tile(np.array([0, 0, 60, 60], np.float32), (2, 1)),
+        landmarks=np.zeros((2, 5, 2), np.float32),
+        scores=np.ones(2, np.float32),
+        detected=np.ones(2, bool),
+    )
+    equal, worn = np.full(2, 0.5, np.float32), np.zeros((2, 3), np.uint8)
+    tracklet = Tracklet(trace, chips, np.arange(2), equal, worn)
+    [whole] = embed.embed(usual, tracklet)
+    assert whole.weights[0] > 1.2 * whole.weights[1]
+    cosines = whole.embeddings @ embed.track(whole, 1, 1.0).embedding
+    assert cosines[0] > cosines[1]
 
 
 @pytest.mark.parametrize(

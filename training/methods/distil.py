@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass as checked
 from torch import nn
 
 from indexer.config import NotNegative, Positive, Share
-from indexer.records import Int64, UInt8
+from indexer.records import Float32, Int64, UInt8
 from training import batches, encoders
 from training.encoders import Trainable
 from training.faces import FaceSet
@@ -61,6 +61,8 @@ class Batch:
     """(B, S, S, 3)."""
     views: UInt8
     """(B, S, S, 3)."""
+    taught: Float32 | None = None
+    """(B, D), what the teacher says of them, if it need not be asked."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Distil:
     views: ViewSettings
     seed: int
     probe: Callable[[Trainable], Mapping[str, float]]
+    taught: Float32 | None = None
+    """(N, D), what the teacher says of the faces themselves; None to ask it every time."""
 
     @property
     def module(self) -> nn.Module:
@@ -96,15 +100,16 @@ class Distil:
         size = min(self.settings.batch, len(self.faces))
         which = batches.portion(len(self.faces), size, step, self.seed, epoch)
         chips = self.faces.chips[which]
+        taught = None if self.taught is None or self.settings.blended else self.taught[which]
         for row in np.flatnonzero(rng.random(size) < self.settings.blended).tolist():
             other = self.faces.chips[rng.integers(len(self.faces))]
             chips[row] = blend(chips[row], other, float(rng.uniform(*_BLEND)))
         views = [random_view(chip, self.viewer, self.views, rng) for chip in chips]
-        return Batch(plain(chips, self.viewer.size), np.stack(views))
+        return Batch(plain(chips, self.viewer.size), np.stack(views), taught)
 
     def loss(self, batch: Batch, device: torch.device) -> torch.Tensor:
         """Return the loss over the batch."""
-        goal = self._goal(batch.clean, device)
+        goal = self._goal(batch, device)
         vectors = self.module(encoders.tensor(batch.views, self.encoder.facts, device))
         with encoders.exactly(device):
             seen = self._compared(F.normalize(vectors.float()))
@@ -118,11 +123,13 @@ class Distil:
         """Return what the probe says of the encoder."""
         return self.probe(self.encoder)
 
-    def _goal(self, clean: UInt8, device: torch.device) -> torch.Tensor:
+    def _goal(self, batch: Batch, device: torch.device) -> torch.Tensor:
         """Return what the teacher says of clean faces, compared, (B, D)."""
-        teacher = self.teacher.module.to(device).eval()
         with torch.no_grad(), encoders.exactly(device):
-            levels = encoders.tensor(clean, self.teacher.facts, device)
+            if batch.taught is not None:
+                return self._compared(torch.from_numpy(batch.taught).to(device))
+            teacher = self.teacher.module.to(device).eval()
+            levels = encoders.tensor(batch.clean, self.teacher.facts, device)
             both = F.normalize(teacher(levels)) + F.normalize(teacher(levels.flip(3)))
             return self._compared(F.normalize(both))
 
