@@ -46,6 +46,8 @@ class Schedule:
     """Longest gradient."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Stop after so many epochs without a better score; 0 never stops."""
+    probed: Annotated[int, Field(ge=1)] = 1
+    """Every how many epochs it is measured; always at the end."""
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights come out."""
     precision: Literal["f32", "bf16", "f16", "auto"] = "f32"
@@ -142,7 +144,11 @@ def fit(
         run.measured(_measure(method, device), schedule)
     while run.state.epoch < schedule.epochs and not run.has_waited_for(schedule.patience):
         _epoch(run, method, schedule, where, workers, progress)
-        run.measured(_measure(method, device), schedule)
+        now = run.state.epoch + 1
+        if now % schedule.probed == 0 or now == schedule.epochs:
+            run.measured(_measure(method, device), schedule)
+        else:
+            run.measured(None, schedule)
         run.save(where)
     if schedule.keep == "best":
         method.module.load_state_dict(run.state.best)
@@ -165,7 +171,7 @@ class _Run:
     scaler: torch.amp.GradScaler
     state: State
 
-    def measured(self, numbers: Mapping[str, float], schedule: Schedule) -> None:
+    def measured(self, numbers: Mapping[str, float] | None, schedule: Schedule) -> None:
         """Close an epoch: note its numbers, and its weights if they are the best yet."""
         state = self.state
         row: dict[str, float] = {"epoch": state.epoch}
@@ -173,14 +179,16 @@ class _Run:
             state.epoch += 1
             rate = schedule.rate(state.epoch / schedule.epochs - 1e-9)
             row = {"epoch": state.epoch, "loss": state.loss / state.step, "rate": rate}
-        state.history.append({**row, **numbers})
+        state.history.append({**row, **(numbers or {})})
+        state.step, state.loss = 0, 0.0
+        if numbers is None:
+            return
         score = next(iter(numbers.values()), float(state.epoch))
         # As long as no score is a number, the latest weights are the best.
         score = -math.inf if math.isnan(score) else score
         if score > state.best_score or state.best_score == -math.inf:
             state.best_score, state.best_epoch = score, state.epoch
             state.best = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
-        state.step, state.loss = 0, 0.0
 
     def has_waited_for(self, patience: int) -> bool:
         """Return whether the best epoch is too long ago."""

@@ -272,6 +272,8 @@ def test_distil_holds_views_against_what_the_teacher_says_of_clean_faces(
     told = [total - cosines[i, i] / temperature for i, total in enumerate(told)]
     wanted = np.mean(1 - cosines.diagonal()) + apart * np.mean(told)
     assert loss == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+    taught = distil.Batch(clean, clean, goal.astype(np.float32))
+    assert method.loss(taught, CPU).item() == pytest.approx(loss, rel=1e-3, abs=1e-4)
 
 
 def test_a_blend_lies_between_two_faces() -> None:
