@@ -16,6 +16,7 @@ from torch import nn
 from indexer.errors import ConfigError, WeightsError
 from indexer.parallel import Workers
 from indexer.records import Float32
+from training import encoders
 from training.fit import Fitted, Schedule, fit
 
 CPU = torch.device("cpu")
@@ -112,6 +113,31 @@ def test_the_loss_falls_and_the_best_epoch_comes_out(tmp_path: Path) -> None:
     method.module.eval()
     with torch.no_grad():
         assert minus_error(method.module) == pytest.approx(max(scores))
+
+
+def test_it_may_be_measured_every_few_epochs_and_learns_the_same(tmp_path: Path) -> None:
+    scores = iter([0.0, 1.0, 2.0])  # before, after three epochs, and in the end
+    always, rarely = line(), line(scores=lambda _: next(scores))
+    run(always, tmp_path / "always.pt")
+    fitted = run(rarely, tmp_path / "rarely.pt", replace(SCHEDULE, probed=3))
+    assert [("score" in row) for row in fitted.history] == [True, False, False, True, True]
+    assert list(scores) == []
+    for ours, theirs in zip(weights(rarely), weights(always), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_what_is_not_trained_keeps_its_statistics(tmp_path: Path) -> None:
+    method = line()
+    encoders.settle(method.module)
+    norm, dropout = method.module[1], method.module[2]  # type: ignore[index]
+    before = [norm.running_mean.clone(), norm.running_var.clone(), norm.weight.clone()]
+    method.groups = lambda: [(encoders.trained(method.module), 1.0)]  # type: ignore[method-assign]
+    run(method, tmp_path / "run.pt")
+    after = [norm.running_mean, norm.running_var, norm.weight]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert dropout.p == 0
+    first = line().module[0].weight  # type: ignore[index]
+    assert not torch.equal(method.module[0].weight, first)  # type: ignore[index]
 
 
 def test_without_a_better_score_it_stops(tmp_path: Path) -> None:
