@@ -112,7 +112,7 @@ class EmbedSettings:
     """How the faces of a track are encoded."""
 
     weights: str = ""
-    """A weights file; empty for the default encoder, or "dlib" or "vggface2"."""
+    """A weights file; empty for the default encoder, or "sface", "dlib" or "vggface2"."""
     mirrored: bool = True
     """Encode each face and its mirror image: surer, in twice the time."""
     head: str = ""

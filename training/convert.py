@@ -151,8 +151,7 @@ def convert_sface(source: Path, target: Path) -> str:
         module.load_state_dict(tensors)
     except (RuntimeError, KeyError, ValueError, AttributeError) as error:
         raise WeightsError(source, "is not OpenCV Zoo's SFace", "check its sha256") from error
-    rounded = {name: one.half() if one.ndim > 1 else one for name, one in tensors.items()}
-    return weights.save(target, rounded, SFACE_FACTS).digest
+    return weights.save(target, tensors, SFACE_FACTS, half=True).digest
 
 
 def convert_yunet(source: Path, target: Path) -> str:

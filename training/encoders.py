@@ -152,16 +152,21 @@ def runner(path: Path, workers: Workers, device: Device) -> Callable[[UInt8], Fl
     return run
 
 
-def export(encoder: Trainable, path: Path) -> EncoderFacts:
+def export(encoder: Trainable, path: Path, *, half: bool = False) -> EncoderFacts:
     """Write a weights file that the indexer loads (``--set embed.weights=FILE``).
 
     Its calibration is that of the encoder it started from: ``python -m training calibrate``
     measures its own.
 
+    Args:
+        encoder: what is written.
+        path: where to.
+        half: whether what is large is rounded to 16 bits.
+
     Raises:
         WeightsError: it cannot be written.
     """
-    return weights.save(path, encoder.module.state_dict(), encoder.facts)
+    return weights.save(path, encoder.module.state_dict(), encoder.facts, half=half)
 
 
 def freeze(module: nn.Module, count: int) -> None:

@@ -24,7 +24,7 @@ from indexer.nets.head import bare_id, metadata
 from indexer.nets.weights import EncoderFacts
 from indexer.records import Yardstick
 
-DEFAULT = Path(__file__).with_name("sface-yardstick.safetensors")
+DEFAULT = Path(__file__).with_name("sface-distilled-yardstick.safetensors")
 """Of the default encoder."""
 SCHEMA: Literal["yardstick/4"] = "yardstick/4"
 

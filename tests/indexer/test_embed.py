@@ -38,7 +38,7 @@ def models() -> Models:
 @pytest.mark.parametrize(
     ("name", "side", "reference", "off"),
     # Weights of the first are rounded to 16 bits.
-    [("", 112, "sface_reference.json", 6e-4), ("dlib", 150, "dlib_reference.json", 2e-6)],
+    [("sface", 112, "sface_reference.json", 6e-4), ("dlib", 150, "dlib_reference.json", 2e-6)],
 )
 def test_an_encoder_says_what_its_makers_program_says(
     name: str, side: int, reference: str, off: float

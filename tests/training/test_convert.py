@@ -61,11 +61,11 @@ def saved(tensors: dict[str, Float32], path: Path) -> Path:
 
 def test_the_default_encoder_comes_out_of_what_it_was_converted_from(tmp_path: Path) -> None:
     """Its own tensors, under the other file's names, give the very file that is shipped."""
-    shipped = encoder.module(weights.DEFAULT_ENCODER)
+    shipped = encoder.module(weights.SFACE_ENCODER)
     assert isinstance(shipped, SFace)
     source = saved(zoo_tensors(shipped), tmp_path / "zoo.xml")
     digest = convert_sface(source, tmp_path / "again.safetensors")
-    facts = weights.read_facts(weights.DEFAULT_ENCODER)
+    facts = weights.read_facts(weights.SFACE_ENCODER)
     assert digest == facts.digest
     assert weights.check(tmp_path / "again.safetensors") == facts
 

@@ -54,6 +54,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     export = commands.add_parser("export", help="take a run's encoder out, for embed.weights")
     export.add_argument("run_folder", type=Path, metavar="RUN")
     export.add_argument("target", type=Path, metavar="SAFETENSORS")
+    export.add_argument("--half", action="store_true", help="rounded to 16 bits, half the size")
     export.set_defaults(run=_export)
 
 
@@ -148,7 +149,7 @@ def _export(options: argparse.Namespace) -> None:
     from training import encoders  # noqa: PLC0415
 
     encoder = encoders.start(encoders.encoder_of(str(options.run_folder)), "resnet18", 112, 0)
-    facts = encoders.export(encoder, options.target)
+    facts = encoders.export(encoder, options.target, half=options.half)
     print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
     print(
         "its calibration is still that of the encoder it began with; measure its own: "
