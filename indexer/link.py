@@ -3,8 +3,8 @@
 Each new face is given to the track whose expected box it overlaps best, all at once
 (`geometry.pair`); a track expects to move on as it last moved. A face that
 leaps so far between two looks that nothing overlaps goes to a track nearby that looked the same.
-Sizes of a track's boxes are evened out over time; what lies between two detections is filled in
-linearly and marked.
+Sizes of a track's boxes are evened out over time, also where `tear` then finds two people; what
+lies between two detections is filled in linearly and marked.
 """
 
 from __future__ import annotations

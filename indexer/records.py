@@ -243,7 +243,7 @@ class Trace:
     times: Float64
     """(T,), seconds."""
     boxes: Float32
-    """(T, 4)."""
+    """(T, 4), their sizes evened out over time."""
     landmarks: Float32
     """(T, 5, 2)."""
     scores: Float32
@@ -386,7 +386,7 @@ class Calibration:
         if self.length is None:
             return np.ones(len(lengths), np.float32)
         odds = self.length.slope * (lengths - self.length.midpoint)
-        return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
+        return np.asarray((1 + np.tanh(odds / 2)) / 2, np.float32)  # which does not overflow
 
     def log_odds(
         self, cosine: Float32, first_px: Float32, second_px: Float32, shift: float = 0.0

@@ -28,7 +28,7 @@ class Encoded:
     embeddings: Float32
     """(K, D), unit rows, one for each crop."""
     weights: Float32
-    """(K,), how much each says of who it is."""
+    """(K,), how much each counts in the track's mean."""
 
     def __post_init__(self) -> None:
         count, got = len(self.tracklet.chips), (len(self.embeddings), len(self.weights))

@@ -42,7 +42,7 @@ def start(name: str, network: str, size: int, seed: int) -> Trainable:
 
     Args:
         name: as the setting ``embed.weights``: "" for the default encoder, a weights file,
-            ``dlib``, ``vggface2``; or ``scratch`` for random weights.
+            ``sface``, ``dlib``, ``vggface2``; or ``scratch`` for random weights.
         network: of one from scratch: resnet18, resnet50, resnet29, or sface at 112 px.
         size: of the crops of one from scratch, in pixels; the template is scaled to it.
         seed: of random weights.
@@ -155,8 +155,8 @@ def runner(path: Path, workers: Workers, device: Device) -> Callable[[UInt8], Fl
 def export(encoder: Trainable, path: Path, *, half: bool = False) -> EncoderFacts:
     """Write a weights file that the indexer loads (``--set embed.weights=FILE``).
 
-    Its calibration is that of the encoder it started from: ``python -m training calibrate``
-    measures its own.
+    Its calibration is that of the encoder it started from, but for what lengths of vectors mean,
+    which training moves: ``python -m training calibrate`` measures its own.
 
     Args:
         encoder: what is written.
@@ -166,7 +166,9 @@ def export(encoder: Trainable, path: Path, *, half: bool = False) -> EncoderFact
     Raises:
         WeightsError: it cannot be written.
     """
-    return weights.save(path, encoder.module.state_dict(), encoder.facts, half=half)
+    calibration = replace(encoder.facts.calibration, length=None)
+    facts = replace(encoder.facts, calibration=calibration)
+    return weights.save(path, encoder.module.state_dict(), facts, half=half)
 
 
 def freeze(module: nn.Module, count: int) -> None:

@@ -47,13 +47,17 @@ class Schedule:
     patience: Annotated[int, Field(ge=0)] = 0
     """Stop after so many epochs without a better score; 0 never stops."""
     probed: Annotated[int, Field(ge=1)] = 1
-    """Every how many epochs it is measured; always at the end."""
+    """Every how many epochs it is measured, and at the end; 1 where there is patience."""
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights come out."""
     precision: Literal["f32", "bf16", "f16", "auto"] = "f32"
     """Of the forward pass; sums and weights stay in f32 (mixed precision). Auto takes bf16 where
     the processor multiplies in it: elsewhere it is many times slower than f32."""
     seed: Annotated[int, Field(ge=0)] = 0
+
+    def __post_init__(self) -> None:
+        if self.patience and self.probed > 1:
+            raise ValueError(f"probed: expected 1 where there is patience, got {self.probed}")
 
     def rate(self, share: float) -> float:
         """Return the learning rate when a share of all steps is done, in [0, 1)."""
@@ -239,7 +243,7 @@ def _train(module: nn.Module) -> None:
     for part in module.modules():
         own = list(part.parameters(recurse=False))
         if own and not any(one.requires_grad for one in own):
-            part.eval()
+            part.training = False
 
 
 def _diverged(problem: str) -> ConfigError:

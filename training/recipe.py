@@ -45,8 +45,8 @@ class Data:
     faces: Annotated[int, Field(ge=0)] = 0
     """To train on, at most; 0 takes all."""
     without: str = ""
-    """A file of names, one in a line, of people not to be trained on, or of LFW's pairs: those of
-    another test. It may be in the folder of the faces."""
+    """A file of people not to be trained on, as they are another test's: names, one in a line, or
+    LFW's pairs. It may be in the folder of the faces."""
     seed: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
@@ -66,7 +66,8 @@ class Start:
     size: Annotated[int, Field(ge=32)] = 112
     """Side of its crops, in pixels."""
     frozen: Annotated[int, Field(ge=0)] = 0
-    """Blocks from the input on that are not trained."""
+    """Blocks from the input on that are not trained, nor are the statistics of their
+    normalisation."""
     settled: bool = False
     """Whether normalisation stays as it was, and nothing is dropped: the faces that an encoder
     learnt from tell more of both than a few spoilt ones."""

@@ -15,9 +15,10 @@ from __future__ import annotations
 import copy
 import csv
 import dataclasses
+import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from indexer.nets import weights
 from indexer.parallel import Workers
 from indexer.progress import Progress, silent
 from indexer.store import disk
-from training import batches, encoders, lfw, probes, recipe
+from training import batches, encoders, probes, recipe
 from training.batches import Split, several
 from training.encoders import Trainable, encoder_of
 from training.evaluate import plots
@@ -91,7 +92,7 @@ def run(
     if not with_names and (how.method != "simclr" or len(parts.validation) == 0):
         problem = "has too few people with two photos to measure on"
         raise ConfigError(source, problem, "give more people, or raise data.validation, data.test")
-    begin(folder, how, faces, parts, _digests(how, encoder))
+    begin(folder, how, faces, parts, _digests(how, encoder, source))
     begun = folder / "before.safetensors"
     if not begun.is_file():
         encoders.export(encoder, begun)
@@ -130,7 +131,7 @@ def trained_on(parts: Split, how: Recipe, source: Path) -> FaceSet:
     Raises:
         ConfigError: there is none, or the names of those left out cannot be read.
     """
-    train = _without(parts.train, how.data.without, source)
+    train = _without(parts.train, _barred(how.data.without, source))
     if how.method in ("simclr", "distil", "landmarks"):  # these need no two photos of anybody
         chosen = train
     else:
@@ -143,22 +144,25 @@ def trained_on(parts: Split, how: Recipe, source: Path) -> FaceSet:
     return chosen
 
 
-def _without(faces: FaceSet, names: str, source: Path) -> FaceSet:
-    """Return the faces of those whose names are not in a file."""
-    if not names:
-        return faces
-    path = source / names if (source / names).is_file() else Path(names)
-    try:
-        if path.name == lfw.PAIRS:
-            pairs = read_pairs(path)
-            barred = {name[:-5] for pair in pairs for name in (pair.first, pair.second)}
-        else:
-            barred = set(path.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError, ImageError) as error:
-        remedy = f"name a text file, one name in a line, or {lfw.PAIRS}"
-        raise ConfigError("data.without", f"{names} cannot be read: {error}", remedy) from error
+def _without(faces: FaceSet, barred: Set[str]) -> FaceSet:
+    """Return the faces of those whose names are not among some."""
     kept = [who < 0 or faces.names[who] not in barred for who in faces.people.tolist()]
     return faces.of(np.flatnonzero(kept))
+
+
+def _barred(names: str, source: Path) -> Set[str]:
+    """Return who is not to be trained on; nobody if no file says so."""
+    if not names:
+        return set()
+    path = source / names if (source / names).is_file() else Path(names)
+    try:
+        said = set(path.read_text(encoding="utf-8").splitlines())
+        if not any("\t" in line for line in said):
+            return said
+        return {name[:-5] for pair in read_pairs(path) for name in (pair.first, pair.second)}
+    except (OSError, UnicodeDecodeError, ImageError) as error:
+        remedy = "name a text file, one name in a line, or LFW's pairs"
+        raise ConfigError("data.without", f"{names} cannot be read: {error}", remedy) from error
 
 
 def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet) -> Method[Any]:
@@ -211,12 +215,14 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
     return teacher
 
 
-def _digests(how: Recipe, encoder: Trainable) -> Mapping[str, str]:
-    """Return the digests of the weights that a run begins with, and looks up to."""
+def _digests(how: Recipe, encoder: Trainable, source: Path) -> Mapping[str, str]:
+    """Return the digests of the weights that a run begins with, and looks up to; and of names."""
     found = {"start": encoder.facts.digest}
     name = how.contrastive.teacher
     if how.method == "contrastive" and name is not None:
         found["teacher"] = weights.read_facts(weights.resolve(encoder_of(name))).digest
+    if barred := _barred(how.data.without, source):
+        found["without"] = hashlib.sha256("\n".join(sorted(barred)).encode()).hexdigest()
     return found
 
 

@@ -25,7 +25,7 @@ def side_by_side(
     """Return what encoders are worth on the test people of a folder, by name.
 
     The people are those that a recipe sets aside if it says nothing else, so that no encoder was
-    trained on them here.
+    trained on them here, but for the default one: `recipes/distil.toml` leaves others out.
 
     Args:
         names: of encoders, each a weights file, the folder of a run, or ``default``.

@@ -39,7 +39,7 @@ class Encoder:
     @property
     def yardstick(self) -> Yardstick:
         """Return what cosines of its vectors are worth."""
-        return yardstick.load(self.facts)
+        return yardstick.shipped(self.facts)
 
 
 def build(network: str, dimension: int) -> nn.Module:
@@ -134,7 +134,7 @@ def look(encoder: Encoder, chips: UInt8) -> Seen:
     """Return what an encoder says of faces; N may be 0.
 
     Encoders learn long vectors for what they can tell apart (Meng et al., "MagFace", CVPR 2021,
-    sec. 3, makes it a rule; others come to it by themselves).
+    sec. 3, makes it a rule; others come to it by themselves). It is not size alone that they tell.
 
     Args:
         encoder: the encoder.

@@ -4,7 +4,7 @@ The tensors are the network's state dict; the file's metadata holds one JSON obj
 ``encoder`` with the fields of `EncoderFacts`. The encoder that comes with the project lies
 beside this module, so that it is there as soon as the package is. It is SFace, whose last layer has
 learnt from itself to see in small and spoilt faces what it sees in clear ones: ``python -m training
-fit distil``, then ``export --half``.
+fit distil``, then ``export --half`` and ``calibrate --write``.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def save(
         path: where to.
         tensors: the network's state.
         facts: what must be known of it.
-        half: whether what has more than one axis is rounded to 16 bits: that leaves vectors where
-            they were to a cosine of 0.99999, in half the space.
+        half: whether what has more than one axis is rounded to 16 bits: that halves the file, and
+            leaves SFace's vectors where they were to a cosine of 0.99999.
 
     Raises:
         WeightsError: it cannot be written.

@@ -24,8 +24,11 @@ from indexer.nets.head import bare_id, metadata
 from indexer.nets.weights import EncoderFacts
 from indexer.records import Yardstick
 
-DEFAULT = Path(__file__).with_name("sface-distilled-yardstick.safetensors")
-"""Of the default encoder."""
+SHIPPED = tuple(
+    Path(__file__).with_name(f"{encoder}-yardstick.safetensors")
+    for encoder in ("sface-distilled", "sface")
+)
+"""Of the default encoder, and of what that was made from."""
 SCHEMA: Literal["yardstick/4"] = "yardstick/4"
 
 COEFFICIENTS = ("pairs", "helped", "names", "belief", "nobody")
@@ -65,7 +68,18 @@ def save(path: Path, stick: Yardstick, encoder_id: str) -> None:
         beside.unlink(missing_ok=True)
 
 
-def load(encoder: EncoderFacts, path: Path = DEFAULT) -> Yardstick:
+def shipped(encoder: EncoderFacts) -> Yardstick:
+    """Return the yardstick that the project has for an encoder's vectors, else a plain one.
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+    """
+    sticks = (load(encoder, path) for path in SHIPPED)
+    plain = Yardstick.of(encoder.calibration, encoder.dimension)
+    return next((one for one in sticks if one.names), plain)
+
+
+def load(encoder: EncoderFacts, path: Path) -> Yardstick:
     """Return the yardstick in a file if it is for the encoder's vectors, else a plain one.
 
     Raises:

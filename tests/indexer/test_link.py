@@ -77,6 +77,16 @@ def test_a_short_miss_is_bridged_and_marked_and_a_long_one_is_not() -> None:
     assert [t.trace.frames.tolist() for t in gone] == [[0], [40]]
 
 
+def test_a_face_seen_too_large_once_keeps_its_place_and_nearly_its_size() -> None:
+    seen = [faces(frame, [(0, 0)]) for frame in range(0, 35, 5)]
+    wrong = seen[3].detections.boxes
+    wrong += np.array([-8, -8, 8, 8], np.float32)
+    [track] = linked(seen)
+    sides = np.diff(track.trace.boxes[:, ::2])[:, 0]
+    assert SIDE <= sides.min() <= sides.max() < SIDE + 6  # of 16 too many
+    np.testing.assert_allclose(track.trace.boxes.mean(axis=1), SIDE / 2, atol=0.01)
+
+
 def test_no_track_crosses_a_cut() -> None:
     tracks = linked([faces(0, [(0, 0)]), faces(5, [(0, 0)]), faces(6, [(0, 0)], shot=1)])
     assert [(t.trace.shot, t.trace.frames.tolist()) for t in tracks] == [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,15 +52,23 @@ def test_a_short_vector_is_recognised_less_and_an_undetected_face_does_not_count
     assert again.midpoint == pytest.approx(found.length.midpoint, abs=0.3)
 
 
-def test_where_everybody_is_recognised_lengths_say_nothing() -> None:
-    wide = encoded(96, 0.01, np.random.default_rng(0))
-    assert calibration.calibrate(wide, []).length is None
+def test_where_lengths_say_nothing_there_is_no_line() -> None:
+    rng = np.random.default_rng(0)
+    everybody = encoded(96, 0.01, rng)
+    assert calibration.calibrate(everybody, []).length is None
+    wide, narrow = encoded(96, 0.2, rng), encoded(16, 1.5, rng)
+    for one, other in ((np.ones(80), np.ones(80)), (20 - wide.lengths, 20 - narrow.lengths)):
+        both = [
+            replace(part, lengths=lengths.astype(np.float32))
+            for part, lengths in ((wide, one), (narrow, other))
+        ]
+        assert calibration.calibrate(both[0], both[1:]).length is None
 
 
 @given(
-    st.lists(st.floats(0, 30, width=32), max_size=8),
-    st.floats(1, 20),
-    st.floats(0.125, 4, width=32),
+    st.lists(st.floats(0, 900, width=32), max_size=8),
+    st.floats(1, 900),
+    st.floats(0.125, 200, width=32),
 )
 def test_the_longer_the_likelier(lengths: list[float], midpoint: float, slope: float) -> None:
     line = Calibration((96.0,), (Line(0.5, 9.0),), (Line(0.5, 9.0),), 0.7, 0.1)

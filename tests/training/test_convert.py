@@ -59,7 +59,7 @@ def saved(tensors: dict[str, Float32], path: Path) -> Path:
     return path
 
 
-def test_the_default_encoder_comes_out_of_what_it_was_converted_from(tmp_path: Path) -> None:
+def test_sface_comes_out_of_what_it_was_converted_from(tmp_path: Path) -> None:
     """Its own tensors, under the other file's names, give the very file that is shipped."""
     shipped = encoder.module(weights.SFACE_ENCODER)
     assert isinstance(shipped, SFace)
@@ -68,6 +68,13 @@ def test_the_default_encoder_comes_out_of_what_it_was_converted_from(tmp_path: P
     facts = weights.read_facts(weights.SFACE_ENCODER)
     assert digest == facts.digest
     assert weights.check(tmp_path / "again.safetensors") == facts
+
+
+def test_the_default_encoder_is_sface_but_for_its_last_layer() -> None:
+    (_, made), (_, begun) = map(weights.read, (weights.DEFAULT_ENCODER, weights.SFACE_ENCODER))
+    assert made.keys() == begun.keys()
+    other = {name for name in made if not made[name].equal(begun[name])}
+    assert other == {"head.3.weight", "head.3.bias"}
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:

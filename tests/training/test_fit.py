@@ -124,6 +124,8 @@ def test_it_may_be_measured_every_few_epochs_and_learns_the_same(tmp_path: Path)
     assert list(scores) == []
     for ours, theirs in zip(weights(rarely), weights(always), strict=True):
         assert torch.equal(ours, theirs)
+    with pytest.raises(ValueError, match="probed: expected 1"):
+        replace(SCHEDULE, probed=3, patience=2)
 
 
 def test_what_is_not_trained_keeps_its_statistics(tmp_path: Path) -> None:

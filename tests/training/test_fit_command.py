@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from indexer.nets import weights
 from indexer.nets.weights import DEFAULT_ENCODER
 from tests.conftest import Ran
 from tests.faces import collins, hopper
@@ -61,6 +63,14 @@ def test_what_is_exported_has_a_calibration_to_be_measured(tmp_path: Path) -> No
     lines = typed("export", DEFAULT_ENCODER, target).out.splitlines()
     assert f"training calibrate FOLDER --weights {target} --write {target}" in lines[1]
     assert lines[2].startswith("use it: ")
+    facts = weights.read_facts(target)
+    assert facts.calibration == replace(
+        weights.read_facts(DEFAULT_ENCODER).calibration, length=None
+    )
+    half = tmp_path / "half.safetensors"
+    typed("export", target, half, "--half")
+    assert half.stat().st_size < 1.02 * DEFAULT_ENCODER.stat().st_size
+    assert weights.check(half).calibration == facts.calibration
 
 
 @pytest.mark.parametrize(

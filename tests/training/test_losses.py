@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -272,6 +273,8 @@ def test_distil_holds_views_against_what_the_teacher_says_of_clean_faces(
     told = [total - cosines[i, i] / temperature for i, total in enumerate(told)]
     wanted = np.mean(1 - cosines.diagonal()) + apart * np.mean(told)
     assert loss == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+    with pytest.raises(ValueError, match="taught: expected what is said of each face"):
+        replace(method, taught=goal.astype(np.float32))  # some are blended
     taught = distil.Batch(clean, clean, goal.astype(np.float32))
     assert method.loss(taught, CPU).item() == pytest.approx(loss, rel=1e-3, abs=1e-4)
 

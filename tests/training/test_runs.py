@@ -24,7 +24,7 @@ from training.faces import read_faces
 from training.fit import Schedule
 from training.methods.arcface import ArcFace, ArcFaceSettings, Batch
 from training.methods.contrastive import ContrastiveSettings
-from training.methods.distil import DistilSettings
+from training.methods.distil import Distil, DistilSettings
 from training.methods.landmarks import LandmarkSettings
 from training.methods.simclr import SimClrSettings
 from training.recipe import Data, Recipe, Start
@@ -161,13 +161,31 @@ def test_those_of_pairs_beside_the_faces_are_not_trained_on(
     first, second, *rest = sorted({parts.train.names[who] for who in parts.train.people})
     pairs = tmp_path / "photos" / "lfw_pairs.txt"
     pairs.parent.mkdir()
-    pairs.write_text(f"1 1\n{first} 1 2\n{first} 1 {second} 2\n")
+    pairs.write_text(f"1\t1\n{first}\t1\t2\n{first}\t1\t{second}\t2\n")
     how = small("distil", data=Data(without=pairs.name))
     kept = runs.trained_on(parts, how, pairs.parent)
     assert {kept.names[who] for who in kept.people} == set(rest)
-    pairs.write_text("2 2\n")
+    pairs.write_text("2\t2\n")
     with pytest.raises(ConfigError, match="promises"):
         runs.trained_on(parts, how, pairs.parent)
+
+
+def test_a_teacher_that_is_asked_once_says_the_same(
+    people: Path, models: Models, tmp_path: Path
+) -> None:
+    """Settled and not blended, the weights are those of a teacher that is asked every time."""
+    start = replace(TINY, settled=True)
+    how = small("distil", start=start, distil=DistilSettings(batch=4, blended=0.0))
+    done = runs.run(how, people, tmp_path / "once", models)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.runs.Distil", lambda *given: Distil(*given[:-1]))
+        asked = runs.run(how, people, tmp_path / "asked", models)
+    both = [load_file(one.folder / runs.WEIGHTS) for one in (done, asked)]
+    begun = load_file(done.folder / "before.safetensors")
+    for name, value in both[0].items():
+        np.testing.assert_allclose(value, both[1][name], atol=1e-5)
+        if "running" in name:
+            assert np.array_equal(value, begun[name])
 
 
 @pytest.mark.usefixtures("no_maps")

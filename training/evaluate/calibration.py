@@ -30,7 +30,7 @@ class Encoded:
     embeddings: Float32
     """(N, D), unit rows, zero where no face was found."""
     lengths: Float32
-    """(N,), how long they were before."""
+    """(N,), how long they were before they were made unit."""
 
 
 def encode_at(
@@ -86,8 +86,8 @@ def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
     The log-odds of one person as a function of cosine and both faces' widths: a logistic
     regression at each width over all pairs of two photos, once with the second photo wide and once
     as narrow as the first; genuine and impostor pairs are weighted alike. And those of being
-    recognised by a wide photo of the same person, which is to have a cosine with it that speaks
-    rather for one person than for two, as a function of a face's length.
+    recognised by a wide photo of the same person, which is to have the cosine with it that between
+    two wide ones speaks for one person as for two, as a function of the length of a face's vector.
 
     Args:
         wide: the photos as they are.
@@ -135,11 +135,22 @@ def _fit(cosine: Float32, same: Bool) -> Line:
     return Line(round(0.9 - float(model.intercept_[0]) / slope, 4), round(slope, 1))
 
 
+_SAME_LENGTH = 1e-3
+"""Spread of lengths, as a share of their mean, below which they are all the same."""
+
+
 def _recognised(lengths: Float32, cosine: Float32, least: float) -> Line | None:
+    """Return the line over lengths (P,), None if they say nothing."""
     seen = cosine != 0
     alike = cosine[seen] >= least
     if alike.all() or not alike.any():
         return None
-    model = LogisticRegression(C=1e6).fit(lengths[seen, None], alike)
-    slope = float(model.coef_[0, 0])
-    return Line(round(-float(model.intercept_[0]) / slope, 3), round(slope, 3))
+    middle, spread = float(lengths[seen].mean()), float(lengths[seen].std())
+    if spread < _SAME_LENGTH * middle:
+        return None
+    model = LogisticRegression(C=1e6).fit((lengths[seen, None] - middle) / spread, alike)
+    slope = float(model.coef_[0, 0]) / spread
+    if slope <= 0:
+        return None
+    midpoint = middle - float(model.intercept_[0]) / slope
+    return Line(float(f"{midpoint:.4g}"), float(f"{slope:.4g}"))

@@ -1,7 +1,7 @@
 """What a plain script does: name each face by its nearest still, cluster tracks by a threshold.
 
 The threshold is one for all: the cosine at which two wide faces are as likely of one person as of
-two, by the encoder's calibration; 0.353 for the default one.
+two, by the encoder's calibration.
 """
 
 from __future__ import annotations

@@ -81,6 +81,12 @@ class Distil:
     taught: Float32 | None = None
     """(N, D), what the teacher says of the faces themselves; None to ask it every time."""
 
+    def __post_init__(self) -> None:
+        if self.taught is not None and (
+            self.settings.blended or len(self.taught) != len(self.faces)
+        ):
+            raise ValueError("taught: expected what is said of each face, and none blended")
+
     @property
     def module(self) -> nn.Module:
         """Return the encoder, which is all that is trained."""
@@ -100,7 +106,7 @@ class Distil:
         size = min(self.settings.batch, len(self.faces))
         which = batches.portion(len(self.faces), size, step, self.seed, epoch)
         chips = self.faces.chips[which]
-        taught = None if self.taught is None or self.settings.blended else self.taught[which]
+        taught = None if self.taught is None else self.taught[which]
         for row in np.flatnonzero(rng.random(size) < self.settings.blended).tolist():
             other = self.faces.chips[rng.integers(len(self.faces))]
             chips[row] = blend(chips[row], other, float(rng.uniform(*_BLEND)))
