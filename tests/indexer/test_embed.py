@@ -216,7 +216,8 @@ def test_the_id_changes_with_the_weights_and_not_with_the_calibration(tmp_path: 
 
 def test_libraries_that_exist_keep_their_encoder() -> None:
     known = {
-        "": "4b849b0b5e166d51d067d8d501e5d28e17f3795e2de698049a1762787d8cf65e",
+        "": "944417679bc39215e0faec21f16a275ffd5a90caaa9a306382b3cad5af587a87",
+        "sface": "4b849b0b5e166d51d067d8d501e5d28e17f3795e2de698049a1762787d8cf65e",
         "dlib": "09e2a6f5c8c5c8ec667717834a4be50adeaa12d969174e0a29e0f29fe0291652",
     }
     for name, encoder_id in known.items():
@@ -318,9 +319,11 @@ def test_downloaded_weights_become_a_weights_file(tmp_path: Path) -> None:
 
 
 def test_a_yardstick_is_for_the_vectors_it_was_measured_on() -> None:
-    default = encoder.load("", CPU)
-    assert len(default.yardstick.names) == 8
-    assert default.yardstick.cohort.shape[1] == default.facts.dimension
+    default, before = encoder.load("", CPU), encoder.load("sface", CPU)
+    for one in (default, before):
+        assert len(one.yardstick.names) == 8
+        assert one.yardstick.cohort.shape[1] == one.facts.dimension
+    assert default.yardstick.names != before.yardstick.names
     other = encoder.load("dlib", CPU)
     assert other.yardstick.names == ()
     assert other.yardstick.calibration == other.facts.calibration
