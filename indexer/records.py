@@ -386,7 +386,8 @@ class Calibration:
         if self.length is None:
             return np.ones(len(lengths), np.float32)
         odds = self.length.slope * (lengths - self.length.midpoint)
-        return np.asarray((1 + np.tanh(odds / 2)) / 2, np.float32)  # which does not overflow
+        # The logistic function, which scipy has too: but records are imported by every query.
+        return np.asarray((1 + np.tanh(odds / 2)) / 2, np.float32)
 
     def log_odds(
         self, cosine: Float32, first_px: Float32, second_px: Float32, shift: float = 0.0

@@ -145,14 +145,13 @@ def fit(
     if resumed:
         run.state = checkpoint.restore(where, method.module, optimizer, scaler)
     else:
-        run.measured(_measure(method, device), schedule)
+        run.closed(schedule)
+        run.measured(_measure(method, device))
     while run.state.epoch < schedule.epochs and not run.has_waited_for(schedule.patience):
         _epoch(run, method, schedule, where, workers, progress)
-        now = run.state.epoch + 1
-        if now % schedule.probed == 0 or now == schedule.epochs:
-            run.measured(_measure(method, device), schedule)
-        else:
-            run.measured(None, schedule)
+        run.closed(schedule)
+        if run.state.epoch % schedule.probed == 0 or run.state.epoch == schedule.epochs:
+            run.measured(_measure(method, device))
         run.save(where)
     if schedule.keep == "best":
         method.module.load_state_dict(run.state.best)
@@ -175,18 +174,21 @@ class _Run:
     scaler: torch.amp.GradScaler
     state: State
 
-    def measured(self, numbers: Mapping[str, float] | None, schedule: Schedule) -> None:
-        """Close an epoch: note its numbers, and its weights if they are the best yet."""
+    def closed(self, schedule: Schedule) -> None:
+        """Close an epoch, or begin before the first: note how it went."""
         state = self.state
         row: dict[str, float] = {"epoch": state.epoch}
         if state.step:
             state.epoch += 1
             rate = schedule.rate(state.epoch / schedule.epochs - 1e-9)
             row = {"epoch": state.epoch, "loss": state.loss / state.step, "rate": rate}
-        state.history.append({**row, **(numbers or {})})
+        state.history.append(row)
         state.step, state.loss = 0, 0.0
-        if numbers is None:
-            return
+
+    def measured(self, numbers: Mapping[str, float]) -> None:
+        """Note the last epoch's numbers, and its weights if they are the best yet."""
+        state = self.state
+        state.history[-1] = {**state.history[-1], **numbers}
         score = next(iter(numbers.values()), float(state.epoch))
         # As long as no score is a number, the latest weights are the best.
         score = -math.inf if math.isnan(score) else score

@@ -17,7 +17,7 @@ from indexer.nets import weights
 from indexer.parallel import Workers
 from indexer.progress import Progress, silent
 from indexer.store import disk
-from training import batches, runs
+from training import parts, runs
 from training.faces import FaceSet, read_faces
 from training.fit import Fitted, fit
 from training.methods import landmarks
@@ -61,14 +61,14 @@ def run(
     """
     facts = weights.read_facts(weights.DEFAULT_ENCODER)
     faces = read_faces(source, folder.parent / "faces", models, facts, progress)
-    parts = batches.split(faces, how.data.validation, how.data.test, how.data.seed)
-    runs.begin(folder, how, faces, parts, {})
+    dealt = parts.deal(faces, how.data, source)
+    runs.begin(folder, how, faces, dealt, {})
     torch.manual_seed(how.fit.seed)
     module = Regressor()
     validation, test = (
-        _views(part, how, i) for i, part in enumerate([parts.validation, parts.test])
+        _views(part, how, i) for i, part in enumerate([dealt.validation, dealt.test])
     )
-    chosen = runs.trained_on(parts, how, source)
+    chosen = parts.trained_on(dealt, how)
     method = Landmarks(module, chosen, validation, how.landmarks, how.fit.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with Workers(models.workers) as workers:

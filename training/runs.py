@@ -18,7 +18,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,20 +26,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from indexer.errors import ConfigError, ImageError
+from indexer.errors import ConfigError
 from indexer.models import Models
 from indexer.nets import weights
 from indexer.parallel import Workers
 from indexer.progress import Progress, silent
 from indexer.store import disk
-from training import batches, encoders, probes, recipe
-from training.batches import Split, several
+from training import batches, encoders, parts, probes, recipe
+from training.batches import Split
 from training.encoders import Trainable, encoder_of
 from training.evaluate import plots
 from training.evaluate.encoders import Assessment, Sample, assess
 from training.evaluate.gallery import error
 from training.evaluate.projection import write_maps
-from training.evaluate.verification import read_pairs
 from training.faces import FaceSet, read_faces
 from training.fit import Fitted, Method, fit
 from training.methods import arcface, contrastive, distil, simclr
@@ -87,19 +86,19 @@ def run(
     if how.start.settled:
         encoders.settle(encoder.module)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
-    parts = batches.split(faces, how.data.validation, how.data.test, how.data.seed)
-    with_names = all(map(batches.tell_people, (parts.validation, parts.test)))
-    if not with_names and (how.method != "simclr" or len(parts.validation) == 0):
+    dealt = parts.deal(faces, how.data, source)
+    with_names = all(map(batches.tell_people, (dealt.validation, dealt.test)))
+    if not with_names and (how.method != "simclr" or len(dealt.validation) == 0):
         problem = "has too few people with two photos to measure on"
         raise ConfigError(source, problem, "give more people, or raise data.validation, data.test")
-    begin(folder, how, faces, parts, _digests(how, encoder, source))
+    begin(folder, how, faces, dealt, _digests(how, encoder))
     begun = folder / "before.safetensors"
     if not begun.is_file():
         encoders.export(encoder, begun)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder.module.to(device)  # methods look at faces with it before they train it
     with Workers(models.workers) as workers:
-        method = _method(how, encoder, trained_on(parts, how, source), parts.validation)
+        method = _method(how, encoder, parts.trained_on(dealt, how), dealt.validation)
         checkpoint = folder / "checkpoint.pt"
         fitted = fit(method, how.fit, checkpoint, device, workers, progress)
         encoders.keep(encoder.module, begun, how.start.kept)
@@ -110,59 +109,14 @@ def run(
         }
         size = encoder.facts.input_size
         assessed = {
-            name: assess(one, parts.validation, parts.test, size, Sample())
+            name: assess(one, dealt.validation, dealt.test, size, Sample())
             for name, one in ready.items()
             if with_names
         }
-        write_maps(ready, parts.test, size, folder)
+        write_maps(ready, dealt.test, size, folder)
     done = Run(fitted, assessed, folder)
     _write(done)
     return done
-
-
-def trained_on(parts: Split, how: Recipe, source: Path) -> FaceSet:
-    """Return the faces that a recipe trains on, of the people set aside for it.
-
-    Args:
-        parts: who may be trained on, and who not.
-        how: the recipe.
-        source: the folder of the faces, where the names of those left out may be.
-
-    Raises:
-        ConfigError: there is none, or the names of those left out cannot be read.
-    """
-    train = _without(parts.train, _barred(how.data.without, source))
-    if how.method in ("simclr", "distil", "landmarks"):  # these need no two photos of anybody
-        chosen = train
-    else:
-        chosen = several(train, how.data.least, how.data.most)
-    if how.data.faces and how.data.faces < len(chosen):
-        order = np.random.default_rng(how.data.seed).permutation(len(chosen))
-        chosen = chosen.of(np.sort(order[: how.data.faces]))
-    if len(chosen) == 0:
-        raise ConfigError("data", "leaves nobody to train on", "lower data.least or data.test")
-    return chosen
-
-
-def _without(faces: FaceSet, barred: Set[str]) -> FaceSet:
-    """Return the faces of those whose names are not among some."""
-    kept = [who < 0 or faces.names[who] not in barred for who in faces.people.tolist()]
-    return faces.of(np.flatnonzero(kept))
-
-
-def _barred(names: str, source: Path) -> Set[str]:
-    """Return who is not to be trained on; nobody if no file says so."""
-    if not names:
-        return set()
-    path = source / names if (source / names).is_file() else Path(names)
-    try:
-        said = set(path.read_text(encoding="utf-8").splitlines())
-        if not any("\t" in line for line in said):
-            return said
-        return {name[:-5] for pair in read_pairs(path) for name in (pair.first, pair.second)}
-    except (OSError, UnicodeDecodeError, ImageError) as error:
-        remedy = "name a text file, one name in a line, or LFW's pairs"
-        raise ConfigError("data.without", f"{names} cannot be read: {error}", remedy) from error
 
 
 def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet) -> Method[Any]:
@@ -215,19 +169,17 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
     return teacher
 
 
-def _digests(how: Recipe, encoder: Trainable, source: Path) -> Mapping[str, str]:
-    """Return the digests of the weights that a run begins with, and looks up to; and of names."""
+def _digests(how: Recipe, encoder: Trainable) -> Mapping[str, str]:
+    """Return the digests of the weights that a run begins with, and looks up to."""
     found = {"start": encoder.facts.digest}
     name = how.contrastive.teacher
     if how.method == "contrastive" and name is not None:
         found["teacher"] = weights.read_facts(weights.resolve(encoder_of(name))).digest
-    if barred := _barred(how.data.without, source):
-        found["without"] = hashlib.sha256("\n".join(sorted(barred)).encode()).hexdigest()
     return found
 
 
 def begin(
-    folder: Path, how: Recipe, faces: FaceSet, parts: Split, digests: Mapping[str, str]
+    folder: Path, how: Recipe, faces: FaceSet, dealt: Split, digests: Mapping[str, str]
 ) -> None:
     """Write what the run is, or see that it is the one that the folder holds.
 
@@ -235,7 +187,7 @@ def begin(
         folder: of the run.
         how: the recipe.
         faces: all of them.
-        parts: who is in which.
+        dealt: who is in which part.
         digests: of the weights it begins with, by name.
 
     Raises:
@@ -243,10 +195,12 @@ def begin(
     """
     people = {
         name: sorted({faces.names[i] for i in part.people if i >= 0})
-        for name, part in (("validation", parts.validation), ("test", parts.test))
+        for name, part in (("validation", dealt.validation), ("test", dealt.test))
     }
     data = {"digest": faces.digest, "faces": len(faces), "left_out": list(faces.left_out)}
-    data |= {"train_faces": len(parts.train), "people": people, "weights": dict(digests)}
+    train = hashlib.sha256("\n".join(dealt.train.photos).encode()).hexdigest()
+    data |= {"train_faces": len(dealt.train), "train": train}
+    data |= {"people": people, "weights": dict(digests)}
     claim(folder, how, data)
 
 

@@ -18,7 +18,7 @@ from indexer.errors import ConfigError
 from indexer.models import Models, load_models
 from indexer.nets import encoder as nets
 from tests.faces import collins, hopper
-from training import batches, encoders, landmark_runs, recipe, runs
+from training import encoders, landmark_runs, parts, recipe, runs
 from training.__main__ import main
 from training.faces import read_faces
 from training.fit import Schedule
@@ -136,38 +136,27 @@ def test_the_points_of_faces_are_learnt(people: Path, tmp_path: Path) -> None:
     assert (done.folder / landmark_runs.WEIGHTS).is_file()
 
 
-def test_those_named_in_a_file_are_not_trained_on(
+def test_those_named_in_a_file_or_in_pairs_are_not_trained_on(
     people: Path, models: Models, tmp_path: Path
 ) -> None:
     encoder = encoders.start("", "", 0, 0)
-    parts = batches.split(read_faces(people, tmp_path, models, encoder.facts), 0.25, 0.25, 0)
-    names = sorted({parts.train.names[who] for who in parts.train.people})
-    barred = tmp_path / "others.txt"
-    barred.write_text("\n".join([*names[:2], "somebody else"]) + "\n")
-    for method in ("arcface", "distil"):
-        how = small(method, data=Data(validation=0.25, test=0.25, without=str(barred)))
-        kept = runs.trained_on(parts, how, people)
-        assert {kept.names[who] for who in kept.people} == set(names[2:])
-    none = small("distil", data=Data(without=str(tmp_path / "none.txt")))
-    with pytest.raises(ConfigError, match="cannot be read"):
-        runs.trained_on(parts, none, people)
-
-
-def test_those_of_pairs_beside_the_faces_are_not_trained_on(
-    people: Path, models: Models, tmp_path: Path
-) -> None:
-    encoder = encoders.start("", "", 0, 0)
-    parts = batches.split(read_faces(people, tmp_path, models, encoder.facts), 0.25, 0.25, 0)
-    first, second, *rest = sorted({parts.train.names[who] for who in parts.train.people})
-    pairs = tmp_path / "photos" / "lfw_pairs.txt"
-    pairs.parent.mkdir()
+    faces = read_faces(people, tmp_path, models, encoder.facts)
+    usual, source = Data(validation=0.25, test=0.25), tmp_path / "photos"
+    all_train = parts.deal(faces, usual, source).train
+    first, second, *rest = sorted({all_train.names[who] for who in all_train.people})
+    source.mkdir()
+    (tmp_path / "names.txt").write_text(f"{first}\n{second}\nsomebody else\n")
+    pairs = source / "lfw_pairs.txt"
     pairs.write_text(f"1\t1\n{first}\t1\t2\n{first}\t1\t{second}\t2\n")
-    how = small("distil", data=Data(without=pairs.name))
-    kept = runs.trained_on(parts, how, pairs.parent)
-    assert {kept.names[who] for who in kept.people} == set(rest)
+    for name in (str(tmp_path / "names.txt"), pairs.name):
+        dealt = parts.deal(faces, replace(usual, without=name), source)
+        for method in ("arcface", "distil"):
+            kept = parts.trained_on(dealt, small(method, data=usual))
+            assert {kept.names[who] for who in kept.people} == set(rest)
     pairs.write_text("2\t2\n")
-    with pytest.raises(ConfigError, match="promises"):
-        runs.trained_on(parts, how, pairs.parent)
+    for name, why in (("none.txt", "cannot be read"), (pairs.name, "promises")):
+        with pytest.raises(ConfigError, match=why):
+            parts.deal(faces, replace(usual, without=name), source)
 
 
 def test_a_teacher_that_is_asked_once_says_the_same(

@@ -52,14 +52,14 @@ def encode_at(
         chips.append(_central_chip(photo.pixels, width_px, models, settings))
     batches = range(0, len(chips), _ENCODED_TOGETHER)
     none = np.zeros((0, size, size, 3), np.uint8)
-    looks = [
-        encoders.look(models.encoder, np.stack(chips[i : i + _ENCODED_TOGETHER])) for i in batches
-    ] or [encoders.look(models.encoder, none)]
+    portions = [none, *(np.stack(chips[i : i + _ENCODED_TOGETHER]) for i in batches)]
+    looks = [encoders.look(models.encoder, portion) for portion in portions]
     seen = np.array([chip.any() for chip in chips], dtype=bool)
-    vectors = np.concatenate([look.vectors for look in looks]) * seen[:, None]
-    return Encoded(
-        width_px, names, people, vectors, np.concatenate([look.lengths for look in looks])
+    vectors, lengths = (
+        np.concatenate(part)
+        for part in zip(*((look.vectors, look.lengths) for look in looks), strict=True)
     )
+    return Encoded(width_px, names, people, vectors * seen[:, None], lengths)
 
 
 def _central_chip(pixels: UInt8, width_px: float, models: Models, settings: Settings) -> UInt8:
