@@ -16,8 +16,7 @@ _CLEAR_PX = 48.0
 """Width of a face of quality 1."""
 _LEAST = 1.0
 """Log-odds of one person below which a track is torn. Looks a moment apart agree far better than
-two photos do, on which cosines were measured: of 2,347 tracks of one person each in six made
-seasons 1 % have less, of title cards with several people most."""
+two photos do, on which cosines were measured; those of title cards with several people do not."""
 
 
 @dataclass(frozen=True, slots=True)
