@@ -7,7 +7,7 @@ that `training.faces` leaves around the encoder's square.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -86,13 +86,38 @@ def random_view(
     """Return a face turned, scaled, moved, flipped, lit and distorted by chance, (S, S, 3)."""
     # Without narrow views nothing is drawn for them: those of earlier recipes stay what they were.
     width = _narrow_width(viewer, settings, rng) if settings.narrow else viewer.face_px
-    view = cv2.warpAffine(
-        chip,
-        _placed(len(chip), viewer, width, settings, rng),
-        (viewer.size, viewer.size),
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REFLECT_101,
+    off_px = _off_px(viewer, width)
+    view = _moved(chip, viewer, _placed(len(chip), viewer, off_px, settings, rng))
+    return _spoilt(view, viewer, width, settings, rng)
+
+
+def random_pair(
+    chip: UInt8, viewer: Viewer, settings: ViewSettings, rng: np.random.Generator
+) -> tuple[UInt8, UInt8]:
+    """Return a random view, and the face as it is in the same place, each (S, S, 3).
+
+    Of a narrow view the landmarks are a little off: the other has them where they belong. Nothing
+    is mirrored.
+    """
+    width = _narrow_width(viewer, settings, rng)
+    place = _placed(len(chip), viewer, 0.0, settings, rng)
+    missed = place.copy()
+    missed[:, 2] += rng.normal(0, _off_px(viewer, width), 2)
+    unturned = replace(settings, flip=0.0)
+    view = _spoilt(_moved(chip, viewer, missed), viewer, width, unturned, rng)
+    return view, _moved(chip, viewer, place)
+
+
+def _moved(chip: UInt8, viewer: Viewer, place: Float64) -> UInt8:
+    size = (viewer.size, viewer.size)
+    return cv2.warpAffine(
+        chip, place, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     ).astype(np.uint8, copy=False)
+
+
+def _spoilt(
+    view: UInt8, viewer: Viewer, width: float, settings: ViewSettings, rng: np.random.Generator
+) -> UInt8:
     if rng.random() < settings.sunglasses:
         view = sunglasses(view, viewer.template, rng)
     if rng.random() < settings.flip:
@@ -114,18 +139,21 @@ def _narrow_width(viewer: Viewer, settings: ViewSettings, rng: np.random.Generat
     return width if rng.random() < settings.narrow else viewer.face_px
 
 
+def _off_px(viewer: Viewer, width_px: float) -> float:
+    """Return how far off the landmarks of a narrow face are, each way, in pixels of the view."""
+    return _LANDMARK_PX * viewer.face_px / width_px if width_px < viewer.face_px else 0.0
+
+
 def _placed(
-    side: int, viewer: Viewer, width_px: float, settings: ViewSettings, rng: np.random.Generator
+    side: int, viewer: Viewer, off_px: float, settings: ViewSettings, rng: np.random.Generator
 ) -> Float64:
     """Return the transform from a face with its border to a view of it, (2, 3)."""
-    size, off = viewer.size, 0.0
-    if width_px < viewer.face_px:
-        off = _LANDMARK_PX * viewer.face_px / width_px
+    size = viewer.size
     angle = rng.normal(0, settings.turn)
     scale = float(np.exp(rng.normal(0, settings.scale)))
     middle = ((side - 1) / 2, (side - 1) / 2)
     turn = np.asarray(cv2.getRotationMatrix2D(middle, angle, scale), np.float64)
-    turn[:, 2] += (size - side) / 2 + rng.normal(0, np.hypot(settings.shift * size, off), 2)
+    turn[:, 2] += (size - side) / 2 + rng.normal(0, np.hypot(settings.shift * size, off_px), 2)
     return turn
 
 

@@ -54,5 +54,10 @@ class SFace(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map normalised crops (N, 3, 112, 112) to vectors (N, dimension), not yet unit."""
-        out: torch.Tensor = self.head(self.blocks(self.stem(x)))
+        out: torch.Tensor = self.head(self.maps(x))
+        return out
+
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        """Map normalised crops (N, 3, 112, 112) to what the head is given, (N, 1024, 7, 7)."""
+        out: torch.Tensor = self.blocks(self.stem(x))
         return out

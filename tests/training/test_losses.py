@@ -279,6 +279,75 @@ def test_distil_holds_views_against_what_the_teacher_says_of_clean_faces(
     assert method.loss(taught, CPU).item() == pytest.approx(loss, rel=1e-3, abs=1e-4)
 
 
+class WithMaps(nn.Module):
+    """Its maps are what it sees, times a number; its head says the same of everything."""
+
+    def __init__(self, rows: Float32, times: float) -> None:
+        super().__init__()
+        self.head, self.times = Given(rows), times
+
+    def maps(self, seen: torch.Tensor) -> torch.Tensor:
+        return self.times * seen
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        return self.head(self.maps(seen))
+
+
+@given(st.floats(0.5, 2), st.floats(0.1, 3))
+def test_distil_weighs_what_the_maps_of_clean_faces_do_not_explain(
+    times: float, weight: float
+) -> None:
+    clean = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
+    plain_map = Whitening(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
+
+    def loss(maps: float) -> float:
+        method = Distil(
+            Trainable(WithMaps(at(0, 90, 180, 270), times), FACTS),
+            Trainable(WithMaps(at(10, 80, 170, 280), 1.0), FACTS),
+            plain_map,
+            SOME,
+            DistilSettings(maps=maps),
+            VIEWER,
+            ViewSettings(),
+            0,
+            lambda _: {},
+        )
+        return method.loss(distil.Batch(clean, clean, placed=clean if maps else None), CPU).item()
+
+    levels = (clean.astype(np.float64) - FACTS.mean) / FACTS.std
+    missed = ((times - 1) * levels) ** 2
+    share = missed.mean(axis=0).sum() / levels.var(axis=0, ddof=1).sum()
+    assert loss(weight) - loss(0) == pytest.approx(weight * share, rel=1e-3, abs=1e-4)
+
+
+@given(st.integers(2, 8), st.integers(0, 99))
+def test_the_same_is_explained_and_a_mean_explains_nothing(rows: int, seed: int) -> None:
+    wanted = torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, 3, 2)))
+    assert distil.unexplained(wanted, wanted).item() == 0
+    mean = wanted.mean(dim=0).expand_as(wanted)
+    assert distil.unexplained(mean, wanted).item() == pytest.approx((rows - 1) / rows, rel=1e-5)
+
+
+def test_a_head_learns_as_fast_as_asked() -> None:
+    module = WithMaps(at(0, 90), 1.0)
+    module.register_parameter("first", nn.Parameter(torch.zeros(3)))
+    method = Distil(
+        Trainable(module, FACTS),
+        Trainable(module, FACTS),
+        Whitening(np.eye(2, dtype=np.float32), np.zeros(2, np.float32)),
+        SOME,
+        DistilSettings(head_rate=0.25),
+        VIEWER,
+        ViewSettings(),
+        0,
+        lambda _: {},
+    )
+    (blocks, full), (head, slower) = method.groups()
+    assert [id(one) for one in blocks] == [id(module.first)]
+    assert [id(one) for one in head] == [id(module.head.rows)]
+    assert (full, slower) == (1.0, 0.25)
+
+
 def test_a_blend_lies_between_two_faces() -> None:
     one, other = np.full((2, 2, 3), 200, np.uint8), np.full((2, 2, 3), 100, np.uint8)
     assert distil.blend(one, other, 0.3).tolist() == np.full((2, 2, 3), 130).tolist()

@@ -177,6 +177,15 @@ def test_a_teacher_that_is_asked_once_says_the_same(
             assert np.array_equal(value, begun[name])
 
 
+def test_maps_are_refused_of_a_network_without_them(
+    people: Path, models: Models, tmp_path: Path
+) -> None:
+    how = small("distil", distil=DistilSettings(batch=4, maps=1.0))
+    with pytest.raises(ConfigError, match=r"distil\.maps: .*has no maps"):
+        runs.run(how, people, tmp_path / "run", models)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.usefixtures("no_maps")
 def test_a_folder_is_of_one_recipe(people: Path, models: Models, tmp_path: Path) -> None:
     how = small("siamese", fit=Schedule(epochs=0, learning_rate=1e-3))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,12 +24,13 @@ from pydantic.dataclasses import dataclass as checked
 from torch import nn
 
 from indexer.config import NotNegative, Positive, Share
+from indexer.errors import ConfigError
 from indexer.records import Float32, Int64, UInt8
 from training import batches, encoders
 from training.encoders import Trainable
 from training.faces import FaceSet
 from training.methods.whitening import Whitening, whitening
-from training.views import Viewer, ViewSettings, plain, random_view
+from training.views import Viewer, ViewSettings, plain, random_pair, random_view
 
 _SHRINK = 0.5
 """Share of the identity in the covariance of the whitening."""
@@ -51,6 +52,24 @@ class DistilSettings:
     temperature: Positive = 0.1
     apart: NotNegative = 0.2
     """Weight of telling a view from the others of its batch."""
+    maps: NotNegative = 0.0
+    """Weight of seeing in a view, place by place, what the teacher sees in the clean face: what
+    the head of an encoder is given. A face teaches as much by its 49
+    places as many faces by their vectors, and is not learnt by heart."""
+    head_rate: NotNegative = 1.0
+    """What the learning rate of the head is multiplied by: of most weights, and the soonest to
+    learn faces by heart."""
+
+
+@runtime_checkable
+class Mapped(Protocol):
+    """A network that says what its head is given."""
+
+    head: nn.Module
+
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        """Map normalised crops (N, 3, S, S) to what the head is given, (N, C, H, W)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,8 @@ class Batch:
     """(B, S, S, 3)."""
     taught: Float32 | None = None
     """(B, D), what the teacher says of them, if it need not be asked."""
+    placed: UInt8 | None = None
+    """(B, S, S, 3), the clean faces where their views are, if maps are compared."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +119,14 @@ class Distil:
         return max(1, len(self.faces) // self.settings.batch)
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
-        """Return the encoder's trained parameters."""
-        return [(encoders.trained(self.module), 1.0)]
+        """Return the encoder's trained parameters, those of its head apart."""
+        head = getattr(self.module, "head", nn.Identity())
+        last = {id(one) for one in head.parameters()}
+        both = encoders.trained(self.module)
+        return [
+            ([one for one in both if id(one) not in last], 1.0),
+            ([one for one in both if id(one) in last], self.settings.head_rate),
+        ]
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
         """Return faces, some of them blended, and a view of each."""
@@ -110,20 +137,36 @@ class Distil:
         for row in np.flatnonzero(rng.random(size) < self.settings.blended).tolist():
             other = self.faces.chips[rng.integers(len(self.faces))]
             chips[row] = blend(chips[row], other, float(rng.uniform(*_BLEND)))
-        views = [random_view(chip, self.viewer, self.views, rng) for chip in chips]
-        return Batch(plain(chips, self.viewer.size), np.stack(views), taught)
+        clean = plain(chips, self.viewer.size)
+        if not self.settings.maps:
+            views = [random_view(chip, self.viewer, self.views, rng) for chip in chips]
+            return Batch(clean, np.stack(views), taught)
+        mirrored = rng.random(size) < self.views.flip
+        chips[mirrored] = chips[mirrored][:, :, ::-1]
+        pairs = [random_pair(chip, self.viewer, self.views, rng) for chip in chips]
+        spoilt, placed = (np.stack(some) for some in zip(*pairs, strict=True))
+        return Batch(clean, spoilt, taught, placed)
 
     def loss(self, batch: Batch, device: torch.device) -> torch.Tensor:
         """Return the loss over the batch."""
         goal = self._goal(batch, device)
-        vectors = self.module(encoders.tensor(batch.views, self.encoder.facts, device))
+        levels = encoders.tensor(batch.views, self.encoder.facts, device)
+        missed = torch.zeros((), device=device)
+        if batch.placed is not None:
+            network = cast(Mapped, self.module)
+            maps = network.maps(levels)
+            missed = unexplained(maps, self._maps(batch.placed, device))
+            vectors = network.head(maps)
+        else:
+            vectors = self.module(levels)
         with encoders.exactly(device):
             seen = self._compared(F.normalize(vectors.float()))
             cosines = seen @ goal.T
             apart = F.cross_entropy(
                 cosines / self.settings.temperature, torch.arange(len(goal), device=device)
             )
-            return (1 - cosines.diagonal()).mean() + self.settings.apart * apart
+            closer = (1 - cosines.diagonal()).mean()
+            return closer + self.settings.apart * apart + self.settings.maps * missed
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
         """Return what the probe says of the encoder."""
@@ -139,12 +182,44 @@ class Distil:
             both = F.normalize(teacher(levels)) + F.normalize(teacher(levels.flip(3)))
             return self._compared(F.normalize(both))
 
+    def _maps(self, placed: UInt8, device: torch.device) -> torch.Tensor:
+        teacher = self.teacher.module.to(device).eval()
+        with torch.no_grad():
+            levels = encoders.tensor(placed, self.teacher.facts, device)
+            return cast(Mapped, teacher).maps(levels)
+
     def _compared(self, vectors: torch.Tensor) -> torch.Tensor:
         weight, bias = (
             torch.from_numpy(one).to(vectors.device)
             for one in (self.compare.weight, self.compare.bias)
         )
         return F.normalize(vectors @ weight.T + bias)
+
+
+def check(module: nn.Module, settings: DistilSettings) -> None:
+    """See whether an encoder can be taught so.
+
+    Raises:
+        ConfigError: maps are asked for, of a network that has none.
+    """
+    if settings.maps and not isinstance(module, Mapped):
+        problem = "is above 0, and the encoder's network has no maps"
+        raise ConfigError("distil.maps", problem, "begin with sface, or set it to 0")
+
+
+def unexplained(seen: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return the share of what differs among rows that others do not tell of them.
+
+    Args:
+        seen: (B, ...), what shall tell.
+        wanted: (B, ...), of which all rows differ a little; B is 2 or more.
+
+    Returns:
+        A scalar: 0 if both are the same, about 1 if each row of ``seen`` is the mean of ``wanted``.
+    """
+    wanted = wanted.detach().float()
+    missed = (seen.float() - wanted).square().mean(dim=0).sum()
+    return missed / wanted.var(dim=0).sum().clamp_min(1e-12)
 
 
 def blend(one: UInt8, other: UInt8, share: float) -> UInt8:
