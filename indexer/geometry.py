@@ -8,6 +8,8 @@ from scipy.optimize import linear_sum_assignment
 from indexer.records import Bool, Float32, Float64, Int64, UInt8
 
 _FORBIDDEN = 1e3
+_DEVIATIONS = 3
+"""Of a Gaussian: what is further away does not count."""
 
 
 def area(boxes: Float32) -> Float32:
@@ -90,27 +92,30 @@ def interpolate(at: Int64, known: Int64, values: Float32) -> Float32:
     return (values[left] * (1 - share) + values[right] * share).astype(np.float32)
 
 
-def steadied(boxes: Float32, times: Float64, *, over_s: float, reach: int) -> Float32:
+def steadied(boxes: Float32, times: Float64, *, over_s: float) -> Float32:
     """Return the boxes of one face with their sizes evened out, (K, 4); centres stay.
 
     A detector that looks at a face anew judges its size a little differently each time, while
     faces themselves grow slowly. Logarithms of width and height become means over the boxes
-    before and after, weighted by a Gaussian of the time between.
+    before and after, weighted by a Gaussian of the time between, to three deviations.
 
     Args:
         boxes: (K, 4), in order of time.
         times: (K,), seconds.
         over_s: standard deviation of the Gaussian, in seconds.
-        reach: how many boxes before and after count.
     """
-    count = len(boxes)
-    near = np.arange(count)[:, None] + np.arange(-reach, reach + 1)  # (K, 2·reach + 1)
-    there = (near >= 0) & (near < count)
-    near = np.clip(near, 0, max(count - 1, 0))
-    weights = np.exp(-np.square((times[near] - times[:, None]) / over_s) / 2) * there
-    weights /= weights.sum(axis=1, keepdims=True)
-    sizes = np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3))
-    halves = np.exp(np.einsum("kn,knd->kd", weights, sizes[near])) / 2
+    sizes = np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)).astype(np.float64)
+    total, weighed = np.ones((len(boxes), 1)), sizes.copy()
+    for step in range(1, len(boxes)):
+        apart = ((times[step:] - times[:-step]) / over_s)[:, None]
+        weights = np.exp(-np.square(apart) / 2) * (apart <= _DEVIATIONS)
+        if not weights.any():
+            break
+        total[step:] += weights
+        total[:-step] += weights
+        weighed[step:] += weights * sizes[:-step]
+        weighed[:-step] += weights * sizes[step:]
+    halves = np.exp(weighed / total) / 2
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     return np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
 

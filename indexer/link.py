@@ -31,8 +31,8 @@ _STEADY = 0.5
 _OTHER_FACE = 0.3
 """no less than this."""
 
-_STEADY_S, _STEADY_LOOKS = 0.5, 3
-"""Over how long a face keeps its size, and over how many looks before and after at most."""
+_STEADY_S = 0.5
+"""Over how long a face keeps its size."""
 
 
 @dataclass(slots=True)
@@ -172,9 +172,7 @@ def _filled(track: _Open, times: Sequence[float]) -> Tracklet:
     known = np.array(track.frames, dtype=np.int64)
     frames = np.arange(known[0], known[-1] + 1)
     scores = np.array(track.scores, dtype=np.float32)
-    boxes = geometry.steadied(
-        np.stack(track.boxes), np.array(track.times), over_s=_STEADY_S, reach=_STEADY_LOOKS
-    )
+    boxes = geometry.steadied(np.stack(track.boxes), np.array(track.times), over_s=_STEADY_S)
     trace = Trace(
         shot=track.shot,
         frames=frames,

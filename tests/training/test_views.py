@@ -18,6 +18,7 @@ from training.views import (
     distort,
     narrow,
     plain,
+    random_pair,
     random_view,
     severe_sunglasses,
     sunglasses,
@@ -56,6 +57,19 @@ def test_a_mirrored_view_is_the_mirror_image() -> None:
     )
     view = random_view(face(), VIEWER, always, np.random.default_rng(0))
     assert np.array_equal(view, plain(face()[None], 60)[0][:, ::-1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_view_and_the_face_in_its_place_differ_by_what_spoils_it(seed: int) -> None:
+    moved = ViewSettings(light=0, colour=0, grey=0, distorted=0)
+    rng = np.random.default_rng(seed)
+    view, placed = random_pair(face(), VIEWER, moved, rng)
+    assert np.array_equal(view, placed)
+    spoilt, placed = random_pair(face(), VIEWER, replace(STILL, narrow=1.0), rng)
+    assert spoilt.shape == placed.shape == (60, 60, 3)
+    assert np.array_equal(placed, plain(face()[None], 60)[0])
+    assert not np.array_equal(spoilt, placed)
 
 
 @pytest.mark.parametrize("name", DISTORTIONS)
