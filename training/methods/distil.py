@@ -8,6 +8,10 @@ with contrastive predictive coding", 2018, eq. 4).
 
 Vectors are compared after a whitening in which what spoiling changes counts less, and what tells
 faces apart more; it is learnt from the training faces, and is no part of what comes out.
+
+A vector says little of what was seen where, so that deeper layers soon know a thousand faces by
+heart. With ``maps`` they learn from what the teacher's layers say of each place of the clean face
+(hints: Romero et al., "FitNets", ICLR 2015, eq. 3).
 """
 
 from __future__ import annotations
