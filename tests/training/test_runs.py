@@ -177,6 +177,23 @@ def test_a_teacher_that_is_asked_once_says_the_same(
             assert np.array_equal(value, begun[name])
 
 
+@pytest.mark.usefixtures("no_maps")
+def test_maps_teach_the_blocks_and_leave_the_head(
+    people: Path, models: Models, tmp_path: Path
+) -> None:
+    how = small(
+        "distil",
+        start=Start(weights="sface", frozen=15, settled=True),
+        distil=DistilSettings(batch=4, blended=0.0, maps=1.0, head_rate=0.0),
+    )
+    done = runs.run(how, people, tmp_path / "run", models)
+    begun = load_file(done.folder / "before.safetensors")
+    after = load_file(done.folder / runs.WEIGHTS)
+    moved = {name for name in begun if not np.array_equal(begun[name], after[name])}
+    assert moved
+    assert all(name.startswith("blocks.12.") for name in moved)
+
+
 def test_maps_are_refused_of_a_network_without_them(
     people: Path, models: Models, tmp_path: Path
 ) -> None:
