@@ -86,7 +86,7 @@ def run(
     if how.start.settled:
         encoders.settle(encoder.module)
     if how.method == "distil":
-        distil.check(encoder.module, how.distil)
+        distil.prepare(encoder.module, how.distil)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
     dealt = parts.deal(faces, how.data, source)
     with_names = all(map(batches.tell_people, (dealt.validation, dealt.test)))

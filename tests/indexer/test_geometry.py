@@ -109,7 +109,7 @@ def slow_steadied(some: Float32, times: Float64, over_s: float) -> Float64:
     for i, (x0, y0, x1, y1) in enumerate(some.astype(float)):
         total, sizes = 0.0, np.zeros(2)
         for j in range(len(some)):
-            if abs(times[j] - times[i]) > 3 * over_s:
+            if abs(times[j] - times[i]) / over_s > 3:
                 continue
             weight = math.exp(-(((times[j] - times[i]) / over_s) ** 2) / 2)
             total += weight
@@ -133,6 +133,20 @@ def test_steadied_sizes_are_what_a_slow_loop_says(
     result = geometry.steadied(some, times, over_s=over_s)
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, slow_steadied(some, times, over_s), atol=1e-2)
+
+
+@given(st.floats(0.2, 1), st.floats(-0.3, 0.3))
+def test_sizes_are_steadied_alike_however_often_a_face_is_looked_at(
+    over_s: float, growth: float
+) -> None:
+    dense = np.arange(0, 6, 0.04)
+    sides = np.exp(growth * dense + 0.1 * np.sin(dense))
+    some = np.stack([-sides, -sides, sides, sides], axis=1).astype(np.float32)
+    every, seldom = (
+        geometry.steadied(some[::step], dense[::step], over_s=over_s)[:, 2] for step in (1, 2)
+    )
+    middle = slice(20, 55)  # near the ends, how many looks there are on one side counts
+    np.testing.assert_allclose(every[::2][middle], seldom[middle], rtol=0.01)
 
 
 def test_a_face_that_keeps_its_size_keeps_its_boxes_and_one_wrong_look_is_outvoted() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pytorch_metric_learning.losses import ArcFaceLoss
 from torch import nn
 
+from indexer.errors import ConfigError
 from indexer.nets import weights
 from indexer.records import Float32, Int64
 from tests.training.test_batches import faces
@@ -280,44 +281,62 @@ def test_distil_holds_views_against_what_the_teacher_says_of_clean_faces(
 
 
 class WithMaps(nn.Module):
-    """Its maps are what it sees, times a number; its head says the same of everything."""
+    """Its maps are what it sees, times a number; its head says what their first place shows."""
 
-    def __init__(self, rows: Float32, times: float) -> None:
+    def __init__(self, times: float) -> None:
         super().__init__()
-        self.head, self.times = Given(rows), times
+        self.first, self.head = nn.Parameter(torch.tensor(times)), Turned()
+        self.head.register_parameter("last", nn.Parameter(torch.zeros(3)))
 
     def maps(self, seen: torch.Tensor) -> torch.Tensor:
-        return self.times * seen
+        return self.first * seen
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
-        return self.head(self.maps(seen))
+        vectors: torch.Tensor = self.head(self.maps(seen))
+        return vectors
 
 
-@given(st.floats(0.5, 2), st.floats(0.1, 3))
+AS_IT_IS = Whitening(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
+
+
+def with_maps(times: float, how: DistilSettings, count: int = 2) -> Distil:
+    module, teacher = (Trainable(WithMaps(t), FACTS) for t in (times, 1.0))
+    side = SIZE + 20
+    chips = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    some = replace(faces(np.arange(count)), chips=chips)
+    views = ViewSettings(flip=1, turn=0, scale=0, shift=0, light=0, colour=0, grey=0, distorted=0)
+    return Distil(module, teacher, AS_IT_IS, some, how, VIEWER, views, 0, lambda _: {})
+
+
+@given(st.floats(0.5, 2), st.floats(0.1, 3), st.integers(0, 99))
 def test_distil_weighs_what_the_maps_of_clean_faces_do_not_explain(
-    times: float, weight: float
+    times: float, weight: float, seed: int
 ) -> None:
-    clean = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
-    plain_map = Whitening(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
+    rng = np.random.default_rng(seed)
+    clean, views, placed = rng.integers(0, 256, (3, 4, SIZE, SIZE, 3), dtype=np.uint8)
+    method = with_maps(times, DistilSettings(maps=weight))
+    loss = method.loss(distil.Batch(clean, views, placed=placed), CPU).item()
+    without = with_maps(times, DistilSettings()).loss(distil.Batch(clean, views), CPU).item()
+    seen, wanted = ((some.astype(np.float64) - FACTS.mean) / FACTS.std for some in (views, placed))
+    missed = ((times * seen - wanted) ** 2).mean(axis=0).sum()
+    share = missed / wanted.var(axis=0, ddof=1).sum()
+    assert loss == pytest.approx(without + weight * share, rel=1e-3, abs=1e-4)
 
-    def loss(maps: float) -> float:
-        method = Distil(
-            Trainable(WithMaps(at(0, 90, 180, 270), times), FACTS),
-            Trainable(WithMaps(at(10, 80, 170, 280), 1.0), FACTS),
-            plain_map,
-            SOME,
-            DistilSettings(maps=maps),
-            VIEWER,
-            ViewSettings(),
-            0,
-            lambda _: {},
-        )
-        return method.loss(distil.Batch(clean, clean, placed=clean if maps else None), CPU).item()
 
-    levels = (clean.astype(np.float64) - FACTS.mean) / FACTS.std
-    missed = ((times - 1) * levels) ** 2
-    share = missed.mean(axis=0).sum() / levels.var(axis=0, ddof=1).sum()
-    assert loss(weight) - loss(0) == pytest.approx(weight * share, rel=1e-3, abs=1e-4)
+def test_with_maps_a_batch_has_each_view_and_the_face_in_its_place_mirrored_alike() -> None:
+    method = with_maps(1.0, DistilSettings(batch=2, blended=0.0, maps=1.0))
+    batch = method.batch(0, 0, np.random.default_rng(0))
+    assert batch.placed is not None
+    assert np.array_equal(batch.views, batch.placed)
+    assert np.array_equal(batch.placed, batch.clean[:, :, ::-1])
+    assert (
+        with_maps(1.0, DistilSettings(batch=2)).batch(0, 0, np.random.default_rng(0)).placed is None
+    )
+
+
+def test_of_one_face_maps_are_refused() -> None:
+    with pytest.raises(ConfigError, match="there is one to train on"):
+        with_maps(1.0, DistilSettings(maps=1.0), count=1)
 
 
 @given(st.integers(2, 8), st.integers(0, 99))
@@ -329,23 +348,14 @@ def test_the_same_is_explained_and_a_mean_explains_nothing(rows: int, seed: int)
 
 
 def test_a_head_learns_as_fast_as_asked() -> None:
-    module = WithMaps(at(0, 90), 1.0)
-    module.register_parameter("first", nn.Parameter(torch.zeros(3)))
-    method = Distil(
-        Trainable(module, FACTS),
-        Trainable(module, FACTS),
-        Whitening(np.eye(2, dtype=np.float32), np.zeros(2, np.float32)),
-        SOME,
-        DistilSettings(head_rate=0.25),
-        VIEWER,
-        ViewSettings(),
-        0,
-        lambda _: {},
-    )
-    (blocks, full), (head, slower) = method.groups()
-    assert [id(one) for one in blocks] == [id(module.first)]
-    assert [id(one) for one in head] == [id(module.head.rows)]
-    assert (full, slower) == (1.0, 0.25)
+    def rates(head_rate: float) -> list[tuple[int, float]]:
+        method = with_maps(1.0, DistilSettings(head_rate=head_rate))
+        distil.prepare(method.module, method.settings)
+        return [(sum(one.numel() for one in some), rate) for some, rate in method.groups()]
+
+    assert rates(1.0) == [(4, 1.0)]
+    assert rates(0.25) == [(1, 1.0), (3, 0.25)]
+    assert rates(0.0) == [(1, 1.0)]
 
 
 def test_a_blend_lies_between_two_faces() -> None:

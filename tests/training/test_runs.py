@@ -28,6 +28,7 @@ from training.methods.distil import Distil, DistilSettings
 from training.methods.landmarks import LandmarkSettings
 from training.methods.simclr import SimClrSettings
 from training.recipe import Data, Recipe, Start
+from training.views import ViewSettings
 
 PHOTOS = 3
 BOTH = ("before", "after")
@@ -181,24 +182,34 @@ def test_a_teacher_that_is_asked_once_says_the_same(
 def test_maps_teach_the_blocks_and_leave_the_head(
     people: Path, models: Models, tmp_path: Path
 ) -> None:
-    how = small(
-        "distil",
-        start=Start(weights="sface", frozen=15, settled=True),
-        distil=DistilSettings(batch=4, blended=0.0, maps=1.0, head_rate=0.0),
-    )
-    done = runs.run(how, people, tmp_path / "run", models)
-    begun = load_file(done.folder / "before.safetensors")
-    after = load_file(done.folder / runs.WEIGHTS)
-    moved = {name for name in begun if not np.array_equal(begun[name], after[name])}
-    assert moved
-    assert all(name.startswith("blocks.12.") for name in moved)
+    def moved(maps: float) -> dict[str, np.ndarray]:
+        how = small(
+            "distil",
+            start=Start(weights="sface", frozen=15, settled=True),
+            distil=DistilSettings(batch=4, blended=0.0, maps=maps, head_rate=0.0),
+            views=ViewSettings(flip=0),
+        )
+        done = runs.run(how, people, tmp_path / f"{maps}", models)
+        begun = load_file(done.folder / "before.safetensors")
+        after = load_file(done.folder / runs.WEIGHTS)
+        return {k: v for k, v in after.items() if not np.array_equal(begun[k], v)}
+
+    taught, by_vectors = moved(1.0), moved(0.0)
+    assert taught
+    assert all(name.startswith("blocks.12.") for name in taught)
+    assert taught.keys() == by_vectors.keys()
+    assert any(not np.array_equal(taught[name], by_vectors[name]) for name in taught)
 
 
-def test_maps_are_refused_of_a_network_without_them(
-    people: Path, models: Models, tmp_path: Path
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({"maps": 1.0}, r"distil\.maps: .*no maps"), ({"head_rate": 0.5}, r"head_rate: .*no head")],
+)
+def test_what_a_network_has_not_is_not_taught(
+    asked: dict[str, float], said: str, people: Path, models: Models, tmp_path: Path
 ) -> None:
-    how = small("distil", distil=DistilSettings(batch=4, maps=1.0))
-    with pytest.raises(ConfigError, match=r"distil\.maps: .*has no maps"):
+    how = small("distil", distil=DistilSettings(batch=4, **asked))
+    with pytest.raises(ConfigError, match=said):
         runs.run(how, people, tmp_path / "run", models)
     assert not (tmp_path / "run").exists()
 

@@ -72,6 +72,16 @@ def test_a_view_and_the_face_in_its_place_differ_by_what_spoils_it(seed: int) ->
     assert not np.array_equal(spoilt, placed)
 
 
+def test_of_a_narrow_view_the_landmarks_are_off_and_of_the_face_in_its_place_they_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.views.narrow", lambda view, *_: view)
+    how = replace(STILL, narrow=1.0)
+    pairs = [random_pair(face(), VIEWER, how, np.random.default_rng(i)) for i in range(20)]
+    assert all(np.array_equal(placed, plain(face()[None], 60)[0]) for _, placed in pairs)
+    assert sum(not np.array_equal(view, placed) for view, placed in pairs) > 15
+
+
 @pytest.mark.parametrize("name", DISTORTIONS)
 def test_a_distortion_spoils_more_the_severer_it_is(name: str) -> None:
     view = face(150)

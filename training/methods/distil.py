@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol, cast, runtime_checkable
+from typing import Annotated, Protocol, cast
 
 import numpy as np
 import torch
@@ -57,15 +57,13 @@ class DistilSettings:
     apart: NotNegative = 0.2
     """Weight of telling a view from the others of its batch."""
     maps: NotNegative = 0.0
-    """Weight of seeing in a view, place by place, what the teacher sees in the clean face: what
-    the head of an encoder is given. A face teaches as much by its 49
-    places as many faces by their vectors, and is not learnt by heart."""
+    """Weight of the maps of a view being those of the clean face in its place (`unexplained`).
+    Every place of a face teaches, not its one vector: it is not learnt by heart so soon."""
     head_rate: NotNegative = 1.0
-    """What the learning rate of the head is multiplied by: of most weights, and the soonest to
-    learn faces by heart."""
+    """What the learning rate of the head is multiplied by; 0 leaves it as it is. It has most of
+    the weights, and is the first to learn faces by heart."""
 
 
-@runtime_checkable
 class Mapped(Protocol):
     """A network that says what its head is given."""
 
@@ -111,6 +109,9 @@ class Distil:
             self.settings.blended or len(self.taught) != len(self.faces)
         ):
             raise ValueError("taught: expected what is said of each face, and none blended")
+        if self.settings.maps and len(self.faces) == 1:
+            problem = "compares faces, and there is one to train on"
+            raise ConfigError("distil.maps", problem, "give more, or set it to 0")
 
     @property
     def module(self) -> nn.Module:
@@ -123,14 +124,15 @@ class Distil:
         return max(1, len(self.faces) // self.settings.batch)
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
-        """Return the encoder's trained parameters, those of its head apart."""
-        head = getattr(self.module, "head", nn.Identity())
-        last = {id(one) for one in head.parameters()}
-        both = encoders.trained(self.module)
-        return [
-            ([one for one in both if id(one) not in last], 1.0),
-            ([one for one in both if id(one) in last], self.settings.head_rate),
-        ]
+        """Return the encoder's trained parameters, those of its head apart if they are slower."""
+        everything = encoders.trained(self.module)
+        if self.settings.head_rate == 1:
+            return [(everything, 1.0)]
+        last = {id(one) for one in cast(Mapped, self.module).head.parameters()}
+        blocks = [one for one in everything if id(one) not in last]
+        head = [one for one in everything if id(one) in last]
+        both = ((blocks, 1.0), (head, self.settings.head_rate))
+        return [(some, rate) for some, rate in both if some]
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
         """Return faces, some of them blended, and a view of each."""
@@ -146,8 +148,8 @@ class Distil:
             views = [random_view(chip, self.viewer, self.views, rng) for chip in chips]
             return Batch(clean, np.stack(views), taught)
         mirrored = rng.random(size) < self.views.flip
-        chips[mirrored] = chips[mirrored][:, :, ::-1]
-        pairs = [random_pair(chip, self.viewer, self.views, rng) for chip in chips]
+        turned = np.where(mirrored[:, None, None, None], chips[:, :, ::-1], chips)
+        pairs = [random_pair(chip, self.viewer, self.views, rng) for chip in turned]
         spoilt, placed = (np.stack(some) for some in zip(*pairs, strict=True))
         return Batch(clean, spoilt, taught, placed)
 
@@ -200,23 +202,29 @@ class Distil:
         return F.normalize(vectors @ weight.T + bias)
 
 
-def check(module: nn.Module, settings: DistilSettings) -> None:
-    """See whether an encoder can be taught so.
+def prepare(module: nn.Module, settings: DistilSettings) -> None:
+    """See whether an encoder can be taught so, and leave its head as it is if that is asked.
 
     Raises:
-        ConfigError: maps are asked for, of a network that has none.
+        ConfigError: the network has no maps or no head, and something is asked of them.
     """
-    if settings.maps and not isinstance(module, Mapped):
+    head = getattr(module, "head", None)
+    if settings.maps and (head is None or not hasattr(module, "maps")):
         problem = "is above 0, and the encoder's network has no maps"
         raise ConfigError("distil.maps", problem, "begin with sface, or set it to 0")
+    if settings.head_rate != 1 and head is None:
+        problem = f"is {settings.head_rate:g}, and the encoder's network has no head"
+        raise ConfigError("distil.head_rate", problem, "begin with sface, or set it to 1")
+    if settings.head_rate == 0 and head is not None:
+        head.requires_grad_(requires_grad=False)
 
 
 def unexplained(seen: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Return the share of what differs among rows that others do not tell of them.
+    """Return the squared error of what was seen, over the variance of what was wanted.
 
     Args:
-        seen: (B, ...), what shall tell.
-        wanted: (B, ...), of which all rows differ a little; B is 2 or more.
+        seen: (B, ...).
+        wanted: (B, ...), of B faces that differ; B is 2 or more.
 
     Returns:
         A scalar: 0 if both are the same, about 1 if each row of ``seen`` is the mean of ``wanted``.
