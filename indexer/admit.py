@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from indexer import again, config, evidence, judging, reuse
@@ -12,7 +13,7 @@ from indexer.errors import StoreError
 from indexer.identify import Cast, Heard, identify
 from indexer.judging import Accept, Judged, People
 from indexer.looking import Looker
-from indexer.records import Track
+from indexer.records import Identity, Track
 from indexer.store import decisions, read
 from indexer.store import library as libraries
 from indexer.store.library import Library
@@ -40,7 +41,7 @@ def admit(
         entry = again.moved(log, staged, found)
         log += [entry] if entry else []
         decided, earlier = decisions.constraints(log), again.said(now, episode, found)
-        known = _known(now)
+        known = _known(now, episode)
         stick = evidence.among(stick, read.read_strangers(now))
 
         def judge(held: Mapping[int, int]) -> Judged:
@@ -66,7 +67,7 @@ def judged_anew(
         judged_by, _ = read.read_judgement(now, episode)
         if config.of_judging(judged_by) == config.of_judging(config.that_matter(settings)):
             return library, NO_DIFF
-        cast = _known(now)
+        cast = _known(now, episode)
 
         def judge(held: Mapping[int, int]) -> Judged:
             return judging.judge(now, cast, stick, settings, episodes=[episode], held=held)
@@ -75,9 +76,17 @@ def judged_anew(
         return judged.published(now), changed
 
 
-def _known(library: Library) -> Cast:
-    people = read.read_characters(library)
+def _known(library: Library, but: str) -> Cast:
+    """Return everybody known, those without a name by all that other episodes show of them."""
+    people = evidence.known_anew(read.read_characters(library), _shown(library, but))
     return Cast(people, [], library.next_character_id, next_person=library.next_person)
+
+
+def _shown(library: Library, but: str) -> Iterator[tuple[Sequence[Track], Sequence[Identity]]]:
+    for one in read.episodes(library):
+        if one != but:
+            with suppress(StoreError):  # what is damaged tells nothing of anybody
+                yield read.read_tracks(library, one), read.read_identities(library, one)
 
 
 def coverage(library: Library, episode: str) -> float:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import squareform
 from scipy.special import expit
 
@@ -128,8 +127,12 @@ def people(
     known: Known,
     related: Affinity,
     stick: Yardstick,
+    settings: ClusterSettings,
 ) -> People:
     """Return a person for each group: one met before if alike enough, or a new one.
+
+    Several groups may turn out to be one person: all that was seen of a group tells more than its
+    tracks one by one.
 
     New ones are called "Person 1", "Person 2" and so on by screen time, after those there were.
 
@@ -139,11 +142,14 @@ def people(
         known: the unnamed people of the library.
         related: how the tracks are related.
         stick: the encoder's.
+        settings: how alike groups, and people met before, have to be.
     """
     if not tracks:
         return People([], [])
+    alone = _Groups.of(tracks, groups, related, stick)
+    rules = (stick, settings.min_group_log_odds)
+    groups, met = _joined(alone, groups, known, related, rules)
     seen = _Groups.of(tracks, groups, related, stick)
-    met = _met(seen, groups, known, (related.common, stick))
     by_time = [int(g) for g in np.argsort(-seen.seconds, kind="stable") if int(g) not in met]
     ids = {g: known.people[k].id for g, k in met.items()}
     ids.update({g: known.next_id + i for i, g in enumerate(by_time)})
@@ -206,39 +212,54 @@ class _Groups:
         return _Groups(sums, centres, _unit(raw), clear, Clarity(widths, near), seconds)
 
 
-def _met(
-    seen: _Groups,
-    groups: Int64,
-    known: Known,
-    measure: tuple[Float32, Yardstick],
-) -> dict[int, int]:
-    """Return which known person each group is, by index; no person is two groups.
+def _joined(
+    seen: _Groups, groups: Int64, known: Known, related: Affinity, rules: tuple[Yardstick, float]
+) -> tuple[Int64, dict[int, int]]:
+    """Return the groups, some of them joined, (N,), and which known person each is, by index.
 
-    A group is as likely somebody new as one of the known, and these are equally likely: the more
-    there are, the likelier it is by chance that one of them looks alike. It is one of them if that
-    is likelier than not.
+    Groups and known people are joined with their first neighbours as tracks are, but no two of
+    the known: they have met, and are two until somebody says otherwise. The more there are, the
+    likelier it is by chance that one of them looks alike: odds shall be better than one to their
+    number.
 
     Args:
         seen: the groups.
         groups: (N,), the group of each track.
         known: the people of the library.
-        measure: what is common to all faces, and the encoder's yardstick.
+        related: how the tracks are related.
+        rules: the encoder's yardstick, and the least log-odds.
     """
-    if not known.people:
-        return {}
-    common, stick = measure
-    prototypes = np.stack([person.prototypes[0] for person in known.people])
-    theirs = affinity.without(prototypes, common)
+    stick, least = rules
+    least = max(least, float(np.log(max(len(known.people), 1))))
+    none = np.zeros((0, seen.centres.shape[1]), np.float32)
+    prototypes = np.concatenate([none, *(person.prototypes[:1] for person in known.people)])
+    theirs = affinity.without(prototypes, related.common)
     clear = np.array([person.clear_px for person in known.people], np.float32)
-    they = Clarity(clear, affinity.nearness(theirs, common, stick))
-    odds = affinity.helped_odds(seen.centres @ theirs.T, seen.clarity.rows, they.columns, stick)
-    odds -= np.float32(np.log(len(known.people)))
-    barred = np.zeros(odds.shape, dtype=bool)
-    np.logical_or.at(barred, groups, known.barred)
-    odds[barred] = -_CERTAIN
-    rows, columns = linear_sum_assignment(np.maximum(odds, 0), maximize=True)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return {g: k for g, k in pairs if odds[g, k] > 0}
+    they = Clarity(clear, affinity.nearness(theirs, related.common, stick))
+    mine = seen.clarity
+    ours = affinity.helped_odds(seen.centres @ seen.centres.T, mine.rows, mine.columns, stick)
+    across = affinity.helped_odds(seen.centres @ theirs.T, mine.rows, they.columns, stick)
+    close = np.flatnonzero((across >= least).any(axis=0))  # nobody else is anybody's neighbour
+    members = np.eye(len(seen.centres))[groups]  # (N, G)
+    together = members.T @ (related.odds <= affinity.NEVER) @ members > 0
+    barred = members.T @ known.barred[:, close] > 0
+    odds = _four(ours, across[:, close], np.zeros((len(close), len(close))))
+    never = _four(together, barred, np.ones((len(close), len(close)), dtype=bool))
+    certain = np.clip((odds + odds.T) / 2, -_CERTAIN, _CERTAIN).astype(np.float64)
+    joined = _by_first_neighbours(certain, never, least)
+    count = len(seen.centres)
+    whom = dict(zip(joined[count:].tolist(), close.tolist(), strict=True))
+    first = joined[:count][groups]
+    found = _in_order(first)
+    met = {
+        g: whom[one] for g, one in zip(found.tolist(), first.tolist(), strict=True) if one in whom
+    }
+    return found, met
+
+
+def _four(ours: np.ndarray, across: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Return the symmetric matrix of three parts."""
+    return np.block([[ours, across], [across.T, theirs]])
 
 
 def _membership(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,17 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from indexer import affinity, scene
 from indexer.affinity import Affinity
 from indexer.config import RecognizeSettings
-from indexer.records import UNKNOWN, Bool, Character, Float32, Float64, Int64, Track, Yardstick
+from indexer.records import (
+    UNKNOWN,
+    Bool,
+    Character,
+    Float32,
+    Float64,
+    Identity,
+    Int64,
+    Track,
+    Yardstick,
+)
 
 _LIKELY = 0.5
 _SAME_LOOK = 0.25
@@ -103,6 +113,39 @@ def known_by(tracks: Sequence[Track]) -> tuple[Float32, float]:
     clear = np.minimum(affinity.clear_px(tracks), affinity.CLEAR_PX)
     total = clear @ np.stack([track.embedding for track in tracks])
     return affinity.without(total[None], 0 * total), float(clear.sum())
+
+
+def known_anew(
+    people: Sequence[Character], shown: Iterable[tuple[Sequence[Track], Sequence[Identity]]]
+) -> list[Character]:
+    """Return people, those without a name known by all tracks that show them.
+
+    Whom no track shows is known as before.
+
+    Args:
+        people: of a library.
+        shown: for each of its episodes the tracks, and who each is; held one by one.
+    """
+    place = {one.id: n for n, one in enumerate(people) if not one.named and len(one.prototypes)}
+    if not place:
+        return list(people)
+    dimension = people[next(iter(place.values()))].prototypes.shape[1]
+    sums, clear = np.zeros((len(people), dimension)), np.zeros(len(people))
+    for tracks, identities in shown:
+        who = {one.track: place.get(one.character, len(people)) for one in identities}
+        rows = np.array([who.get(track.uid, len(people)) for track in tracks], np.int64)
+        mine = np.flatnonzero(rows < len(people))
+        some = [tracks[n] for n in mine.tolist()]
+        if some:
+            widths = np.minimum(affinity.clear_px(some), affinity.CLEAR_PX)
+            vectors = np.stack([track.embedding for track in some])
+            np.add.at(sums, rows[mine], widths[:, None] * vectors)
+            np.add.at(clear, rows[mine], widths)
+    means = affinity.without(sums.astype(np.float32), np.zeros(dimension, np.float32))
+    return [
+        replace(one, prototypes=means[n][None], clear_px=float(clear[n])) if clear[n] > 0 else one
+        for n, one in enumerate(people)
+    ]
 
 
 def among(stick: Yardstick, strangers: Float32) -> Yardstick:

@@ -127,7 +127,7 @@ def identify(
     groups = cluster.group(odds, together[np.ix_(rest, rest)], settings.cluster)
     earlier = cluster.Known(met, barred, cast.next_id, cast.next_person)
     strangers = [tracks[n] for n in rest]
-    people = cluster.people(strangers, groups, earlier, among, stick)
+    people = cluster.people(strangers, groups, earlier, among, stick, settings.cluster)
     for n, person in zip(rest, people.identities, strict=True):
         identities[n] = _unnamed(found[n], person)
     identities = _merged(identities, decided, together, set(own))

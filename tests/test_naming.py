@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer import labels, naming
+from indexer import evidence, labels, naming
 from indexer.admit import admit
 from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.identify import Cast, Heard, identify
 from indexer.looking import Looker
-from indexer.records import Constraints, Yardstick
+from indexer.records import Constraints, Track, Yardstick
 from indexer.request import Merge, Move, Name, NotThis, Request, Split
 from indexer.store import decisions, query, read, schema
 from indexer.store.library import Library, open_library
@@ -147,16 +147,44 @@ def test_a_number_is_given_once_so_that_every_name_can_be_taken_back(library: Li
     assert shown(library)[THIRD] == "Person 5"
 
 
-def test_nor_does_indexing_give_it_again(library: Library) -> None:
-    decide(library, called("Person 3", "Carl"))
-    finale = libraries.episode("Finale.mp4", (50,), [Shown(0, 20, 0), Shown(5, 30, 0)])
+def index(library: Library, made: libraries.Episode) -> Library:
+    """Index an episode as its stages would, and return the library then."""
     stick = SimpleNamespace(encoder=SimpleNamespace(yardstick=Yardstick.of(CALIBRATION, 8)))
     looker = cast("Looker", SimpleNamespace(models=stick, settings=Settings(recognize=PLAIN)))
     now = open_library(library.root)
-    with EpisodeWriter(now, finale.id, finale.sha256) as writer:
-        libraries.fill(writer, finale)
-        admit(now, writer, finale.manifest(), finale.tracks, looker, lambda _: True)
-    now = open_library(library.root)
+    with EpisodeWriter(now, made.id, made.sha256) as writer:
+        libraries.fill(writer, made)
+        admit(now, writer, made.manifest(), made.tracks, looker, lambda _: True)
+    return open_library(library.root)
+
+
+def test_somebody_unnamed_is_known_by_all_that_other_episodes_show(library: Library) -> None:
+    """However often an episode is indexed."""
+    pilot = {one.uid: one for one in PILOT.tracks}
+    finale = libraries.episode("Finale.mp4", (50,), [Shown(0, 20, 0)])
+    carl = [pilot[SECOND], pilot[THIRD]]
+    seen = replace(finale.tracks[0], embedding=evidence.known_by(carl)[0][0])
+    finale = replace(finale, tracks=[seen])
+
+    def known() -> tuple[list[float], float]:
+        person = read.find_character(open_library(library.root), "Person 3")
+        return person.prototypes[0].tolist(), person.clear_px
+
+    def by(tracks: list[Track]) -> tuple[object, object]:
+        mean, clear = evidence.known_by(tracks)
+        return pytest.approx(mean[0].tolist(), abs=1e-5), pytest.approx(clear)
+
+    for _ in range(2):
+        now = index(library, finale)
+        assert [one.character for one in read.read_identities(now, finale.id)] == [CARL]
+        assert known() == by(carl)
+    index(library, libraries.episode("Epilogue.mp4", (50,), [Shown(0, 20, 0)]))
+    assert known() == by([*carl, seen])
+
+
+def test_nor_does_indexing_give_it_again(library: Library) -> None:
+    decide(library, called("Person 3", "Carl"))
+    now = index(library, libraries.episode("Finale.mp4", (50,), [Shown(0, 20, 0), Shown(5, 30, 0)]))
     labels_now = [one.label for one in read.read_characters(now)]
     assert labels_now == ["Ann", "Bob", "Carl", "Person 4", "Person 5"]
     naming.undo(now)

@@ -12,8 +12,9 @@ from indexer import affinity, cluster, evidence
 from indexer.affinity import Affinity
 from indexer.clothes import COLOURS
 from indexer.config import ClusterSettings
-from indexer.records import Calibration, Character, Float32, Line, Track, Yardstick
+from indexer.records import Calibration, Character, Float32, Identity, Line, Track, Yardstick
 
+YES, NO = (3.0, *[0.0] * 7), (-3.0, *[0.0] * 7)
 _LINES = (Line(0.92, 40.0), Line(0.9, 100.0))
 CALIBRATION = Calibration((20.0, 80.0), _LINES, _LINES, 0.95, 0.8)
 STICK = Yardstick.of(CALIBRATION, 2)
@@ -94,20 +95,23 @@ def test_nobody_is_no_group() -> None:
     assert grouped([track(0, 0, 0, 9)]) == [0]
 
 
-def people(
+def people(  # noqa: PLR0913 - the last by name
     tracks: list[Track],
     known: list[Character],
     next_id: int,
     *,
     barred: bool = False,
     stick: Yardstick = STICK,
+    groups: list[int] | None = None,
+    least: float = 0.0,
 ) -> cluster.People:
     return cluster.people(
         tracks,
-        np.array(grouped(tracks)),
+        np.array(grouped(tracks) if groups is None else groups),
         cluster.Known(known, np.full((len(tracks), len(known)), barred), next_id),
         related(tracks),
         stick,
+        ClusterSettings(min_group_log_odds=least),
     )
 
 
@@ -153,9 +157,6 @@ def test_the_more_are_known_the_more_it_takes_to_be_one_of_them() -> None:
     assert [i.character for i in people(other, list(two.new), 9).identities] == [9]
 
 
-YES, NO = (3.0, *[0.0] * 7), (-3.0, *[0.0] * 7)
-
-
 @pytest.mark.parametrize(
     ("pairs", "helped", "met"),
     [(NO, YES, True), (YES, NO, False), (YES, (), True), (NO, (), False)],
@@ -170,6 +171,75 @@ def test_who_was_met_is_told_by_what_pooled_tracks_say(
     assert [one.character for one in later.identities] == [1 if met else 2]
 
 
+def who(found: cluster.People) -> list[int]:
+    return [one.character for one in found.identities]
+
+
+def test_groups_that_are_likely_one_as_a_whole_are_one_person() -> None:
+    """By coefficients alone: the log-odds are 3, whatever is seen, but of two in one frame."""
+    tracks = [track(0, 0.0, 0, 9), track(1, 0.1, 20, 29), track(2, 0.2, 0, 29)]
+    stick = replace(STICK, pairs=NO, helped=YES)
+    found = people(tracks, [], 1, groups=[0, 1, 2], least=2.9, stick=stick)
+    assert who(found) == [2, 2, 1]
+    assert [one.label for one in found.new] == ["Person 1", "Person 2"]
+    assert found.new[1].clear_px == pytest.approx(evidence.known_by(tracks[:2])[1])
+    assert who(people(tracks, [], 1, groups=[0, 1, 2], least=3.1, stick=stick)) == [2, 3, 1]
+
+
+def test_groups_that_share_a_frame_are_two_however_alike() -> None:
+    tracks = [track(0, 0.0, 0, 9), track(1, 0.0, 5, 14)]
+    assert who(people(tracks, [], 1, groups=[0, 1])) == [1, 2]
+
+
+def test_several_groups_may_be_one_who_was_met_but_for_those_who_share_a_frame() -> None:
+    met = people([track(0, 0.0, 0, 9)], [], 1).new
+    apart = [track(8, 0.02, 0, 9), track(9, -0.02, 20, 29)]
+    assert who(people(apart, list(met), 5, groups=[0, 1])) == [1, 1]
+    beside = [track(8, 0.02, 0, 9), track(9, -0.03, 5, 14)]
+    assert who(people(beside, list(met), 5, groups=[0, 1])) == [1, 5]
+
+
+def test_those_who_were_met_stay_two_whoever_is_between_them() -> None:
+    two = people([track(0, 0.0, 0, 9), track(1, 0.3, 5, 14)], [], 1, groups=[0, 1]).new
+    assert [one.id for one in two] == [1, 2]
+    between = [track(8, 0.13, 0, 9), track(9, 0.16, 20, 29)]
+    assert who(people(between, list(two), 5, groups=[0, 1])) == [1, 1]  # each other's nearest
+    assert who(people(between[1:], list(two), 5)) == [2]
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 6), st.floats(1, 90), st.integers(0, 3), st.integers(0, 2)),
+        max_size=12,
+    )
+)
+def test_people_are_known_by_all_tracks_of_all_episodes(
+    some: list[tuple[float, float, int, int]],
+) -> None:
+    """As by `evidence.known_by`, whatever episode shows them; 3 has a name, 0 is nobody."""
+    episodes: list[tuple[list[Track], list[Identity]]] = [([], []), ([], []), ([], [])]
+    shown: dict[int, list[Track]] = {}
+    for uid, (angle, width, person, episode) in enumerate(some):
+        one = track(uid, angle, 20 * uid, 20 * uid + 9, width=width)
+        episodes[episode][0].append(one)
+        episodes[episode][1].insert(0, Identity(uid, person, 1.0, 1.0, 0.0, 0))
+        shown.setdefault(person, []).append(one)
+    before = [
+        Character(n, f"P{n}", n == 3, direction(7.0)[None], 1.0, 1.0, 1.0, 0, 0, 5.0)
+        for n in (2, 1, 3, 9)
+    ]
+    after = evidence.known_anew(before, iter(episodes))
+    assert [one.id for one in after] == [2, 1, 3, 9]
+    for old, new in zip(before, after, strict=True):
+        if old.id in {1, 2} and old.id in shown:
+            mean, clear = evidence.known_by(shown[old.id])
+            np.testing.assert_allclose(new.prototypes, mean, atol=1e-4)
+            assert new.clear_px == pytest.approx(clear, rel=1e-5)
+        else:
+            assert new is old
+    assert evidence.known_anew([], iter(episodes)) == []
+
+
 @given(st.lists(st.tuples(st.floats(0, 1.5), st.floats(1, 90)), min_size=1, max_size=6))
 def test_somebody_new_is_known_as_by_decisions(some: list[tuple[float, float]]) -> None:
     """Whoever is made of tracks is known as if a person had said that these are one."""
@@ -182,6 +252,7 @@ def test_somebody_new_is_known_as_by_decisions(some: list[tuple[float, float]]) 
         cluster.Known([], np.zeros((len(shown), 0), bool), 1),
         related(shown),
         STICK,
+        ClusterSettings(),
     ).new[0]
     mean, clear = evidence.known_by(shown[::-1])
     np.testing.assert_allclose(together.prototypes, mean, atol=1e-5)
@@ -203,7 +274,8 @@ def test_two_who_look_alike_in_one_frame_are_surely_two() -> None:
 def test_a_number_is_not_given_again_when_nobody_has_it_any_more() -> None:
     tracks, none = [track(0, 0.0, 0, 9)], np.zeros((1, 0), bool)
     known = cluster.Known([], none, 7, next_person=4)  # Person 3 has a name by now
-    found = cluster.people(tracks, np.zeros(1, np.int64), known, related(tracks), STICK)
+    one = np.zeros(1, np.int64)
+    found = cluster.people(tracks, one, known, related(tracks), STICK, ClusterSettings())
     assert [(c.id, c.label) for c in found.new] == [(7, "Person 4")]
 
 

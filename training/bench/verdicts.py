@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer import config, reuse
+from indexer import config, evidence, reuse
 from indexer.config import Settings
 from indexer.errors import ConfigError
 from indexer.identify import Cast, Heard, identify
@@ -117,10 +117,14 @@ def _in_turn(
     """Yield what is said of all tracks so far after each episode, and the cast then."""
     said: dict[int, Said] = {}
     known: dict[int, Identity] = {}
+    shown: list[tuple[Sequence[Track], Sequence[Identity]]] = []
     for one in ids:
         taken = reuse.known_from(read.read_repeats(library, one), known)
         tracks = read.read_tracks(library, one)
+        people = evidence.known_anew(cast.characters, shown)
+        cast = dataclasses.replace(cast, characters=people)
         cast = identify(tracks, cast, stick, settings, Heard(taken=taken))
+        shown.append((tracks, cast.identities))
         known |= {identity.track: identity for identity in cast.identities}
         said = {**said, **_said(cast.identities, cast.characters)}
         yield said, cast
