@@ -2,8 +2,7 @@
 
 A face says who somebody is, the better the clearer it was seen. Within a scene people keep their
 clothes, and places before a camera that it cuts back to, so a face that says little is helped by a
-clear one a few shots away.
-Two faces in one frame are two people.
+clear one a few shots away. Two who are on screen together are two people.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import expit
 
-from indexer.records import Bool, Float32, Int64, Track, Yardstick
+from indexer.records import Bool, Float32, Float64, Int64, Track, Yardstick
 from indexer.scene import clothes_odds, place_odds
 
 NEVER = -1e3
@@ -32,6 +31,9 @@ _PRIOR = -4.0
 """Log-odds that two tracks are of one person before anything is seen, in a cast of dozens."""
 _HALF = 0.5
 """A track is pooled with others that are more likely than this to show the same person."""
+MOMENT_S = 0.3
+"""Two tracks are of two people if they are on screen together for longer."""
+_INSTANT_S = 1e-6
 CLEAR_PX = 48.0
 """Width of a face that gives an encoder nearly all it will."""
 NEAREST = 10
@@ -261,11 +263,26 @@ def without(vectors: Float32, shared: Float32) -> Float32:
 
 
 def cooccurring(tracks: Sequence[Track]) -> Bool:
-    """Return which pairs of an episode's tracks share a frame, (N, N), False on the diagonal."""
-    start = np.array([track.start_frame for track in tracks], dtype=np.int64)
-    end = np.array([track.end_frame for track in tracks], dtype=np.int64)
-    shared = (start[:, None] <= end[None, :]) & (start[None, :] <= end[:, None])
+    """Return which pairs of an episode's tracks are on screen together, (N, N); none with itself.
+
+    As `together` says.
+    """
+    start = np.array([track.start_s for track in tracks])
+    end = np.array([track.end_s for track in tracks])
+    shared = together(start[:, None], end[:, None], start, end)
     return shared & ~np.eye(len(tracks), dtype=bool)
+
+
+def together(start: Float64, end: Float64, other_start: Float64, other_end: Float64) -> Bool:
+    """Return whether tracks are on screen together, so of two people; arrays of one shape, seconds.
+
+    That is for more than `MOMENT_S`, or for half of the time in which either is. Where a face is
+    lost and found its tracks may overlap a little: of the pairs that share less, as many are of
+    one person as of any two tracks.
+    """
+    shared = np.minimum(end, other_end) - np.maximum(start, other_start)
+    either = np.maximum(end, other_end) - np.minimum(start, other_start)
+    return np.asarray(shared > np.minimum(MOMENT_S, either / 2) + _INSTANT_S, dtype=np.bool_)
 
 
 def pooled(known: Affinity, helpful: Bool | None = None) -> Pooled:

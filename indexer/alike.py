@@ -13,7 +13,6 @@ from indexer.store.appearances import Appearance
 _LIKELY = 0.45
 """Cosine of two people from which it is asked whether they are one."""
 _MOST_ASKED = 3
-_INSTANT_S = 1e-3
 
 
 def alike(
@@ -68,6 +67,5 @@ def _meet(mine: Float64 | None, theirs: Float64 | None) -> bool:
     if mine is None or theirs is None:
         return False
     same = mine[:, None, 0] == theirs[:, 0]
-    begun = mine[:, None, 1] < theirs[:, 2] - _INSTANT_S
-    there = theirs[:, 1] < mine[:, None, 2] - _INSTANT_S
-    return bool((same & begun & there).any())
+    meet = affinity.together(mine[:, None, 1], mine[:, None, 2], theirs[:, 1], theirs[:, 2])
+    return bool((same & meet).any())

@@ -1,9 +1,9 @@
 """Tracks that nobody named in, people out: how many is not known beforehand.
 
-Each group is joined with its first neighbour, by the mean log-odds that tracks show one person,
-but never two who share a frame; then the groups that this gives, until no neighbour is likely one.
-On made seasons average linkage gives purer people in more pieces; without the constraint they are
-fewer, and two of a frame are put together (README, Numbers); both can be chosen.
+Each group is joined with its first neighbour, by the mean log-odds that tracks show one person;
+then the groups that this gives, until no neighbour is likely one. Whoever is on screen together
+with another of the group leaves it, if they are the less like the rest. At last groups are
+compared as a whole, with each other and with the people of earlier episodes.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ def group(odds: Float32, apart: Bool, settings: ClusterSettings) -> Int64:
     if len(odds) < 2:  # noqa: PLR2004
         return np.zeros(len(odds), dtype=np.int64)
     known = np.clip((odds + odds.T) / 2, -_CERTAIN, _CERTAIN).astype(np.float64)
-    if settings.method != "hac":
-        barred = apart if settings.method == "c1c" else np.zeros_like(apart)
-        return _in_order(_by_first_neighbours(known, barred, settings.min_log_odds))
+    if settings.method == "c1c":
+        return _in_order(_by_first_neighbours(known, apart, settings.min_log_odds))
+    if settings.method == "finch":
+        free = _by_first_neighbours(known, np.zeros_like(apart), settings.min_log_odds)
+        return _in_order(_parted(free, known, apart))
     distance = np.where(apart, _NEVER, _CERTAIN - known)
     np.fill_diagonal(distance, 0.0)
     tree = linkage(squareform(distance, checks=False), method="average")
@@ -97,6 +99,28 @@ def _by_first_neighbours(odds: Float64, barred: Bool, least: float) -> Int64:
         if len(np.unique(joined)) == len(joined):
             return labels.astype(np.int64)
         labels = np.unique(joined, return_inverse=True)[1][labels]
+
+
+def _parted(labels: Int64, odds: Float64, apart: Bool) -> Int64:
+    """Return labels, (N,), where of two who cannot be one the less like the rest is alone.
+
+    Args:
+        labels: (N,), who is one as far as looks go.
+        odds: (N, N), log-odds that two are one.
+        apart: (N, N) symmetric, True where two cannot be.
+    """
+    found, after = labels.copy(), int(labels.max()) + 1
+    same = labels[:, None] == labels
+    for group in np.unique(labels[(apart & same).any(axis=1)]).tolist():
+        members = np.flatnonzero(labels == group)
+        while (never := apart[np.ix_(members, members)]).any():
+            counted = ~never & ~np.eye(len(members), dtype=bool)
+            total = np.sum(odds[np.ix_(members, members)], axis=1, where=counted)
+            fit = total / np.maximum(counted.sum(axis=1), 1)
+            worst = int(np.where(never.any(axis=1), fit, np.inf).argmin())
+            found[members[worst]], after = after, after + 1
+            members = np.delete(members, worst)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,8 +129,9 @@ class EmbedSettings:
 class ClusterSettings:
     """How tracks that nobody named become people."""
 
-    method: Literal["c1c", "finch", "hac"] = "c1c"
-    """How tracks are joined: each with its nearest, in rounds, or the likeliest pair first."""
+    method: Literal["finch", "c1c", "hac"] = "finch"
+    """How tracks are joined: each with its nearest, in rounds, those of one time parted at the end
+    or never joined; or the likeliest pair first."""
     min_log_odds: Finite = 1.5
     """Two groups of an episode's tracks are one person if its mean log-odds are at least this."""
     min_group_log_odds: Finite = 3.5

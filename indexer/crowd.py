@@ -29,9 +29,6 @@ class Picture:
     episode: str
     shot: int
     start_s: float
-    start_frame: int
-    end_frame: int
-    """The last frame, itself in the track."""
     counts: bool = True
     """Whether it is part of the screen time that was asked for: repeats may be left out."""
 
@@ -107,8 +104,6 @@ def _pictures(library: Library, counting: set[int]) -> dict[int, list[Picture]]:
                 episode=episode,
                 shot=track.shot,
                 start_s=track.start_s,
-                start_frame=track.start_frame,
-                end_frame=track.end_frame,
                 counts=track.uid in counting,
             )
             found.setdefault(who[track.uid], []).append(picture)

@@ -3,7 +3,7 @@
 // the label of whoever is the same, and the tracks that show somebody else. Only what is said last
 // counts, and the decisions stand in an order in which they can be carried out: splits, then names,
 // then merges, each into whoever the person is in the end.
-const UID = 0, EPISODE = 1, START = 2, SECONDS = 3, FIRST = 4, LAST = 5, COUNTS = 6;
+const UID = 0, EPISODE = 1, START = 2, SECONDS = 3, COUNTS = 4;
 const folded = text => text.toUpperCase().toLowerCase();
 const tidy = text => text.replace(/[\p{C}\p{Z}]+/gu, " ").trim();
 
@@ -62,19 +62,29 @@ function settle(data, said) {
   return { file: { schema: "decisions/1", people, decisions }, named, share: seconds / total, meeting: meeting(groups) };
 }
 
-// Two tracks of people who are said to be one that share a frame, null if there are none.
+// Two tracks of people who are said to be one that are on screen together, null if there are none.
 function meeting(groups) {
   for (const group of groups.values()) {
     if (group.length < 2) continue;
     const all = group.flatMap(([one, tracks]) => tracks.map(track => [track, one]));
-    all.sort(([a], [b]) => a[EPISODE] - b[EPISODE] || a[FIRST] - b[FIRST]);
-    let last = null;
-    for (const now of all) {
-      if (last && last[0][EPISODE] === now[0][EPISODE] && now[0][FIRST] <= last[0][LAST]) return [last, now];
-      if (!last || last[0][EPISODE] !== now[0][EPISODE] || now[0][LAST] > last[0][LAST]) last = now;
+    all.sort(([a], [b]) => a[EPISODE] - b[EPISODE] || a[START] - b[START]);
+    for (const [place, now] of all.entries()) {
+      for (const later of all.slice(place + 1)) {
+        if (later[0][EPISODE] !== now[0][EPISODE] || later[0][START] >= end(now[0])) break;
+        if (together(now[0], later[0])) return [now, later];
+      }
     }
   }
   return null;
+}
+
+const end = track => track[START] + track[SECONDS];
+
+// Whether of two tracks the one that begins first is of somebody else than the other: as the
+// indexer's `affinity.cooccurring`.
+function together(one, later) {
+  const shared = Math.min(end(one), end(later)) - later[START];
+  return shared > Math.min(0.3, (Math.max(end(one), end(later)) - one[START]) / 2);
 }
 
 function clock(seconds) {

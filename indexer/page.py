@@ -98,11 +98,9 @@ def _row(one: Somebody, places: Mapping[str, int]) -> dict[str, Any]:
 
 
 def _track(picture: Picture, places: Mapping[str, int]) -> list[int | float]:
-    """Return a track's uid, episode, start and length, first and last frame, and 1 if it counts."""
+    """Return a track's uid, episode, start and length in seconds, and 1 if it counts."""
     times = round(picture.start_s, 2), round(picture.seconds, 2)
-    frames = picture.start_frame, picture.end_frame
-    counts = int(picture.counts)
-    return [picture.track, places[picture.episode], *times, *frames, counts]
+    return [picture.track, places[picture.episode], *times, int(picture.counts)]
 
 
 def _as_data(people: Sequence[Somebody]) -> dict[str, str]:

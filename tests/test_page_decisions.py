@@ -35,7 +35,7 @@ PILOT = libraries.episode(
         Shown(0, 40, ONE),
         Shown(50, 99, ONE),
         Shown(100, 120, TWO),
-        Shown(150, 160, THREE),
+        Shown(150, 165, THREE),
         Shown(155, 170, EVE),
         Shown(180, 199, TWO),
     ],

@@ -25,9 +25,9 @@ def audited(tracks: list[Track], people: list[int]) -> Audit:
 
 def apart(uid: int, direction: int) -> Track:
     """One of two people, alone on screen."""
-    start = 100 * uid
-    one = track(uid, at_cosine(axis(direction), 0.99, uid))
-    return replace(one, start_frame=start, end_frame=start + 9)
+    start, one = 100 * uid, track(uid, at_cosine(axis(direction), 0.99, uid))
+    frames = replace(one, start_frame=start, end_frame=start + 9)
+    return replace(frames, start_s=start / 25, end_s=(start + 10) / 25)
 
 
 def test_right_people_are_purer_than_mixed_ones() -> None:
