@@ -8,8 +8,9 @@ compared as a whole, with each other and with the people of earlier episodes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +51,11 @@ def group(odds: Float32, apart: Bool, settings: ClusterSettings) -> Int64:
         return np.zeros(len(odds), dtype=np.int64)
     known = np.clip((odds + odds.T) / 2, -_CERTAIN, _CERTAIN).astype(np.float64)
     if settings.method == "c1c":
-        return _in_order(_by_first_neighbours(known, apart, settings.min_log_odds))
+        return _in_order(_by_first_neighbours(partial(_mean, known), apart, settings.min_log_odds))
     if settings.method == "finch":
-        free = _by_first_neighbours(known, np.zeros_like(apart), settings.min_log_odds)
-        return _in_order(_parted(free, known, apart))
+        free = np.zeros_like(apart)
+        joined = _by_first_neighbours(partial(_mean, known), free, settings.min_log_odds)
+        return _in_order(_parted(joined, known, apart))
     distance = np.where(apart, _NEVER, _CERTAIN - known)
     np.fill_diagonal(distance, 0.0)
     tree = linkage(squareform(distance, checks=False), method="average")
@@ -67,7 +69,9 @@ def _in_order(labels: NDArray[np.integer]) -> Int64:
     return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
-def _by_first_neighbours(odds: Float64, barred: Bool, least: float) -> Int64:
+def _by_first_neighbours(
+    between: Callable[[Float64], Float64], barred: Bool, least: float
+) -> Int64:
     """Return the group of each of N, each joined with its nearest neighbour, round by round.
 
     As FINCH does (Sarfraz, Sharma and Stiefelhagen, "Efficient parameter-free clustering using
@@ -76,20 +80,20 @@ def _by_first_neighbours(odds: Float64, barred: Bool, least: float) -> Int64:
     it ends where no first neighbour is likely one person.
 
     Args:
-        odds: (N, N), log-odds that two are one.
+        between: which are in which group, (N, G) of 0 and 1 → log-odds that two groups are one,
+            (G, G).
         barred: (N, N) symmetric, True where two cannot be.
-        least: mean log-odds of two groups that may be joined.
+        least: log-odds of two groups that may be joined.
     """
-    labels = np.arange(len(odds))
+    labels = np.arange(len(barred))
     while True:
         members = np.eye(int(labels.max()) + 1)[labels]  # (N, G)
-        sizes = members.sum(axis=0)
-        mean = members.T @ odds @ members / np.outer(sizes, sizes)
+        odds = between(members)
         never = members.T @ barred @ members > 0
-        mean[never | np.eye(len(sizes), dtype=bool)] = -np.inf
-        first = mean.argmax(axis=1)
-        sure = mean[np.arange(len(first)), first]
-        joined = np.arange(len(sizes))
+        odds[never | np.eye(len(odds), dtype=bool)] = -np.inf
+        first = odds.argmax(axis=1)
+        sure = odds[np.arange(len(first)), first]
+        joined = np.arange(len(odds))
         for one in np.argsort(-sure, kind="stable").tolist():
             if sure[one] < least:
                 break
@@ -99,6 +103,12 @@ def _by_first_neighbours(odds: Float64, barred: Bool, least: float) -> Int64:
         if len(np.unique(joined)) == len(joined):
             return labels.astype(np.int64)
         labels = np.unique(joined, return_inverse=True)[1][labels]
+
+
+def _mean(odds: Float64, members: Float64) -> Float64:
+    """Return the mean log-odds of two groups, (G, G), of those of their N members, (N, N)."""
+    sizes = members.sum(axis=0)
+    return np.asarray(members.T @ odds @ members / np.outer(sizes, sizes))
 
 
 def _parted(labels: Int64, odds: Float64, apart: Bool) -> Int64:
@@ -241,10 +251,10 @@ def _joined(
 ) -> tuple[Int64, dict[int, int]]:
     """Return the groups, some of them joined, (N,), and which known person each is, by index.
 
-    Groups and known people are joined with their first neighbours as tracks are, but no two of
-    the known: they have met, and are two until somebody says otherwise. The more there are, the
-    likelier it is by chance that one of them looks alike: odds shall be better than one to their
-    number.
+    Groups and known people are joined with their first neighbours as tracks are, by all that was
+    seen of each so far, but no two of the known: they have met, and are two until somebody says
+    otherwise. The more there are, the likelier it is by chance that one of them looks alike: odds
+    shall be better than one to their number.
 
     Args:
         seen: the groups.
@@ -255,35 +265,44 @@ def _joined(
     """
     stick, least = rules
     least = max(least, float(np.log(max(len(known.people), 1))))
-    none = np.zeros((0, seen.centres.shape[1]), np.float32)
-    prototypes = np.concatenate([none, *(person.prototypes[:1] for person in known.people)])
-    theirs = affinity.without(prototypes, related.common)
+    none = np.zeros((0, seen.raw.shape[1]), np.float32)
+    theirs = np.concatenate([none, *(person.prototypes[:1] for person in known.people)])
     clear = np.array([person.clear_px for person in known.people], np.float32)
-    they = Clarity(clear, affinity.nearness(theirs, related.common, stick))
-    mine = seen.clarity
-    ours = affinity.helped_odds(seen.centres @ seen.centres.T, mine.rows, mine.columns, stick)
-    across = affinity.helped_odds(seen.centres @ theirs.T, mine.rows, they.columns, stick)
-    close = np.flatnonzero((across >= least).any(axis=0))  # nobody else is anybody's neighbour
-    members = np.eye(len(seen.centres))[groups]  # (N, G)
-    together = members.T @ (related.odds <= affinity.NEVER) @ members > 0
-    barred = members.T @ known.barred[:, close] > 0
-    odds = _four(ours, across[:, close], np.zeros((len(close), len(close))))
-    never = _four(together, barred, np.ones((len(close), len(close)), dtype=bool))
-    certain = np.clip((odds + odds.T) / 2, -_CERTAIN, _CERTAIN).astype(np.float64)
-    joined = _by_first_neighbours(certain, never, least)
-    count = len(seen.centres)
+    they, mine = (
+        _whole(rows, px, related.common, stick)
+        for rows, px in ((theirs, clear), (seen.raw, seen.clarity.px))
+    )
+    across = affinity.helped_odds(mine[0] @ they[0].T, mine[1].rows, they[1].columns, stick)
+    close = np.flatnonzero((across > 0).any(axis=0))  # nobody else comes to be a neighbour
+    rows = np.concatenate([seen.raw, theirs[close]])
+    px = np.concatenate([seen.clarity.px, clear[close]])
+
+    def between(members: Float64) -> Float64:
+        sums = members.T @ (px[:, None] * rows)
+        centres, clarity = _whole(sums, members.T @ px, related.common, stick)
+        odds = affinity.helped_odds(centres @ centres.T, clarity.rows, clarity.columns, stick)
+        return np.clip((odds + odds.T) / 2, -_CERTAIN, _CERTAIN).astype(np.float64)
+
+    count = len(seen.raw)
+    tracks = np.eye(count)[groups]  # (N, G)
+    barred = np.ones((len(rows), len(rows)), dtype=bool)
+    barred[:count, :count] = tracks.T @ (related.odds <= affinity.NEVER) @ tracks > 0
+    barred[:count, count:] = tracks.T @ known.barred[:, close] > 0
+    barred[count:, :count] = barred[:count, count:].T
+    joined = _by_first_neighbours(between, barred, least)
     whom = dict(zip(joined[count:].tolist(), close.tolist(), strict=True))
-    first = joined[:count][groups]
-    found = _in_order(first)
-    met = {
-        g: whom[one] for g, one in zip(found.tolist(), first.tolist(), strict=True) if one in whom
-    }
-    return found, met
+    ends = joined[:count][groups]
+    found = _in_order(ends)
+    both = zip(found.tolist(), ends.tolist(), strict=True)
+    return found, {group: whom[end] for group, end in both if end in whom}
 
 
-def _four(ours: np.ndarray, across: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Return the symmetric matrix of three parts."""
-    return np.block([[ours, across], [across.T, theirs]])
+def _whole(
+    sums: Float32, px: Float32, common: Float32, stick: Yardstick
+) -> tuple[Float32, Clarity]:
+    """Return the unit rows of what was seen of some, without what is common, and how clearly."""
+    rows = affinity.without(_unit(sums.astype(np.float32)), common)
+    return rows, Clarity(px.astype(np.float32), affinity.nearness(rows, common, stick))
 
 
 def _membership(

@@ -134,7 +134,7 @@ class ClusterSettings:
     or never joined; or the likeliest pair first."""
     min_log_odds: Finite = 1.5
     """Two groups of an episode's tracks are one person if its mean log-odds are at least this."""
-    min_group_log_odds: Finite = 3.5
+    min_group_log_odds: Finite = 3.0
     """And if those of all that was seen of each are at least this; likewise a group and a person
     of an earlier episode."""
 

@@ -34,7 +34,7 @@ ABLATION: Mapping[str, Sequence[str]] = {
     "+ who shares a frame": ["recognize.evidence=apart"],
     "+ clothes": ["recognize.evidence=clothes"],
     "+ all tracks together": ["recognize.evidence=joint"],
-    "people by FINCH": ["cluster.method=finch"],
+    "people by C1C": ["cluster.method=c1c"],
     "people by average linkage": ["cluster.method=hac"],
 }
 """What names rest on, more and more of it; how people are made: the settings of each variant."""
