@@ -171,11 +171,6 @@ def export(encoder: Trainable, path: Path, *, half: bool = False) -> EncoderFact
     return weights.save(path, encoder.module.state_dict(), facts, half=half)
 
 
-def place(module: nn.Module, device: torch.device) -> None:
-    """Move a module to a device, in place; convolutions with the channels last take less time."""
-    module.to(device).to(memory_format=torch.channels_last)
-
-
 def freeze(module: nn.Module, count: int) -> None:
     """Leave the first blocks of an encoder as they are: they are not trained.
 

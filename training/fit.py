@@ -25,7 +25,7 @@ from torch import nn
 from indexer.errors import ConfigError
 from indexer.parallel import Workers, in_order
 from indexer.progress import Progress, silent
-from training import checkpoint, encoders
+from training import checkpoint
 from training.checkpoint import State
 
 Batch = TypeVar("Batch")
@@ -132,7 +132,8 @@ def fit(
         WeightsError: the checkpoint is damaged or of another module.
         ConfigError: the loss or a weight is no longer a number.
     """
-    encoders.place(method.module, device)
+    # Convolutions with the channels last take two thirds of the time.
+    method.module.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         [{"params": list(some), "scale": scale} for some, scale in method.groups()],
         lr=schedule.learning_rate,

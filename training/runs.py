@@ -41,7 +41,7 @@ from training.evaluate.gallery import error
 from training.evaluate.projection import write_maps
 from training.faces import FaceSet, read_faces
 from training.fit import Fitted, Method, fit
-from training.methods import arcface, contrastive, distil, hints, simclr
+from training.methods import arcface, contrastive, distil, simclr
 from training.methods.arcface import ArcFace
 from training.methods.contrastive import Contrastive
 from training.methods.distil import Distil
@@ -85,9 +85,8 @@ def run(
     encoders.freeze(encoder.module, how.start.frozen)
     if how.start.settled:
         encoders.settle(encoder.module)
-    if how.method in ("distil", "contrastive"):
-        asked = how.distil if how.method == "distil" else how.contrastive
-        hints.prepare(encoder.module, how.method, asked.maps, asked.head_rate)
+    if how.method == "distil":
+        distil.prepare(encoder.module, how.distil)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
     dealt = parts.deal(faces, how.data, source)
     with_names = all(map(batches.tell_people, (dealt.validation, dealt.test)))
@@ -99,7 +98,7 @@ def run(
     if not begun.is_file():
         encoders.export(encoder, begun)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoders.place(encoder.module, device)  # methods look at faces with it before they train it
+    encoder.module.to(device)  # methods look at faces with it before they train it
     with Workers(models.workers) as workers:
         method = _method(how, encoder, parts.trained_on(dealt, how), dealt.validation)
         checkpoint = folder / "checkpoint.pt"
@@ -145,9 +144,8 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
         taught = None if how.distil.blended else contrastive.clean_vectors(teacher, faces)
         how_distil = (how.distil, viewer, how.views, how.fit.seed, probe, taught)
         return Distil(encoder, teacher, compare, faces, *how_distil)
-    teacher = _teacher(encoder, how)
-    clean = contrastive.clean_vectors(teacher, faces)
-    return Contrastive(encoder, teacher, faces, clean, how.contrastive, viewer, how.views, probe)
+    clean = contrastive.clean_vectors(_teacher(encoder, how), faces)
+    return Contrastive(encoder, faces, clean, how.contrastive, viewer, how.views, probe)
 
 
 def _copied(encoder: Trainable) -> Trainable:
@@ -158,7 +156,7 @@ def _copied(encoder: Trainable) -> Trainable:
 def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
     name = how.contrastive.teacher
     if name is None:
-        return _copied(encoder)
+        return encoder
     teacher = encoders.start(encoder_of(name), how.start.network, how.start.size, how.fit.seed)
     wanted, got = (
         (facts.input_size, facts.dimension, facts.template)
@@ -169,7 +167,7 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
             f"teacher has {got[1]} numbers of {got[0]} px, the encoder {wanted[1]}, {wanted[0]}"
         )
         raise ConfigError("contrastive.teacher", problem, "name an encoder of the same shape")
-    encoders.place(teacher.module, next(encoder.module.parameters()).device)
+    teacher.module.to(next(encoder.module.parameters()).device)
     return teacher
 
 

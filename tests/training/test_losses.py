@@ -19,7 +19,7 @@ from indexer.nets import weights
 from indexer.records import Float32, Int64
 from tests.training.test_batches import faces
 from training.encoders import Trainable
-from training.methods import arcface, contrastive, distil, hints, landmarks
+from training.methods import arcface, contrastive, distil, landmarks
 from training.methods.arcface import ArcFace, ArcFaceSettings
 from training.methods.contrastive import Contrastive, ContrastiveSettings
 from training.methods.distil import Distil, DistilSettings
@@ -170,7 +170,7 @@ def test_contrastive_holds_distorted_faces_against_clean_ones(
     clean = [angle + 7 for angle in distorted]
     settings = ContrastiveSettings(margin=margin, itself=itself)
     rows = encoder(at(*distorted, length=0.5))
-    method = Contrastive(rows, rows, SOME, at(0), settings, VIEWER, ViewSettings(), probe)
+    method = Contrastive(rows, SOME, at(0), settings, VIEWER, ViewSettings(), probe)
     batch = contrastive.Batch(crops(4), at(*clean), at(*anchors))
     total = 0.0
     for i, own in enumerate(distorted):
@@ -339,53 +339,18 @@ def test_of_one_face_maps_are_refused() -> None:
         with_maps(1.0, DistilSettings(maps=1.0), count=1)
 
 
-def contrastive_with_maps(times: float, how: ContrastiveSettings) -> Contrastive:
-    same = with_maps(times, DistilSettings())
-    some = replace(same.faces, people=np.array([0, 1], np.int64))
-    of = (same.encoder, same.teacher, some, at(0, 90))
-    return Contrastive(*of, how, VIEWER, same.views, probe)
-
-
-@given(st.floats(0.5, 2), st.floats(0.1, 3), st.integers(0, 99))
-def test_contrastive_weighs_what_the_maps_of_clean_faces_do_not_explain(
-    times: float, weight: float, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    views, placed = rng.integers(0, 256, (2, 4, SIZE, SIZE, 3), dtype=np.uint8)
-    batch = contrastive.Batch(views, at(0, 1, 2, 3), at(4, 5, 6, 7))
-    without = contrastive_with_maps(times, ContrastiveSettings()).loss(batch, CPU).item()
-    with_them = contrastive_with_maps(times, ContrastiveSettings(maps=weight))
-    loss = with_them.loss(replace(batch, placed=placed), CPU).item()
-    levels = (torch.from_numpy((some - FACTS.mean) / FACTS.std) for some in (views, placed))
-    seen, wanted = (level.permute(0, 3, 1, 2) for level in levels)
-    share = hints.unexplained(times * seen, wanted).item()
-    assert loss == pytest.approx(without + weight * share, rel=1e-3, abs=1e-4)
-
-
-def test_with_maps_contrastive_has_each_distorted_face_and_the_clean_one_in_its_place() -> None:
-    method = contrastive_with_maps(1.0, ContrastiveSettings(people=2, maps=1.0))
-    batch = method.batch(0, 0, np.random.default_rng(0))
-    assert batch.placed is not None
-    assert np.array_equal(batch.distorted, batch.placed)  # the views do nothing but mirror
-    chips = method.faces.chips[:, 10:-10, 10:-10][:, :, ::-1]
-    who = [0 if np.array_equal(same, method.clean[0]) else 1 for same in batch.same]
-    assert np.array_equal(batch.placed, chips[who])
-    without = contrastive_with_maps(1.0, ContrastiveSettings(people=2))
-    assert without.batch(0, 0, np.random.default_rng(0)).placed is None
-
-
 @given(st.integers(2, 8), st.integers(0, 99))
 def test_the_same_is_explained_and_a_mean_explains_nothing(rows: int, seed: int) -> None:
     wanted = torch.from_numpy(np.random.default_rng(seed).normal(size=(rows, 3, 2)))
-    assert hints.unexplained(wanted, wanted).item() == 0
+    assert distil.unexplained(wanted, wanted).item() == 0
     mean = wanted.mean(dim=0).expand_as(wanted)
-    assert hints.unexplained(mean, wanted).item() == pytest.approx((rows - 1) / rows, rel=1e-5)
+    assert distil.unexplained(mean, wanted).item() == pytest.approx((rows - 1) / rows, rel=1e-5)
 
 
 def test_a_head_learns_as_fast_as_asked() -> None:
     def rates(head_rate: float) -> list[tuple[int, float]]:
         method = with_maps(1.0, DistilSettings(head_rate=head_rate))
-        hints.prepare(method.module, "distil", method.settings.maps, method.settings.head_rate)
+        distil.prepare(method.module, method.settings)
         return [(sum(one.numel() for one in some), rate) for some, rate in method.groups()]
 
     assert rates(1.0) == [(4, 1.0)]

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -180,16 +179,14 @@ def test_a_teacher_that_is_asked_once_says_the_same(
 
 
 @pytest.mark.usefixtures("no_maps")
-@pytest.mark.parametrize("method", ["distil", "contrastive"])
 def test_maps_teach_the_blocks_and_leave_the_head(
-    method: str, people: Path, models: Models, tmp_path: Path
+    people: Path, models: Models, tmp_path: Path
 ) -> None:
     def moved(maps: float) -> dict[str, np.ndarray]:
         how = small(
-            method,
+            "distil",
             start=Start(weights="sface", frozen=15, settled=True),
             distil=DistilSettings(batch=4, blended=0.0, maps=maps, head_rate=0.0),
-            contrastive=ContrastiveSettings(people=3, maps=maps, head_rate=0.0),
             views=ViewSettings(flip=0),
         )
         done = runs.run(how, people, tmp_path / f"{maps}", models)
@@ -204,25 +201,15 @@ def test_maps_teach_the_blocks_and_leave_the_head(
     assert any(not np.array_equal(taught[name], by_vectors[name]) for name in taught)
 
 
-@pytest.mark.parametrize("method", ["distil", "contrastive"])
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [({"maps": 1.0}, r"maps: .*no maps"), ({"head_rate": 0.5}, r"head_rate: .*no head")],
+    [({"maps": 1.0}, r"distil\.maps: .*no maps"), ({"head_rate": 0.5}, r"head_rate: .*no head")],
 )
 def test_what_a_network_has_not_is_not_taught(
-    method: str,
-    asked: dict[str, Any],
-    said: str,
-    people: Path,
-    models: Models,
-    tmp_path: Path,
+    asked: dict[str, float], said: str, people: Path, models: Models, tmp_path: Path
 ) -> None:
-    tables = {
-        "distil": DistilSettings(batch=4, **asked),
-        "contrastive": ContrastiveSettings(people=3, **asked),
-    }
-    how = small(method, **{method: tables[method]})
-    with pytest.raises(ConfigError, match=rf"{method}\.{said}"):
+    how = small("distil", distil=DistilSettings(batch=4, **asked))
+    with pytest.raises(ConfigError, match=said):
         runs.run(how, people, tmp_path / "run", models)
     assert not (tmp_path / "run").exists()
 

@@ -3,8 +3,7 @@
 The second stage for distorted faces. The loss is that of Hadsell, Chopra and LeCun,
 "Dimensionality reduction by learning an invariant mapping", CVPR 2006, eq. 4, over anchors that
 are clean faces, positives that are distorted ones of the same person, and the nearest other people
-of the batch as negatives. Layers may besides be given hints of what is where in the clean face
-(`training.methods.hints`).
+of the batch as negatives.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from indexer.records import Float32, Int64, UInt8
 from training import batches, encoders
 from training.encoders import Trainable
 from training.faces import FaceSet
-from training.methods import hints
 from training.views import Viewer, ViewSettings, plain, random_view
 
 
@@ -39,11 +37,6 @@ class ContrastiveSettings:
     """Distance of unit vectors from which two people are far enough apart."""
     itself: NotNegative = 1.0
     """Weight of the distance between a distorted face and the very same face when it was clean."""
-    maps: NotNegative = 0.0
-    """Weight of the maps of a distorted face being the teacher's of the clean one in its place
-    (`hints.unexplained`)."""
-    head_rate: NotNegative = 1.0
-    """What the learning rate of the head is multiplied by; 0 leaves it as it is."""
     teacher: str | None = None
     """Whose vectors of clean faces are the goal, as ``start.weights``; if not given, those of the
     encoder that this stage begins with. With the encoder of before the first stage, whatever that
@@ -60,8 +53,6 @@ class Batch:
     """(B, D), vectors of the same faces, clean."""
     anchors: Float32
     """(B, D), vectors of clean faces of the same people."""
-    placed: UInt8 | None = None
-    """(B, S, S, 3), the clean faces where the distorted ones are, if maps are compared."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,6 @@ class Contrastive:
     """
 
     encoder: Trainable
-    teacher: Trainable
     faces: FaceSet
     clean: Float32
     """(N, D), unit vectors of the faces by the teacher."""
@@ -92,24 +82,20 @@ class Contrastive:
         return max(1, len(self.faces) // self.settings.people)
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
-        """Return the encoder's trained parameters, those of its head apart if they are slower."""
-        return hints.groups(self.module, self.settings.head_rate)
+        """Return the encoder's trained parameters."""
+        return [(encoders.trained(self.module), 1.0)]
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
         """Return a distorted face of each of many people, and clean vectors for it."""
         groups = batches.by_person(self.faces.people)
         both: Int64 = batches.balanced(groups, self.settings.people, 2, rng).reshape(-1, 2)
-        chips, same, anchors = self.faces.chips[both[:, 0]], *self.clean[both.T]
-        if self.settings.maps:
-            distorted, placed = hints.views_of(chips, self.viewer, self.views, rng)
-            return Batch(distorted, same, anchors, placed)
-        crops = [random_view(chip, self.viewer, self.views, rng) for chip in chips]
-        return Batch(np.stack(crops), same, anchors)
+        crops = [random_view(self.faces.chips[i], self.viewer, self.views, rng) for i in both[:, 0]]
+        return Batch(np.stack(crops), self.clean[both[:, 0]], self.clean[both[:, 1]])
 
     def loss(self, batch: Batch, device: torch.device) -> torch.Tensor:
         """Return the loss over the batch."""
-        looked = hints.look(self.encoder, self.teacher, batch.distorted, batch.placed, device)
-        vectors = F.normalize(looked.vectors.float())
+        levels = encoders.tensor(batch.distorted, self.encoder.facts, device)
+        vectors = F.normalize(self.module(levels).float())
         anchors = torch.from_numpy(batch.anchors).to(device)
         same = torch.from_numpy(batch.same).to(device)
         apart = torch.cdist(vectors, anchors)  # (B, B)
@@ -118,8 +104,7 @@ class Contrastive:
         nearest = others.min(dim=1).values
         negative = F.relu(self.settings.margin - nearest).square().mean()
         itself = (vectors - same).square().sum(dim=1).mean()
-        told = positive + negative + self.settings.itself * itself
-        return told + self.settings.maps * looked.unexplained
+        return positive + negative + self.settings.itself * itself
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
         """Return what the probe says of the encoder."""

@@ -9,15 +9,16 @@ with contrastive predictive coding", 2018, eq. 4).
 Vectors are compared after a whitening in which what spoiling changes counts less, and what tells
 faces apart more; it is learnt from the training faces, and is no part of what comes out.
 
-With ``maps`` layers learn besides from what the teacher's say of each place of the clean face
-(`training.methods.hints`).
+A vector says little of what was seen where, so that deeper layers soon know a thousand faces by
+heart. With ``maps`` they learn from what the teacher's layers say of each place of the clean face
+(hints: Romero et al., "FitNets", ICLR 2015, eq. 3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol, cast
 
 import numpy as np
 import torch
@@ -32,9 +33,8 @@ from indexer.records import Float32, Int64, UInt8
 from training import batches, encoders
 from training.encoders import Trainable
 from training.faces import FaceSet
-from training.methods import hints
 from training.methods.whitening import Whitening, whitening
-from training.views import Viewer, ViewSettings, plain, random_view
+from training.views import Viewer, ViewSettings, plain, random_pair, random_view
 
 _SHRINK = 0.5
 """Share of the identity in the covariance of the whitening."""
@@ -57,11 +57,21 @@ class DistilSettings:
     apart: NotNegative = 0.2
     """Weight of telling a view from the others of its batch."""
     maps: NotNegative = 0.0
-    """Weight of the maps of a view being those of the clean face in its place
-    (`hints.unexplained`)."""
+    """Weight of the maps of a view being those of the clean face in its place (`unexplained`).
+    Every place of a face teaches, not its one vector: it is not learnt by heart so soon."""
     head_rate: NotNegative = 1.0
     """What the learning rate of the head is multiplied by; 0 leaves it as it is. It has most of
     the weights, and is the first to learn faces by heart."""
+
+
+class Mapped(Protocol):
+    """A network that says what its head is given."""
+
+    head: nn.Module
+
+    def maps(self, x: torch.Tensor) -> torch.Tensor:
+        """Map normalised crops (N, 3, S, S) to what the head is given, (N, C, H, W)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +125,14 @@ class Distil:
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
         """Return the encoder's trained parameters, those of its head apart if they are slower."""
-        return hints.groups(self.module, self.settings.head_rate)
+        everything = encoders.trained(self.module)
+        if self.settings.head_rate == 1:
+            return [(everything, 1.0)]
+        last = {id(one) for one in cast(Mapped, self.module).head.parameters()}
+        blocks = [one for one in everything if id(one) not in last]
+        head = [one for one in everything if id(one) in last]
+        both = ((blocks, 1.0), (head, self.settings.head_rate))
+        return [(some, rate) for some, rate in both if some]
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
         """Return faces, some of them blended, and a view of each."""
@@ -130,21 +147,32 @@ class Distil:
         if not self.settings.maps:
             views = [random_view(chip, self.viewer, self.views, rng) for chip in chips]
             return Batch(clean, np.stack(views), taught)
-        spoilt, placed = hints.views_of(chips, self.viewer, self.views, rng)
+        mirrored = rng.random(size) < self.views.flip
+        turned = np.where(mirrored[:, None, None, None], chips[:, :, ::-1], chips)
+        pairs = [random_pair(chip, self.viewer, self.views, rng) for chip in turned]
+        spoilt, placed = (np.stack(some) for some in zip(*pairs, strict=True))
         return Batch(clean, spoilt, taught, placed)
 
     def loss(self, batch: Batch, device: torch.device) -> torch.Tensor:
         """Return the loss over the batch."""
         goal = self._goal(batch, device)
-        looked = hints.look(self.encoder, self.teacher, batch.views, batch.placed, device)
+        levels = encoders.tensor(batch.views, self.encoder.facts, device)
+        missed = torch.zeros((), device=device)
+        if batch.placed is not None:
+            network = cast(Mapped, self.module)
+            maps = network.maps(levels)
+            missed = unexplained(maps, self._maps(batch.placed, device))
+            vectors = network.head(maps)
+        else:
+            vectors = self.module(levels)
         with encoders.exactly(device):
-            seen = self._compared(F.normalize(looked.vectors.float()))
+            seen = self._compared(F.normalize(vectors.float()))
             cosines = seen @ goal.T
             apart = F.cross_entropy(
                 cosines / self.settings.temperature, torch.arange(len(goal), device=device)
             )
             closer = (1 - cosines.diagonal()).mean()
-            return closer + self.settings.apart * apart + self.settings.maps * looked.unexplained
+            return closer + self.settings.apart * apart + self.settings.maps * missed
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
         """Return what the probe says of the encoder."""
@@ -160,12 +188,50 @@ class Distil:
             both = F.normalize(teacher(levels)) + F.normalize(teacher(levels.flip(3)))
             return self._compared(F.normalize(both))
 
+    def _maps(self, placed: UInt8, device: torch.device) -> torch.Tensor:
+        teacher = self.teacher.module.to(device).eval()
+        with torch.no_grad():
+            levels = encoders.tensor(placed, self.teacher.facts, device)
+            return cast(Mapped, teacher).maps(levels)
+
     def _compared(self, vectors: torch.Tensor) -> torch.Tensor:
         weight, bias = (
             torch.from_numpy(one).to(vectors.device)
             for one in (self.compare.weight, self.compare.bias)
         )
         return F.normalize(vectors @ weight.T + bias)
+
+
+def prepare(module: nn.Module, settings: DistilSettings) -> None:
+    """See whether an encoder can be taught so, and leave its head as it is if that is asked.
+
+    Raises:
+        ConfigError: the network has no maps or no head, and something is asked of them.
+    """
+    head = getattr(module, "head", None)
+    if settings.maps and (head is None or not hasattr(module, "maps")):
+        problem = "is above 0, and the encoder's network has no maps"
+        raise ConfigError("distil.maps", problem, "begin with sface, or set it to 0")
+    if settings.head_rate != 1 and head is None:
+        problem = f"is {settings.head_rate:g}, and the encoder's network has no head"
+        raise ConfigError("distil.head_rate", problem, "begin with sface, or set it to 1")
+    if settings.head_rate == 0 and head is not None:
+        head.requires_grad_(requires_grad=False)
+
+
+def unexplained(seen: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return the squared error of what was seen, over the variance of what was wanted.
+
+    Args:
+        seen: (B, ...).
+        wanted: (B, ...), of B faces that differ; B is 2 or more.
+
+    Returns:
+        A scalar: 0 if both are the same, about 1 if each row of ``seen`` is the mean of ``wanted``.
+    """
+    wanted = wanted.detach().float()
+    missed = (seen.float() - wanted).square().mean(dim=0).sum()
+    return missed / wanted.var(dim=0).sum().clamp_min(1e-12)
 
 
 def blend(one: UInt8, other: UInt8, share: float) -> UInt8:
