@@ -144,7 +144,7 @@ class RecognizeSettings:
     """When a name is given."""
 
     max_wrong_names: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Share of the named time that may be wrong, and a name's own doubt; expected is 5 % of it."""
+    """Share of the named time that may be wrong, and a name's own doubt; expected is 6 % of it."""
     min_probability: Annotated[float, Field(gt=0, le=1)] = 0.5
     """No name is given whose probability is less, whatever was promised."""
     evidence: Literal["face", "track", "apart", "clothes", "joint"] = "joint"
