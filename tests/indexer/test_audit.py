@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer import affinity
+from indexer import affinity, recognize
 from indexer.audit import audit
 from indexer.records import NO_AUDIT, Audit, Identity, Track
 from tests.indexer.test_recognize import STICK, D, at_cosine, axis, track
@@ -58,11 +58,12 @@ def test_shares_are_shares(people: list[int]) -> None:
 
 
 def test_what_is_promised_is_counted_by_screen_time() -> None:
-    """Half the time named, each track, of two, believed at 0.995: wrong in one of ten at worst."""
+    """Half the time named, each track, of two, wrong in one of ten at worst."""
     tracks = [apart(1, 0), apart(2, 1), apart(3, 2), apart(4, 3)]
     together = affinity.cooccurring(tracks)
     related = affinity.relate(tracks, together, np.zeros((0, D), np.float32), STICK)
-    identities = [Identity(n, n, 0.995, 0.9, 0.5, 0) for n in (1, 2, 3, 4)]
+    believed = 1 - recognize.AIM / 10
+    identities = [Identity(n, n, believed, 0.9, 0.5, 0) for n in (1, 2, 3, 4)]
     found = audit(tracks, identities, related, together, {1, 2})
     assert found.named == pytest.approx(0.5)
     assert found.wrong == pytest.approx(0.1)

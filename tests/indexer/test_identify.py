@@ -17,7 +17,11 @@ NOBODY = Cast([], [], 1)
 
 def at(tracks: list[Track], start: int) -> list[Track]:
     """The tracks, all of them in one stretch of frames."""
-    return [replace(one, start_frame=start, end_frame=start + 9) for one in tracks]
+    first, last = start / 25, (start + 10) / 25
+    return [
+        replace(one, start_frame=start, end_frame=start + 9, start_s=first, end_s=last)
+        for one in tracks
+    ]
 
 
 def seen(cast: Cast) -> dict[int, int]:

@@ -210,8 +210,8 @@ def test_clothes_lend_a_clear_face_to_a_small_one_nearby() -> None:
     """A face that says little, in the clothes of one that says much, ten shots away or more."""
     worn = np.eye(COLOURS, dtype=np.float32)[0]
     clear = replace(track(0, at_cosine(axis(0), 0.99)), clothes=worn, shot=0)
-    dim = replace(track(1, at_cosine(axis(0), 0.88, 5), width=16), clothes=worn, shot=3)
-    far = replace(dim, uid=2, shot=40, start_frame=500, end_frame=509)
+    dim = replace(track(1, at_cosine(axis(0), 0.87, 5), width=16), clothes=worn, shot=3)
+    far = replace(dim, uid=2, shot=40, start_frame=500, end_frame=509, start_s=20.0, end_s=20.4)
     cast = [character(1, axis(0)), character(2, axis(1))]
     options = replace(PLAIN, evidence="joint")
     helped, alone = judged([clear, dim], cast, None, options)[1], judged([dim], cast)[0]

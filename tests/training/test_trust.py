@@ -32,6 +32,8 @@ def episode(season: int) -> Known:
             track(n, near(people[who], 1.2 if width < 30 else 0.6), width),
             start_frame=20 * n,
             end_frame=20 * n + 9,
+            start_s=0.8 * n,
+            end_s=0.8 * n + 0.4,
             shot=n,
         )
         for n, (who, width) in enumerate(zip(shown.tolist(), widths.tolist(), strict=True))
