@@ -10,6 +10,7 @@ from indexer.errors import ConfigError
 from indexer.records import Float32, Yardstick
 from tests.indexer.test_recognize import STICK, D, character, track, unit
 from training.bench import trust
+from training.bench.tracks import NOBODY
 from training.bench.trust import Known
 
 CAST, STRANGERS, TRACKS = 3, 3, 8
@@ -80,3 +81,20 @@ def test_a_season_left_out_is_named_by_what_the_others_taught() -> None:
 def test_one_season_cannot_be_left_out() -> None:
     with pytest.raises(ConfigError, match="give two or more"):
         trust.measure(EPISODES[:1], PLAIN, Settings())
+
+
+def test_meetings_are_counted_by_how_long_they_are() -> None:
+    """By hand: 0.2 s of one person and 0.25 s of two, 0.5 s of two, one that is nobody's."""
+    times, who = [(0.0, 1.0), (0.8, 2.0), (1.75, 4.0), (3.5, 5.0), (0.0, 9.0)], [0, 0, 1, 2, NOBODY]
+    tracks = [
+        replace(track(n, unit(RANDOM.normal(size=D))), start_s=start, end_s=end)
+        for n, (start, end) in enumerate(times)
+    ]
+    known = Known(0, tracks, np.array(who), [], np.zeros(0, np.int64))
+    every, moment, longer, longest = trust.meetings([known])
+    assert every.pairs == 6
+    assert every.same == pytest.approx(1 / 6)
+    assert (moment.pairs, moment.same) == (2, 0.5)
+    assert (longer.pairs, longer.same) == (1, 0.0)
+    assert longest.pairs == 0
+    assert np.isnan(longest.same)

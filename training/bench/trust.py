@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,34 @@ def places(episodes: Sequence[Known]) -> list[Place]:
             share = float(here.mean()) if len(here) else float("nan")
             found.append(Place(bits_from, widths_from, len(here), share))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Pairs of an episode's tracks that are on screen together for so long."""
+
+    shared_s: float
+    """More than this, and not more than in the next row; the first row is of any two tracks."""
+    pairs: int
+    same: float
+    """Share of them that is of one person: what `affinity.MOMENT_S` rests on."""
+
+
+def meetings(episodes: Sequence[Known]) -> list[Meeting]:
+    """Return how often two tracks are of one person, by how long they are on screen together."""
+    rows = [np.zeros((0, 2))]
+    for one in episodes:
+        start, end = (np.array([getattr(t, at) for t in one.tracks]) for at in ("start_s", "end_s"))
+        shared = np.minimum(end[:, None], end) - np.maximum(start[:, None], start)
+        known = np.triu(one.real[:, None] & one.real, k=1)
+        same = one.people[:, None] == one.people
+        rows.append(np.stack([shared[known], same[known]], axis=1))
+    every = np.concatenate(rows)
+    bounds = [-np.inf, 0.0, affinity.MOMENT_S, 2 * affinity.MOMENT_S, np.inf]
+    some = [every[:, 1]]
+    some += [every[(every[:, 0] > a) & (every[:, 0] <= b), 1] for a, b in pairwise(bounds)][1:]
+    shares = [float(one.mean()) if len(one) else float("nan") for one in some]
+    return [Meeting(*row) for row in zip(bounds[:4], map(len, some), shares, strict=True)]
 
 
 def _related(one: Known, stick: Yardstick) -> Affinity:

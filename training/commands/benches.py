@@ -193,7 +193,8 @@ def _trust(options: argparse.Namespace) -> None:
     print(f"{options.out}: {len(others)} others, {len(episodes)} episodes")
     print(json.dumps({name: getattr(stick, name) for name in yardstick.COEFFICIENTS}))
     if options.check:
-        for rows in (trust.left_out(episodes, plain, settings), trust.places(episodes)):
+        beside = (trust.places(episodes), trust.meetings(episodes))
+        for rows in (trust.left_out(episodes, plain, settings), *beside):
             print(
                 tabulate([dataclasses.asdict(one) for one in rows], headers="keys", floatfmt=".4f")
             )
