@@ -83,10 +83,13 @@ def _known(library: Library, but: str) -> Cast:
 
 
 def _shown(library: Library, but: str) -> Iterator[tuple[Sequence[Track], Sequence[Identity]]]:
+    """Yield the tracks of all other episodes, without what an earlier one showed already."""
     for one in read.episodes(library):
         if one != but:
             with suppress(StoreError):  # what is damaged tells nothing of anybody
-                yield read.read_tracks(library, one), read.read_identities(library, one)
+                shown = {uid for again in read.read_repeats(library, one) for uid in again.tracks}
+                tracks = [each for each in read.read_tracks(library, one) if each.uid not in shown]
+                yield tracks, read.read_identities(library, one)
 
 
 def coverage(library: Library, episode: str) -> float:

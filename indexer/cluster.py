@@ -253,8 +253,8 @@ def _joined(
 
     Groups and known people are joined with their first neighbours as tracks are, by all that was
     seen of each so far, but no two of the known: they have met, and are two until somebody says
-    otherwise. The more there are, the likelier it is by chance that one of them looks alike: odds
-    shall be better than one to their number.
+    otherwise. The more there are, the likelier it is by chance that one of them looks alike: to be
+    one of them, odds shall be better than one to their number.
 
     Args:
         seen: the groups.
@@ -264,7 +264,7 @@ def _joined(
         rules: the encoder's yardstick, and the least log-odds.
     """
     stick, least = rules
-    least = max(least, float(np.log(max(len(known.people), 1))))
+    count, chance = len(seen.raw), max(float(np.log(max(len(known.people), 1))) - least, 0.0)
     none = np.zeros((0, seen.raw.shape[1]), np.float32)
     theirs = np.concatenate([none, *(person.prototypes[:1] for person in known.people)])
     clear = np.array([person.clear_px for person in known.people], np.float32)
@@ -273,7 +273,7 @@ def _joined(
         for rows, px in ((theirs, clear), (seen.raw, seen.clarity.px))
     )
     across = affinity.helped_odds(mine[0] @ they[0].T, mine[1].rows, they[1].columns, stick)
-    close = np.flatnonzero((across > 0).any(axis=0))  # nobody else comes to be a neighbour
+    close = np.flatnonzero((across > 0).any(axis=0))  # others hardly come to be neighbours
     rows = np.concatenate([seen.raw, theirs[close]])
     px = np.concatenate([seen.clarity.px, clear[close]])
 
@@ -281,9 +281,9 @@ def _joined(
         sums = members.T @ (px[:, None] * rows)
         centres, clarity = _whole(sums, members.T @ px, related.common, stick)
         odds = affinity.helped_odds(centres @ centres.T, clarity.rows, clarity.columns, stick)
-        return np.clip((odds + odds.T) / 2, -_CERTAIN, _CERTAIN).astype(np.float64)
+        met = members[count:].sum(axis=0)  # at most one of the known each
+        return (odds + odds.T) / 2 - chance * np.maximum.outer(met, met)
 
-    count = len(seen.raw)
     tracks = np.eye(count)[groups]  # (N, G)
     barred = np.ones((len(rows), len(rows)), dtype=bool)
     barred[:count, :count] = tracks.T @ (related.odds <= affinity.NEVER) @ tracks > 0

@@ -148,7 +148,7 @@ class RecognizeSettings:
     min_probability: Annotated[float, Field(gt=0, le=1)] = 0.5
     """No name is given whose probability is less, whatever was promised."""
     evidence: Literal["face", "track", "apart", "clothes", "joint"] = "joint"
-    """What names rest on: a face, a track, who shares a frame, a scene's clothes, all together."""
+    """What names rest on: a face, a track, who is beside it, a scene's clothes, all together."""
     stranger_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of the tracks expected to show none of the gallery: the prior of "unknown"."""
 

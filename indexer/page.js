@@ -71,7 +71,7 @@ function meeting(groups) {
     for (const [place, now] of all.entries()) {
       for (const later of all.slice(place + 1)) {
         if (later[0][EPISODE] !== now[0][EPISODE] || later[0][START] >= end(now[0])) break;
-        if (together(now[0], later[0])) return [now, later];
+        if (now[1] !== later[1] && together(now[0], later[0])) return [now, later];
       }
     }
   }
@@ -84,7 +84,7 @@ const end = track => track[START] + track[SECONDS];
 // indexer's `affinity.cooccurring`.
 function together(one, later) {
   const shared = Math.min(end(one), end(later)) - later[START];
-  return shared > Math.min(0.3, (Math.max(end(one), end(later)) - one[START]) / 2);
+  return shared > Math.min(0.3, (Math.max(end(one), end(later)) - one[START]) / 2) + 1e-6;
 }
 
 function clock(seconds) {

@@ -99,7 +99,7 @@ def _row(one: Somebody, places: Mapping[str, int]) -> dict[str, Any]:
 
 def _track(picture: Picture, places: Mapping[str, int]) -> list[int | float]:
     """Return a track's uid, episode, start and length in seconds, and 1 if it counts."""
-    times = round(picture.start_s, 2), round(picture.seconds, 2)
+    times = round(picture.start_s, 6), round(picture.seconds, 6)  # pages compare them
     return [picture.track, places[picture.episode], *times, int(picture.counts)]
 
 

@@ -5,7 +5,7 @@ compared with the looks of each character. The encoder's yardstick turns the cos
 against a stranger, by how near both are to others; for an encoder without one, the calibration's
 line does, moved by what the gallery itself shows. All characters and "nobody of them" then share
 one probability, so that a second candidate lowers the first. Names are given from the surest track
-on, each as sure as was promised, as long as 5 % of the promise holds what is expected to be wrong
+on, each as sure as was promised, as long as 6 % of the promise holds what is expected to be wrong
 of the named screen time.
 """
 
@@ -191,7 +191,7 @@ def by_look(
 def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -> Bool:
     """Return which tracks get their most likely name, (N,).
 
-    From the surest on, as long as of the named seconds 5 % of the promised share are expected
+    From the surest on, as long as of the named seconds 6 % of the promised share are expected
     to be wrong at most: the rest is for shows that are harder than most. None is likelier wrong
     than was promised: doubtful names are not made good by others that are sure, as who looks like
     somebody else does so in many tracks.

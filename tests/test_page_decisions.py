@@ -15,7 +15,7 @@ import pytest
 from indexer import crowd, naming, page
 from indexer.__main__ import main
 from indexer.errors import StoreError
-from indexer.request import Name
+from indexer.request import Merge, Name
 from indexer.store import read
 from indexer.store.library import Library, open_library
 from tests import libraries
@@ -131,15 +131,20 @@ def test_a_page_that_is_older_than_a_name_still_means_the_same(library: Library)
 @pytest.fixture
 def settled(library: Library, tmp_path: Path) -> Callable[..., Any]:
     """What the page's script makes of what was said of people, by id."""
-    page.write_page(tmp_path / "people.html", crowd.everybody(library))
-    script = tmp_path / "page.js"
+    return script(library, tmp_path)
+
+
+def script(library: Library, folder: Path) -> Callable[..., Any]:
+    """Return what makes of what was said what the script of the library's page makes of it."""
+    page.write_page(folder / "people.html", crowd.everybody(library))
+    script = folder / "page.js"
     script.write_text(resources.files("indexer").joinpath("page.js").read_text())
-    (tmp_path / "data.json").write_text(json.dumps(data_of(tmp_path / "people.html")))
+    (folder / "data.json").write_text(json.dumps(data_of(folder / "people.html")))
 
     def settle(said: Mapping[int, Mapping[str, Any]]) -> Any:  # noqa: ANN401 - JSON
         asked = f"""
             const page = require({json.dumps(str(script))});
-            const data = require({json.dumps(str(tmp_path / "data.json"))});
+            const data = require({json.dumps(str(folder / "data.json"))});
             const found = page.settle(data, {json.dumps(said)});
             console.log(JSON.stringify({{...found, named: [...found.named]}}));
         """
@@ -178,6 +183,23 @@ def test_what_the_script_makes_of_it_can_be_carried_out(
     assert set(found["named"]) == named
     assert found["meeting"] is None
     assert carried_out(library, found["file"])[: len(expected)] == expected
+
+
+@needs_node
+@pytest.mark.parametrize(("last", "met"), [(161, False), (162, True)])
+def test_two_for_a_moment_may_be_one(tmp_path: Path, last: int, *, met: bool) -> None:
+    """7 frames of 25 a second are 0.28 s, 8 are 0.32 s: on the page as where it is carried out."""
+    shown_ = [Shown(100, last, ONE), Shown(155, 170, TWO)]
+    made = libraries.episode(shots=(200,), shown=shown_)
+    home = libraries.put(libraries.new(tmp_path / "two"), made, CAST[:2])
+    found = script(home, tmp_path)({ONE: {"name": P2}})
+    assert (found["meeting"] is not None) is met
+    asked = [Merge(P1, P2)]
+    if met:
+        with pytest.raises(StoreError, match="on screen together"):
+            naming.decide(home, asked)
+    else:
+        naming.decide(home, asked)
 
 
 @needs_node
@@ -235,7 +257,7 @@ def test_clicks_on_the_page(library: Library, tmp_path: Path) -> None:
     body = done.stdout.partition("&lt;&lt;")[2].partition("&gt;&gt;")[0]
     seen = json.loads(body.replace("&amp;", "&"))
     assert seen["label"] == "There is no Person 99 here."
-    assert seen["header"].startswith("42.8 %")  # 41 + 11 + 16 of 159 frames
+    assert seen["header"].startswith("44.5 %")  # 41 + 16 + 16 of 164 frames
     assert seen["together"].startswith("Person 3 and Eve are on screen together, at ")
     assert [d["do"] for d in seen["file"]["decisions"]] == ["split", "name", "merge"]
     assert {"0", "3", "0 %", "100 %", "screen time with a name"} <= set(seen["ticks"])

@@ -330,8 +330,10 @@ def test_each_method_by_hand(method: Literal["hac", "finch", "c1c"]) -> None:
     assert cluster.group(odds[:0, :0], nobody[:0, :0], how).tolist() == []
 
 
-@given(st.integers(0, 10_000), st.sampled_from(["hac", "c1c"]))
-def test_nobody_is_two_people_in_one_frame(seed: int, method: Literal["hac", "c1c"]) -> None:
+@given(st.integers(0, 10_000), st.sampled_from(["hac", "c1c", "finch"]))
+def test_nobody_is_two_people_at_one_time(
+    seed: int, method: Literal["hac", "c1c", "finch"]
+) -> None:
     rng = np.random.default_rng(seed)
     odds = rng.normal(2, 4, (8, 8)).astype(np.float32)
     apart = np.triu(rng.random((8, 8)) < 0.2, 1)

@@ -124,7 +124,7 @@ def _in_turn(
         people = evidence.known_anew(cast.characters, shown)
         cast = dataclasses.replace(cast, characters=people)
         cast = identify(tracks, cast, stick, settings, Heard(taken=taken))
-        shown.append((tracks, cast.identities))
+        shown.append(([one for one in tracks if one.uid not in taken], cast.identities))
         known |= {identity.track: identity for identity in cast.identities}
         said = {**said, **_said(cast.identities, cast.characters)}
         yield said, cast
