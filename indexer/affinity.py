@@ -276,9 +276,9 @@ def cooccurring(tracks: Sequence[Track]) -> Bool:
 def together(start: Float64, end: Float64, other_start: Float64, other_end: Float64) -> Bool:
     """Return whether tracks are on screen together, so of two people; in seconds, broadcast.
 
-    That is for more than `MOMENT_S`, or for more than half of the time in which either is. Where a face is
-    lost and found its tracks may overlap a little: of the pairs that share less, as many are of
-    one person as of any two tracks.
+    That is for more than `MOMENT_S`, or for more than half of the time in which either is. Where a
+    face is lost and found its tracks may overlap a little: of the pairs that share less, as many
+    are of one person as of any two tracks.
     """
     shared = np.minimum(end, other_end) - np.maximum(start, other_start)
     either = np.maximum(end, other_end) - np.minimum(start, other_start)
