@@ -87,7 +87,7 @@ def _shown(library: Library, but: str) -> Iterator[tuple[Sequence[Track], Sequen
     for one in read.episodes(library):
         if one != but:
             with suppress(StoreError):  # what is damaged tells nothing of anybody
-                shown = {uid for again in read.read_repeats(library, one) for uid in again.tracks}
+                shown = {uid for part in read.read_repeats(library, one) for uid in part.tracks}
                 tracks = [each for each in read.read_tracks(library, one) if each.uid not in shown]
                 yield tracks, read.read_identities(library, one)
 

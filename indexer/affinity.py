@@ -101,7 +101,7 @@ def relate(
 
     Args:
         tracks: N of them.
-        together: (N, N), which of them share a frame.
+        together: (N, N), which of them are on screen together.
         different: (C, D), unit rows of people known to be different: the gallery's centres.
         stick: the encoder's.
         scene: whether what they wear, and where they are, counts.
@@ -234,7 +234,7 @@ def common(vectors: Float32, weights: Float32, together: Bool, different: Float3
     Args:
         vectors: (N, D), unit rows of tracks.
         weights: (N,), how much each says.
-        together: (N, N), which tracks share a frame, so are of different people.
+        together: (N, N), which tracks are on screen together, so are of different people.
         different: (C, D), unit rows of people known to be different.
     """
     if len(vectors) == 0:
@@ -280,9 +280,14 @@ def together(start: Float64, end: Float64, other_start: Float64, other_end: Floa
     face is lost and found its tracks may overlap a little: of the pairs that share less, as many
     are of one person as of any two tracks.
     """
-    shared = np.minimum(end, other_end) - np.maximum(start, other_start)
+    shared = shared_s(start, end, other_start, other_end)
     either = np.maximum(end, other_end) - np.minimum(start, other_start)
     return np.asarray(shared > np.minimum(MOMENT_S, either / 2) + _INSTANT_S, dtype=np.bool_)
+
+
+def shared_s(start: Float64, end: Float64, other_start: Float64, other_end: Float64) -> Float64:
+    """Return how long tracks are on screen together, in seconds, broadcast; below 0 if not."""
+    return np.asarray(np.minimum(end, other_end) - np.maximum(start, other_start))
 
 
 def pooled(known: Affinity, helpful: Bool | None = None) -> Pooled:

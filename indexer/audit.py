@@ -38,7 +38,7 @@ def audit(
         tracks: N of them.
         identities: of each.
         related: how they are related.
-        together: (N, N), which share a frame.
+        together: (N, N), which are on screen together.
         names: ids of those who have a name.
         promise: the share of the named screen time that may be wrong.
     """

@@ -80,7 +80,7 @@ def gather(
     Args:
         tracks: N of one episode, at least one.
         known: how they are related.
-        together: (N, N), which of them share a frame.
+        together: (N, N), which of them are on screen together.
         settings: what a name rests on.
     """
     own, widths = known.vectors, known.widths

@@ -34,7 +34,7 @@ def _lines(one: Because) -> list[str]:
     lines = [f"{one.label}, track {one.track}, {one.width_px:.0f} px wide"]
     lines += [f"  {line}" for line in (*_why(one), *_probabilities(one))]
     if one.beside:
-        lines.append(f"  in one frame with {', '.join(one.beside)}, so none of them")
+        lines.append(f"  on screen with {', '.join(one.beside)}, so none of them")
     best = ", ".join(f"{face.time_s:.1f} s ({face.quality:.2f})" for face in one.exemplars)
     lines.append(f"  its best faces are at {best}")
     for who in one.candidates:

@@ -254,7 +254,7 @@ def taken_over(
         identities: of N tracks, as they are judged by themselves.
         taken: what was said of some of them, by uid.
         characters: everybody known; who is gone is not taken over.
-        together: which tracks share a frame, (N, N).
+        together: which tracks are on screen together, (N, N).
     """
     known = {character.id: character.named for character in characters}
     found = list(identities)

@@ -58,7 +58,7 @@ class Apart:
     """Who cannot be whom."""
 
     together: Bool
-    """(N, N), which tracks share a frame: two people."""
+    """(N, N), which tracks are on screen together: two people."""
     barred: Bool
     """(N, C), whom a track cannot be, as somebody said so."""
     fixed: Int64
@@ -76,7 +76,7 @@ def recognize(
     """Return who each track is, in the order of the tracks: a character, or UNKNOWN.
 
     The surest track is judged first. What it is found to be speaks for the same of whoever wears
-    the same nearby, and against it for those who share a frame with it.
+    the same nearby, and against it for those on screen with it.
 
     Args:
         tracks: N of one episode.

@@ -584,7 +584,7 @@ class Audit:
     completeness: float
     """How much of it is likely to be found under that one person and not under another."""
     violations: int
-    """Pairs of tracks that share a frame and are taken for one person: each is an error."""
+    """Pairs of tracks on screen together that are taken for one person: each is an error."""
     split_half: float
     """Share of the tracks whose two halves are nearest to the same person."""
     tracks: int

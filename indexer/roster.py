@@ -117,7 +117,7 @@ class Roster:
         return labels.folded(name) in map(labels.folded, others)
 
     def seen_together(self, uids: Sequence[int]) -> int:
-        """Return a track that shares a frame with another of these, 0 if there is none."""
+        """Return a track that is on screen with another of these, 0 if there is none."""
         episodes = [{one.track for one in rows} for rows in self.episodes.values()]
         for inside in episodes:
             some = [self.tracks[uid] for uid in uids if uid in inside]

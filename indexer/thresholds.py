@@ -51,7 +51,7 @@ def calibrate(
     Args:
         characters: named ones, with their stills as prototypes.
         seen: the tracks of one episode, if there is one.
-        together: (N, N), which of them share a frame.
+        together: (N, N), which of them are on screen together.
         stick: the encoder's; its calibration is the prior.
         settings: the least probability for a name.
     """

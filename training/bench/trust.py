@@ -249,7 +249,7 @@ def meetings(episodes: Sequence[Known]) -> list[Meeting]:
     rows = [np.zeros((0, 2))]
     for one in episodes:
         start, end = (np.array([getattr(t, at) for t in one.tracks]) for at in ("start_s", "end_s"))
-        shared = np.minimum(end[:, None], end) - np.maximum(start[:, None], start)
+        shared = affinity.shared_s(start[:, None], end[:, None], start, end)
         known = np.triu(one.real[:, None] & one.real, k=1)
         same = one.people[:, None] == one.people
         rows.append(np.stack([shared[known], same[known]], axis=1))
