@@ -139,7 +139,7 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
         directions = arcface.directions(encoder, faces, how.arcface)
         return ArcFace(encoder, directions, faces, how.arcface, viewer, how.views, probe)
     if how.method == "distil":
-        teacher = _copied(encoder)
+        teacher = _teacher(encoder, how)
         compare = distil.comparison(teacher, faces, viewer, how.views, how.fit.seed)
         taught = None if how.distil.blended else contrastive.clean_vectors(teacher, faces)
         how_distil = (how.distil, viewer, how.views, how.fit.seed, probe, taught)
@@ -148,15 +148,11 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
     return Contrastive(encoder, faces, clean, how.contrastive, viewer, how.views, probe)
 
 
-def _copied(encoder: Trainable) -> Trainable:
-    """Return an encoder that stays what it is when the first is trained."""
-    return replace(encoder, module=copy.deepcopy(encoder.module))
-
-
 def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
-    name = how.contrastive.teacher
+    """Return the encoder that is looked up to; it stays what it is when the first is trained."""
+    name = _teacher_name(how)
     if name is None:
-        return encoder
+        return replace(encoder, module=copy.deepcopy(encoder.module))
     teacher = encoders.start(encoder_of(name), how.start.network, how.start.size, how.fit.seed)
     wanted, got = (
         (facts.input_size, facts.dimension, facts.template)
@@ -166,16 +162,21 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
         problem = (
             f"teacher has {got[1]} numbers of {got[0]} px, the encoder {wanted[1]}, {wanted[0]}"
         )
-        raise ConfigError("contrastive.teacher", problem, "name an encoder of the same shape")
+        raise ConfigError(f"{how.method}.teacher", problem, "name an encoder of the same shape")
     teacher.module.to(next(encoder.module.parameters()).device)
     return teacher
+
+
+def _teacher_name(how: Recipe) -> str | None:
+    tables = {"contrastive": how.contrastive, "distil": how.distil}
+    return tables[how.method].teacher if how.method in tables else None
 
 
 def _digests(how: Recipe, encoder: Trainable) -> Mapping[str, str]:
     """Return the digests of the weights that a run begins with, and looks up to."""
     found = {"start": encoder.facts.digest}
-    name = how.contrastive.teacher
-    if how.method == "contrastive" and name is not None:
+    name = _teacher_name(how)
+    if name is not None:
         found["teacher"] = weights.read_facts(weights.resolve(encoder_of(name))).digest
     return found
 
