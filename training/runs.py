@@ -163,13 +163,19 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
             f"teacher has {got[1]} numbers of {got[0]} px, the encoder {wanted[1]}, {wanted[0]}"
         )
         raise ConfigError(f"{how.method}.teacher", problem, "name an encoder of the same shape")
+    network = teacher.facts.network
+    if how.method == "distil" and how.distil.maps and network != encoder.facts.network:
+        problem = f"is a {network}, whose maps are not those of a {encoder.facts.network}"
+        raise ConfigError("distil.teacher", problem, "name one of the same network, or no maps")
     teacher.module.to(next(encoder.module.parameters()).device)
     return teacher
 
 
 def _teacher_name(how: Recipe) -> str | None:
-    tables = {"contrastive": how.contrastive, "distil": how.distil}
-    return tables[how.method].teacher if how.method in tables else None
+    """Return the encoder that a recipe names as its teacher; None if it names none."""
+    if how.method == "distil":
+        return how.distil.teacher
+    return how.contrastive.teacher if how.method == "contrastive" else None
 
 
 def _digests(how: Recipe, encoder: Trainable) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -206,7 +207,7 @@ def test_maps_teach_the_blocks_and_leave_the_head(
     [({"maps": 1.0}, r"distil\.maps: .*no maps"), ({"head_rate": 0.5}, r"head_rate: .*no head")],
 )
 def test_what_a_network_has_not_is_not_taught(
-    asked: dict[str, float], said: str, people: Path, models: Models, tmp_path: Path
+    asked: dict[str, Any], said: str, people: Path, models: Models, tmp_path: Path
 ) -> None:
     how = small("distil", distil=DistilSettings(batch=4, **asked))
     with pytest.raises(ConfigError, match=said):
@@ -274,11 +275,39 @@ def test_faces_of_nobody_known_teach_too(
     assert "too few people" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_maps")
+def test_another_encoder_may_teach(people: Path, models: Models, tmp_path: Path) -> None:
+    def run(teacher: str | None, name: str) -> tuple[dict[str, Any], bytes]:
+        taught = DistilSettings(batch=4, blended=0.0, teacher=teacher)
+        done = runs.run(small("distil", distil=taught), people, tmp_path / name, models)
+        written = json.loads((done.folder / "data.json").read_text())
+        return written["weights"], (done.folder / runs.WEIGHTS).read_bytes()
+
+    begun = encoders.start("scratch", TINY.network, TINY.size, small("distil").fit.seed)
+    other = encoders.start("scratch", TINY.network, TINY.size, seed=99)
+    files = [tmp_path / "same.safetensors", tmp_path / "other.safetensors"]
+    facts = [encoders.export(one, file) for one, file in zip((begun, other), files, strict=True)]
+    itself, (named, same), (_, taught) = (
+        run(None, "none"),
+        *(run(str(file), file.stem) for file in files),
+    )
+    assert named == {**itself[0], "teacher": facts[0].digest}
+    assert same == itself[1]
+    assert taught != same
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda how: replace(how, data=replace(how.data, least=9)), "nobody to train on"),
-        (lambda how: replace(how, contrastive=ContrastiveSettings(teacher="")), "teacher has 128"),
+        (
+            lambda how: replace(how, contrastive=ContrastiveSettings(teacher="")),
+            r"contrastive\.teacher: .*teacher has 128",
+        ),
+        (
+            lambda how: replace(how, method="distil", distil=DistilSettings(teacher="")),
+            r"distil\.teacher: .*teacher has 128",
+        ),
     ],
 )
 def test_what_cannot_be_run_is_refused(
