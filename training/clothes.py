@@ -37,7 +37,7 @@ class Looks:
     shots: Int64
     """(N,)."""
     together: Bool
-    """(N, N), which tracks share a frame and so are of two people."""
+    """(N, N), which tracks are on screen together and so are of two people."""
 
 
 def looks(tracks: LibraryTracks) -> Looks:

@@ -1,7 +1,7 @@
 """A head for `embed.head`, learnt from the tracks of a library without a label.
 
-Tracks tied by clothes are of one person, tracks that share a frame of two. The first even out
-the vectors; both say what a cosine of the new ones means.
+Tracks tied by clothes are of one person, tracks that are on screen together of two. The first even
+out the vectors; both say what a cosine of the new ones means.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Gathered:
     same: Int64
     """(P, 2), tracks tied by clothes."""
     different: Int64
-    """(Q, 2), tracks that share a frame."""
+    """(Q, 2), tracks that are on screen together."""
     people: int
     """How many the library has."""
 

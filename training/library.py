@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from indexer import affinity
 from indexer.clothes import COLOURS
 from indexer.config import DecodeSettings
 from indexer.decode import open_video
 from indexer.errors import ConfigError, StoreError, VideoError
 from indexer.progress import Progress, silent
-from indexer.records import Bool, Character, Float32, Int64, Track, UInt8
+from indexer.records import Bool, Character, Float32, Float64, Int64, Track, UInt8
 from indexer.store import disk, read, schema, tables
 from indexer.store.library import Library
 
@@ -46,6 +47,8 @@ class LibraryTracks:
     """(N,), within the episode."""
     spans: Int64
     """(N, 2), the first and the last frame, itself in the track."""
+    times: Float64
+    """(N, 2), from when to when, in seconds."""
     characters: Int64
     """(N,), id of whom the library takes it for, 0 for nobody known."""
     features: Float32
@@ -65,20 +68,20 @@ class LibraryTracks:
         count, faces, width = len(self.uids), len(self.track), self.vectors.shape[1]
         got = (
             *(x.shape for x in (self.episode, self.shots, self.spans, self.characters)),
-            *(x.shape for x in (self.features, self.vectors, self.frames, self.boxes)),
+            *(x.shape for x in (self.times, self.features, self.vectors, self.frames, self.boxes)),
         )
-        one = (count,)
-        wanted = (one, one, (count, 2), one, (count, width), (faces, width), (faces,), (faces, 4))
+        one, two = (count,), (count, 2)
+        wanted = (one, one, two, one, two, (count, width), (faces, width), (faces,), (faces, 4))
         if got != wanted:
             raise ValueError(f"tracks: expected {wanted}, got {got}")
 
     def together(self) -> Bool:
-        """Return which tracks are on screen in the same frame, so of two people, (N, N)."""
-        first, last = self.spans.T
-        overlap = (first[:, None] <= last) & (first <= last[:, None])
-        overlap &= self.episode[:, None] == self.episode
-        np.fill_diagonal(overlap, val=False)
-        return overlap
+        """Return which tracks are on screen together, so of two people, (N, N)."""
+        start, end = self.times.T
+        shared = affinity.together(start[:, None], end[:, None], start, end)
+        shared &= self.episode[:, None] == self.episode
+        np.fill_diagonal(shared, val=False)
+        return shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ def read_tracks(library: Library, some: Sequence[str]) -> LibraryTracks:
         known = _boxes(library, one, group)
         boxes += [known[t.uid, frame][None] for t in group for frame in t.exemplar_frames.tolist()]
     spans = [(track.start_frame, track.end_frame) for track in every]
+    times = [(track.start_s, track.end_s) for track in every]
     means = [track.embeddings.mean(axis=0) for track in every]
     return LibraryTracks(
         episodes=tuple(some),
@@ -124,6 +128,7 @@ def read_tracks(library: Library, some: Sequence[str]) -> LibraryTracks:
         uids=np.array([track.uid for track in every], np.int64),
         shots=np.array([track.shot for track in every], np.int64),
         spans=np.array(spans, np.int64).reshape(-1, 2),
+        times=np.array(times, np.float64).reshape(-1, 2),
         characters=np.array([who.get(track.uid, 0) for track in every], np.int64),
         features=np.array(means, np.float32).reshape(len(every), library.dimension),
         vectors=np.concatenate([none, *(track.embeddings for track in every)]),

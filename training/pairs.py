@@ -24,7 +24,7 @@ class TrackFaces:
     track: Int64
     """(M,), rising, of 0 to N - 1; every track has a face."""
     together: Bool
-    """(N, N), which tracks share a frame and so are of two people; symmetric."""
+    """(N, N), which tracks are on screen together and so are of two people; symmetric."""
 
     def __post_init__(self) -> None:
         count = len(self.together)
@@ -123,7 +123,7 @@ class Others:
 
 
 def others(faces: TrackFaces, farthest: int = 25) -> Others:
-    """Return who is somebody else: tracks of the same frames, for all others the farthest ones.
+    """Return who is somebody else: tracks of the same time, for all others the farthest ones.
 
     Sec. III-C: a track that is never on screen with another (a singleton) takes its negatives
     from the tracks that are farthest by their mean vectors (F in the paper).

@@ -3,7 +3,7 @@
 In place of an encoder's weights it holds a head for ``embed.head``: what the method clusters, in
 unit rows. What their cosines mean, and whether they tell people apart, is measured with a second
 head that learns from every other track alone: by tracks among the rest that are tied by clothes,
-and by those that share a frame.
+and by those that are on screen together.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Known:
 
     @property
     def together(self) -> Bool:
-        """Return which tracks share a frame, (N, N)."""
+        """Return which tracks are on screen together, (N, N)."""
         return affinity.cooccurring(self.tracks)
 
     @property

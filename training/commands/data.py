@@ -155,12 +155,12 @@ def _fit_tracks(options: argparse.Namespace) -> None:
 def show_learnt(learnt: Learnt) -> None:
     """Print what the tracks of a library say of a head."""
     pairs = learnt.gathered
-    print(f"{len(pairs.same)} pairs wear the same, {len(pairs.different)} share a frame")
+    print(f"{len(pairs.same)} pairs wear the same, {len(pairs.different)} are on screen together")
     print(
         f"area under ROC of pairs left out: {learnt.before:.4f}, with the head {learnt.after:.4f}"
     )
     for what, before, after in (
-        ("pairs in one frame are two people", learnt.without.apart, learnt.with_it.apart),
+        ("pairs on screen together are two people", learnt.without.apart, learnt.with_it.apart),
         ("halves of tracks find each other", learnt.without.halves, learnt.with_it.halves),
         ("people stay without a fifth of the tracks", learnt.without.stable, learnt.with_it.stable),
     ):

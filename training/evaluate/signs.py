@@ -23,7 +23,7 @@ class Signs:
     """Each in [0, 1], the higher the better, NaN where nothing can be told."""
 
     apart: float
-    """Share of the pairs of tracks in one frame that are taken for two people."""
+    """Share of the pairs of tracks on screen together that are taken for two people."""
     halves: float
     """Share of the tracks whose first half is nearest to its own second half, of all tracks'."""
     stable: float
@@ -35,7 +35,7 @@ def signs(halves: Float32, different: Int64, people: int, seed: int = 0) -> Sign
 
     Args:
         halves: (N, 2, D), the mean vector of each half of each track, in time.
-        different: (Q, 2), tracks that share a frame.
+        different: (Q, 2), tracks that are on screen together.
         people: how many to make of them.
         seed: of which tracks are left out.
     """
