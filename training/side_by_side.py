@@ -25,8 +25,8 @@ def side_by_side(
     """Return what encoders are worth on the test people of a folder, by name.
 
     The people are those that a recipe sets aside if it says nothing else, so that no encoder was
-    trained on them here, but for the default one: its recipes, `distil` and `distil-maps`, leave
-    others out.
+    trained on them here, but for the default one: its recipes, `distil` and those after it,
+    leave others out.
 
     Args:
         names: of encoders, each a weights file, the folder of a run, or ``default``.
