@@ -293,6 +293,10 @@ def shared_s(start: Float64, end: Float64, other_start: Float64, other_end: Floa
 def pooled(known: Affinity, helpful: Bool | None = None) -> Pooled:
     """Return each track helped by those that probably show the same person.
 
+    Others help the more, the likelier the rest of a track's helpers show the same person as they
+    do, each counted as clearly as it was seen: who looks like somebody else is alike to many of
+    that person's tracks, but more so to those of their own, which are not.
+
     Args:
         known: how they are related.
         helpful: (N, N), which may help each other; all if not given.
@@ -303,6 +307,9 @@ def pooled(known: Affinity, helpful: Bool | None = None) -> Pooled:
     weights = np.clip((likely - _HALF) / (1 - _HALF), 0, 1).astype(np.float32)
     np.fill_diagonal(weights, 1.0)
     clear = np.minimum(known.widths, CLEAR_PX)
+    votes = weights * clear
+    weights *= (votes @ weights) / np.maximum(votes.sum(axis=1, keepdims=True), 1e-6)
+    np.fill_diagonal(weights, 1.0)
     sums = (weights * clear) @ known.vectors
     return Pooled(
         vectors=without(sums, np.zeros(sums.shape[1], np.float32)),

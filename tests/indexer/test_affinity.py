@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from indexer import affinity
 from indexer.affinity import CLEAR_PX, NEVER, Affinity, Clarity
@@ -76,6 +78,39 @@ def test_helped_tracks_are_compared_by_what_they_were_helped_to() -> None:
             slow = affinity.pair_odds(cosine, pair[0], pair[1], stick)[0]
             assert found[one, other] == pytest.approx(np.clip(slow, -8, 8), abs=1e-4)
     assert pool.vectors[1] @ third > second @ third
+
+
+@given(st.integers(1, 6), st.integers(0, 99))
+def test_who_helps_is_vouched_for_by_who_else_does(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    odds = rng.uniform(-2, 10, (count, count)).astype(np.float32)
+    odds = (odds + odds.T) / 2
+    known = related(np.stack([axis(n) for n in range(count)]), odds)
+    known = replace(known, widths=rng.uniform(2, 90, count).astype(np.float32))
+    found = affinity.pooled(known).weights
+    likely = np.clip(2 / (1 + np.exp(4 - odds.astype(float))) - 1, 0, 1)
+    np.fill_diagonal(likely, 1)
+    clear = np.minimum(known.widths, affinity.CLEAR_PX)
+    for one in range(count):
+        for other in range(count):
+            votes = [likely[one, k] * clear[k] for k in range(count)]
+            said = [vote * likely[k, other] for k, vote in enumerate(votes)]
+            wanted = 1 if one == other else likely[one, other] * sum(said) / sum(votes)
+            assert found[one, other] == pytest.approx(wanted, abs=1e-4)
+
+
+def test_who_looks_like_somebody_else_is_helped_by_their_own_tracks() -> None:
+    """Two people, three sure tracks each; one track is alike to one of the other person's."""
+    people = np.repeat([0, 1], 3)
+    odds = np.where(people[:, None] == people, 20.0, -20.0).astype(np.float32)
+    rows = np.stack([axis(n) for n in range(6)])
+    apart = affinity.pooled(related(rows, odds)).weights
+    np.testing.assert_allclose(apart, people[:, None] == people, atol=1e-5)
+    odds[0, 3] = odds[3, 0] = 4 + np.log(19)  # likely by 0.95: a weight of 0.9
+    alike = affinity.pooled(related(rows, odds)).weights
+    assert alike[0, 3] == pytest.approx(0.9 * (0.9 + 0.9) / 3.9, abs=1e-4)
+    assert alike[0, 1] == pytest.approx(3 / 3.9, abs=1e-4)
+    assert alike[1, 2] == pytest.approx(1, abs=1e-4)
 
 
 def test_clothes_and_places_count_beside_helped_faces() -> None:
