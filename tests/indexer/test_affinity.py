@@ -84,7 +84,7 @@ def test_helped_tracks_are_compared_by_what_they_were_helped_to() -> None:
 def test_who_helps_is_vouched_for_by_who_else_does(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     odds = rng.uniform(-2, 10, (count, count)).astype(np.float32)
-    odds = (odds + odds.T) / 2
+    odds = ((odds + odds.T) / 2).astype(np.float32)
     known = related(np.stack([axis(n) for n in range(count)]), odds)
     known = replace(known, widths=rng.uniform(2, 90, count).astype(np.float32))
     found = affinity.pooled(known).weights
