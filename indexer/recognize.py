@@ -45,8 +45,8 @@ said who the other is."""
 _LIKELY = 0.5
 AIM = 0.06
 """Share of the promise that is used up in expectation. Shows differ, and errors come by the track:
-of six made seasons, each judged by what the others taught, the worst has 0.40 % wrong, and from
-this share on no more is recalled."""
+of six made seasons, each judged by what the others taught, the worst has 0.35 % wrong, and from
+this share on hardly more is recalled."""
 _SAID = 100.0
 """Log-odds of what somebody said."""
 OPEN, NOBODY = -1, -2

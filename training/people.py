@@ -4,7 +4,7 @@ The portraits are Eileen Collins (NASA; comes with scikit-image) and Grace Hoppe
 with matplotlib). Each person here is a mixture of the two whose features were moved: the first two
 little, the others until nobody real is left. The recipes were searched for so that an encoder tells
 them apart and MTCNN finds all of them: to the default one, stills of two people have cosines of at
-most 0.46 and those of one person above 0.97.
+most 0.45 and those of one person above 0.97.
 
     ada, ben, *_ = write_people(folder, stills=4, seed=0)   # folder/Ada/0.png, folder/Ada/1.png, …
 """

@@ -21,6 +21,7 @@ from indexer.nets import encoder as nets
 from tests.faces import collins, hopper
 from training import encoders, landmark_runs, parts, recipe, runs
 from training.__main__ import main
+from training.encoders import Trainable
 from training.faces import read_faces
 from training.fit import Schedule
 from training.methods.arcface import ArcFace, ArcFaceSettings, Batch
@@ -294,6 +295,20 @@ def test_another_encoder_may_teach(people: Path, models: Models, tmp_path: Path)
     assert named == {**itself[0], "teacher": facts[0].digest}
     assert same == itself[1]
     assert taught != same
+
+
+@pytest.mark.usefixtures("no_maps")
+def test_maps_are_those_of_one_network(people: Path, models: Models, tmp_path: Path) -> None:
+    facts = replace(encoders.start("sface", "", 0, 0).facts, network="resnet18")
+    file = tmp_path / "other.safetensors"
+    encoders.export(Trainable(nets.build("resnet18", facts.dimension), facts), file)
+    how = small(
+        "distil",
+        start=Start(weights="sface"),
+        distil=DistilSettings(batch=4, maps=1.0, teacher=str(file)),
+    )
+    with pytest.raises(ConfigError, match=r"distil\.teacher: is a resnet18"):
+        runs.run(how, people, tmp_path / "run", models)
 
 
 @pytest.mark.parametrize(
