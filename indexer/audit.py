@@ -63,7 +63,8 @@ def _promise(
 ) -> tuple[float, float, float, float]:
     """Return the named share of the time, and of what of it is wrong three numbers.
 
-    The share expected, the one it is below with `CONFIDENCE`, and how sure the promise is kept.
+    The share expected, the one it is below with `CONFIDENCE` (no less than is expected: of few
+    errors that are hardly likely most draws have none), and how sure the promise is kept.
 
     Names are taken to be wrong as many times more often than their probabilities say as
     `recognize.AIM` allows for; tracks each by its own, in so many draws as tell the 95th percentile
@@ -77,10 +78,11 @@ def _promise(
     rng, wrong = np.random.default_rng(0), np.zeros(_DRAWS)
     for seconds_of, chance in zip(time, doubt, strict=True):
         wrong += seconds_of * (rng.random(_DRAWS) < chance)
-    most = float(np.quantile(wrong, CONFIDENCE)) / total
+    expected = float(doubt @ time) / total
+    most = max(float(np.quantile(wrong, CONFIDENCE)) / total, expected)
     kept = float(np.mean(wrong <= promise * total + _ROUNDING))
     share = float(time.sum()) / max(float(seconds.sum()), 1e-9)
-    return share, float(doubt @ time) / total, most, kept
+    return share, expected, most, kept
 
 
 def _mean_share(likely: Float64, same: Bool, people: Int64, seconds: Float64) -> float:

@@ -75,4 +75,7 @@ def test_what_is_promised_is_counted_by_screen_time() -> None:
     assert audit(tracks, unsure, related, together, {1, 2}).wrong == pytest.approx(1)
     sure = [replace(one, probability=1.0) for one in identities]
     assert audit(tracks, sure, related, together, {1, 2}).wrong_at_most == 0
+    hardly = [replace(one, probability=1 - recognize.AIM / 100) for one in identities]
+    rare = audit(tracks, hardly, related, together, {1, 2})
+    assert rare.wrong_at_most == rare.wrong == pytest.approx(0.01)  # most draws have none
     assert audit(tracks, sure, related, together).named == 0
