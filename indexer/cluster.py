@@ -148,7 +148,7 @@ class Known:
 
     people: Sequence[Character]
     barred: Bool
-    """(N, K), True where a track shares a frame with one that is this person already."""
+    """(N, K), True where a track is on screen with one that is this person already."""
     next_id: int
     """The id of the next new one,"""
     next_person: int = 1

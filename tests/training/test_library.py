@@ -110,12 +110,17 @@ def test_tracks_are_what_the_library_says(
     assert found.uids.tolist() == [track.uid for track in made.tracks]
     assert found.characters.tolist() == [one.character for one in made.identities]
     together = found.together()
-    np.testing.assert_array_equal(together, affinity.cooccurring(made.tracks))
+    assert (together == together.T).all()
     for row, track in enumerate(made.tracks):
         mine = found.track == row
         np.testing.assert_array_equal(found.vectors[mine], track.embeddings)
         np.testing.assert_array_equal(found.frames[mine], track.exemplar_frames)
         np.testing.assert_allclose(found.features[row], track.embeddings.mean(axis=0), atol=1e-6)
+        for column, other in enumerate(made.tracks):
+            shared = min(track.end_s, other.end_s) - max(track.start_s, other.start_s)
+            either = max(track.end_s, other.end_s) - min(track.start_s, other.start_s)
+            beside = row != column and shared > min(affinity.MOMENT_S, either / 2) + 1e-6
+            assert together[row, column] == beside
 
 
 def test_tracks_of_two_episodes_are_never_together(tmp_path: Path) -> None:

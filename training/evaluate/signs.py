@@ -1,7 +1,7 @@
 """How good vectors of a show's tracks are, told without a label.
 
-People are made of the tracks by Ward's linkage that is told nothing of who shares a frame, as many
-as are asked for; so that what it does to those who do is a sign, not a rule.
+People are made of the tracks by Ward's linkage that is told nothing of who is on screen together,
+as many as are asked for; so that what it does to those who are is a sign, not a rule.
 """
 
 from __future__ import annotations

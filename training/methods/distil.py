@@ -60,8 +60,9 @@ class DistilSettings:
     """Weight of the maps of a view being those of the clean face in its place (`unexplained`).
     Every place of a face teaches, not its one vector: it is not learnt by heart so soon."""
     teacher: str | None = None
-    """Who is looked up to, as ``start.weights``; if not given, the encoder that this begins with.
-    An encoder of before an earlier stage does not let that stage's losses on clean faces stand."""
+    """Whose vectors and maps of clean faces are the goal, as ``start.weights``; if not given, those
+    of the encoder that this begins with. With the one that an earlier stage began with, what that
+    stage lost on clean faces is learnt again."""
     head_rate: NotNegative = 1.0
     """What the learning rate of the head is multiplied by; 0 leaves it as it is. It has most of
     the weights, and is the first to learn faces by heart."""
