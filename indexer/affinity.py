@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.special import expit
 
 from indexer.records import Bool, Float32, Float64, Int64, Track, Yardstick
 from indexer.scene import clothes_odds, place_odds
 
 NEVER = -1e3
-"""Log-odds that two people in one frame are one."""
+"""Log-odds that two on screen together are one."""
 _APART = 0.03
 """Mean cosine of different people, once nothing is common to all."""
 _PSEUDO_PAIRS = 4.0
@@ -30,7 +31,7 @@ _CERTAIN = 8.0
 _PRIOR = -4.0
 """Log-odds that two tracks are of one person before anything is seen, in a cast of dozens."""
 _HALF = 0.5
-"""A track is pooled with others that are more likely than this to show the same person."""
+"""A track is pooled with others that are likelier than this to show the same person."""
 MOMENT_S = 0.3
 """Two tracks are of two people if they are on screen together for longer."""
 _INSTANT_S = 1e-6
@@ -55,7 +56,7 @@ class Affinity:
     near: Float32
     """(N,), how near each is to strangers, as `nearness` says."""
     odds: Float32
-    """(N, N), log-odds that two show one person by all of it; NEVER for two in a frame."""
+    """(N, N), log-odds that two show one person by all of it; NEVER for two on screen together."""
     scene: Float32
     """(N, N), those of clothes and places alone."""
 
@@ -293,26 +294,31 @@ def shared_s(start: Float64, end: Float64, other_start: Float64, other_end: Floa
 def pooled(known: Affinity, helpful: Bool | None = None) -> Pooled:
     """Return each track helped by those that probably show the same person.
 
-    Others help the more, the likelier the rest of a track's helpers show the same person as they
-    do, each counted as clearly as it was seen: who looks like somebody else is alike to many of
-    that person's tracks, but more so to those of their own, which are not.
+    Others help the more, the likelier all other helpers, the track itself among them, show the same
+    person as they do, each counted as clearly as it was seen: who looks like somebody else is alike
+    to many of that person's tracks, but more so to those of their own, which are not.
 
     Args:
         known: how they are related.
         helpful: (N, N), which may help each other; all if not given.
     """
-    likely = expit(known.odds + _PRIOR)
-    if helpful is not None:
-        likely = np.where(helpful, likely, 0.0)
-    weights = np.clip((likely - _HALF) / (1 - _HALF), 0, 1).astype(np.float32)
-    np.fill_diagonal(weights, 1.0)
+    likely = np.clip((expit(known.odds + _PRIOR) - _HALF) / (1 - _HALF), 0, 1).astype(np.float32)
+    np.fill_diagonal(likely, 1.0)
     clear = np.minimum(known.widths, CLEAR_PX)
-    votes = weights * clear
-    weights *= (votes @ weights) / np.maximum(votes.sum(axis=1, keepdims=True), 1e-6)
+    weights = likely * _vouched(likely, clear)
+    if helpful is not None:
+        weights[~helpful] = 0.0
     np.fill_diagonal(weights, 1.0)
-    sums = (weights * clear) @ known.vectors
+    sums = np.asarray((weights * clear) @ known.vectors, dtype=np.float32)
     return Pooled(
         vectors=without(sums, np.zeros(sums.shape[1], np.float32)),
         widths=(weights @ clear).astype(np.float32),
         weights=weights,
     )
+
+
+def _vouched(likely: Float32, clear: Float32) -> Float32:
+    """Return by what share of a track's helpers each other one is vouched for, but for itself."""
+    votes = likely * clear
+    others = csr_array(votes) @ likely - votes  # few are likely
+    return np.clip(others / np.maximum(votes.sum(axis=1, keepdims=True) - votes, 1e-6), 0, 1)

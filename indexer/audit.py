@@ -1,6 +1,6 @@
 """How good the people of a library are, as far as it can be told without a label.
 
-Three signs: two faces in one frame that were taken for one person (none of the links may say so);
+Three signs: two tracks on screen together that were taken for one person (no link may say so);
 the two halves of a track, split in time, that find different people nearest; and how alike a
 track is to the rest of its person.
 """
@@ -63,8 +63,8 @@ def _promise(
 ) -> tuple[float, float, float, float]:
     """Return the named share of the time, and of what of it is wrong three numbers.
 
-    The share expected, the one it is below with `CONFIDENCE` (no less than is expected: of few
-    errors that are hardly likely most draws have none), and how sure the promise is kept.
+    The share expected, the larger of that and of the one that it is at most with `CONFIDENCE`
+    (where errors are unlikely most draws have none), and how sure the promise is kept.
 
     Names are taken to be wrong as many times more often than their probabilities say as
     `recognize.AIM` allows for; tracks each by its own, in so many draws as tell the 95th percentile

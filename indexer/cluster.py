@@ -36,7 +36,7 @@ from indexer.records import (
 _CERTAIN = 8.0
 """Log-odds beyond which a pair says no more: no single pair decides for a group."""
 _NEVER = 1e9
-"""Distance of two people in one frame: averaged over 10^8 pairs it still keeps them apart."""
+"""Distance of two people on screen together: averaged over 10^8 pairs it still keeps them apart."""
 
 
 def group(odds: Float32, apart: Bool, settings: ClusterSettings) -> Int64:

@@ -38,7 +38,8 @@ class DecodeSettings:
     threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Decoder threads."""
     frames: Literal["all", "reference"] = "all"
-    """All, or those alone that others are decoded from, which takes about half the time."""
+    """All, or those alone that others are decoded from, which takes about a fifth less
+    time."""
 
     @model_validator(mode="after")
     def _can_choose(self) -> Self:
@@ -90,7 +91,7 @@ class DetectSettings:
     again_threshold: Share = 0.5
     """The least score of a face that is known from a frame nearby."""
     precision: Literal["f32", "bf16"] = "f32"
-    """How a CPU multiplies: in 32 bits, or in bfloat16 if it can, in two thirds of the time."""
+    """How a CPU multiplies: in 32 bits, or in bfloat16 if it can, in four fifths of the time."""
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Threads that look at frames; 0 for one a core, or two beside a GPU."""
 
@@ -133,7 +134,8 @@ class ClusterSettings:
     """How tracks are joined: each with its nearest, in rounds, those of one time parted at the end
     or never joined; or the likeliest pair first."""
     min_log_odds: Finite = 1.5
-    """Two groups of an episode's tracks are one person if its mean log-odds are at least this."""
+    """Two groups of an episode's tracks are joined if the mean log-odds between them are at least
+    this."""
     min_group_log_odds: Finite = 3.0
     """And if those of all that was seen of each are at least this; likewise a group and a person
     of an earlier episode."""
@@ -144,7 +146,8 @@ class RecognizeSettings:
     """When a name is given."""
 
     max_wrong_names: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """Share of the named time that may be wrong, and a name's own doubt; expected is 6 % of it."""
+    """The most of the named time that may be wrong, and the most doubt in one name; 6 % of it is
+    aimed at."""
     min_probability: Annotated[float, Field(gt=0, le=1)] = 0.5
     """No name is given whose probability is less, whatever was promised."""
     evidence: Literal["face", "track", "apart", "clothes", "joint"] = "joint"

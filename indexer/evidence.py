@@ -99,7 +99,7 @@ def gather(
     helpers = [tracks[j].uid if others[i, j] > 0 else UNKNOWN for i, j in enumerate(best.tolist())]
     words = np.full(weights.shape, -np.inf)
     if settings.evidence == "joint":
-        # What went into the pool has spoken already.
+        # Who counts for half in the pool has spoken already.
         speaks = scene.near(tracks) & ~together & (weights < _LIKELY)
         words[speaks] = known.odds[speaks]
     return Evidence(vectors, clear, own, widths, words, helpers, known.common)

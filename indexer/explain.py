@@ -110,7 +110,7 @@ class Because:
     helper: int
     """Uid of the track that helped most, 0 if none did."""
     beside: Sequence[str]
-    """Who is in the same frames, so is somebody else."""
+    """Who is on screen with it, so is somebody else."""
 
 
 @dataclass(frozen=True, slots=True)

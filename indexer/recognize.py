@@ -40,7 +40,7 @@ _CERTAIN, _WORD = 8.0, 6.0
 _SMALL_PX = 20.0
 """Narrower faces are called small where a reason is given."""
 _MIRROR, _NEVER = 1e-4, 1e-30
-"""Probability that two faces in one frame are one person after all, as in a mirror; and if somebody
+"""Probability that two on screen together are one person after all, as in a mirror; and if somebody
 said who the other is."""
 _LIKELY = 0.5
 AIM = 0.06
@@ -216,8 +216,8 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
 
     One pass of messages over the tracks, from the surest to the least sure: a track j that is c
     with probability q says log(1 + q (L - 1)) for c, where L is the likelihood ratio of i and j
-    being one person; the loudest word of each kind counts. Of two in one frame, the surer one
-    leaves to the other log(1 - q).
+    being one person; the loudest word of each kind counts. Of two on screen together, the
+    surer one leaves to the other log(1 - q).
 
     Args:
         odds: (N, C), log-odds against a stranger of each track by what it shows itself.

@@ -595,7 +595,7 @@ class Audit:
     """Share of the named screen time that is expected to be wrong, where names are wrong as often
     as `recognize` allows for,"""
     wrong_at_most: float = 0.0
-    """the share that it is below there with a confidence of 95 %,"""
+    """the larger of that and of the share that it is at most, there, with a confidence of 95 %,"""
     kept: float = 1.0
     """and how sure it is, there, that no more is wrong than was promised."""
 

@@ -14,10 +14,10 @@ from indexer.records import BLANK, Bool, Float32, Float64, Int64, Track
 REACH = 12
 """Shots within which a scene is likely to go on."""
 _SLOPE, _MIDDLE, _PULL = 1.6, 1.3, 1.1
-"""Of the log-odds over t = -log(1 - similarity) of clothes: slope, midpoint where people in one
-frame dress as differently as usual, and how far it moves with what they wear."""
+"""Of the log-odds over t = -log(1 - similarity) of clothes: slope, midpoint where people on screen
+together dress as differently as usual, and how far it moves with what they wear."""
 _DRESSED, _PSEUDO_DRESSED = 0.6, 10.0
-"""The usual mean of t of two people in one frame, and how many such pairs it weighs as much as."""
+"""The usual mean of t of two people on screen together, and as how many such pairs it weighs."""
 _CLOTHES = (-1.5, 3.5)
 """The least and the most that clothes say."""
 _ALIKE_BITS, _UNLIKE_BITS = 18.0, 24.0
@@ -39,7 +39,7 @@ def clothes_odds(tracks: Sequence[Track], together: Bool) -> Float64:
     """Return what clothes add to the log-odds that two tracks show one person, (N, N).
 
     Nothing where they were not seen, or the shots are too far apart for one scene. Where people
-    in one frame dress alike, clothes say less.
+    on screen together dress alike, clothes say less.
     """
     if not tracks:
         return np.zeros((0, 0))

@@ -1,7 +1,7 @@
 """A character in, what the name's threshold rests on out: trials whose answer is known.
 
 Genuine trials are the stills, each against the rest, and tracks that a person said to show the
-character. Impostors are the other characters' stills, and faces seen in one frame with a track of
+character. Impostors are the other characters' stills, and tracks on screen together with one of
 that name, which are somebody else's.
 """
 

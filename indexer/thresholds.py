@@ -42,11 +42,11 @@ def calibrate(
     With a yardstick of names, these follow from how near the character is to others, and from its
     stills (`raised`); on made seasons, letting the impostors move them cost recall and saved
     nothing. Else evidence moves the calibration's line. Genuine scores are each still
-    against the others of its character. Impostor scores are the
-    stills of the other characters, and of two tracks in one frame the less similar one: at most
-    one of them is the character. Means of both are drawn to the prior by a pseudo-count, and the
-    midpoint moves by the mean of the two displacements. Stills of one show resemble each other
-    more than its faces do, so genuine scores may lower the midpoint but never raise it.
+    against the others of its character. Impostor scores are the stills of the other characters, and
+    of two tracks on screen together the less similar one: at most one of them is the character.
+    Means of both are drawn to the prior by a pseudo-count, and the midpoint moves by the mean of
+    the two displacements. Stills of one show resemble each other more than its faces do, so genuine
+    scores may lower the midpoint but never raise it.
 
     Args:
         characters: named ones, with their stills as prototypes.

@@ -77,9 +77,11 @@ class LibraryTracks:
 
     def together(self) -> Bool:
         """Return which tracks are on screen together, so of two people, (N, N)."""
-        start, end = self.times.T
-        shared = affinity.together(start[:, None], end[:, None], start, end)
-        shared &= self.episode[:, None] == self.episode
+        shared = np.zeros((len(self.uids),) * 2, dtype=bool)
+        for episode in np.unique(self.episode):
+            own = np.flatnonzero(self.episode == episode)
+            start, end = self.times[own].T
+            shared[np.ix_(own, own)] = affinity.together(start[:, None], end[:, None], start, end)
         np.fill_diagonal(shared, val=False)
         return shared
 

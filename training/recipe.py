@@ -6,6 +6,7 @@ table named like the method is that method's own settings. An unknown name is re
 
 from __future__ import annotations
 
+import json
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -132,8 +133,20 @@ def load(name: str) -> Recipe:
         raise ConfigError(path, f"{where}: {first['msg']}", remedy) from error
 
 
-def as_tables(recipe: Recipe) -> dict[str, Any]:
-    """Return what a recipe says, in full, as the tables of a TOML file."""
+def as_json(recipe: Recipe) -> str:
+    """Return what a recipe says, in full: its tables but those of other methods."""
     tables: dict[str, Any] = TypeAdapter(Recipe).dump_python(recipe)
     methods = set(Recipe.__annotations__) - {"method", "fit", "data", "start", "views"}
-    return {k: v for k, v in tables.items() if k not in methods - {recipe.method}}
+    said = {k: v for k, v in tables.items() if k not in methods - {recipe.method}}
+    return json.dumps(said, indent=1) + "\n"
+
+
+def says(text: str, recipe: Recipe) -> bool:
+    """Return whether a text is what `as_json` says of a recipe.
+
+    Or said before there were all settings, if those since are as if they were not there.
+    """
+    try:
+        return as_json(TypeAdapter(Recipe).validate_json(text)) == as_json(recipe)
+    except ValidationError:
+        return False

@@ -87,6 +87,7 @@ def run(
         encoders.settle(encoder.module)
     if how.method == "distil":
         distil.prepare(encoder.module, how.distil)
+    teacher = _teacher(encoder, how)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
     dealt = parts.deal(faces, how.data, source)
     with_names = all(map(batches.tell_people, (dealt.validation, dealt.test)))
@@ -98,9 +99,11 @@ def run(
     if not begun.is_file():
         encoders.export(encoder, begun)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder.module.to(device)  # methods look at faces with it before they train it
+    for one in (encoder, teacher):  # methods look at faces with them before they train
+        if one is not None:
+            one.module.to(device)
     with Workers(models.workers) as workers:
-        method = _method(how, encoder, parts.trained_on(dealt, how), dealt.validation)
+        method = _method(how, encoder, teacher, parts.trained_on(dealt, how), dealt.validation)
         checkpoint = folder / "checkpoint.pt"
         fitted = fit(method, how.fit, checkpoint, device, workers, progress)
         encoders.keep(encoder.module, begun, how.start.kept)
@@ -121,7 +124,9 @@ def run(
     return done
 
 
-def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet) -> Method[Any]:
+def _method(
+    how: Recipe, encoder: Trainable, teacher: Trainable | None, faces: FaceSet, validation: FaceSet
+) -> Method[Any]:
     facts = encoder.facts
     viewer = Viewer(facts.input_size, np.array(facts.template, np.float32))
     if how.method == "simclr":
@@ -139,20 +144,20 @@ def _method(how: Recipe, encoder: Trainable, faces: FaceSet, validation: FaceSet
         directions = arcface.directions(encoder, faces, how.arcface)
         return ArcFace(encoder, directions, faces, how.arcface, viewer, how.views, probe)
     if how.method == "distil":
-        teacher = _teacher(encoder, how)
+        teacher = teacher or replace(encoder, module=copy.deepcopy(encoder.module))  # as it is now
         compare = distil.comparison(teacher, faces, viewer, how.views, how.fit.seed)
         taught = None if how.distil.blended else contrastive.clean_vectors(teacher, faces)
         how_distil = (how.distil, viewer, how.views, how.fit.seed, probe, taught)
         return Distil(encoder, teacher, compare, faces, *how_distil)
-    clean = contrastive.clean_vectors(_teacher(encoder, how), faces)
+    clean = contrastive.clean_vectors(teacher or encoder, faces)
     return Contrastive(encoder, faces, clean, how.contrastive, viewer, how.views, probe)
 
 
-def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
-    """Return the encoder that is looked up to; it stays what it is when the first is trained."""
+def _teacher(encoder: Trainable, how: Recipe) -> Trainable | None:
+    """Return the encoder that a recipe names as its teacher; None if it names none."""
     name = _teacher_name(how)
     if name is None:
-        return replace(encoder, module=copy.deepcopy(encoder.module))
+        return None
     teacher = encoders.start(encoder_of(name), how.start.network, how.start.size, how.fit.seed)
     wanted, got = (
         (facts.input_size, facts.dimension, facts.template)
@@ -167,7 +172,6 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable:
     if how.method == "distil" and how.distil.maps and network != encoder.facts.network:
         problem = f"is a {network}, whose maps are not those of a {encoder.facts.network}"
         raise ConfigError("distil.teacher", problem, "name one of the same network, or no maps")
-    teacher.module.to(next(encoder.module.parameters()).device)
     return teacher
 
 
@@ -224,17 +228,17 @@ def claim(folder: Path, how: Recipe, data: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: they are not.
     """
-    contents = {
-        "recipe.json": json.dumps(recipe.as_tables(how), indent=1) + "\n",
-        "data.json": json.dumps(data, indent=1) + "\n",
-    }
+    said, about = folder / "recipe.json", folder / "data.json"
+    described = json.dumps(data, indent=1) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        path = folder / name
-        if path.is_file() and path.read_text(encoding="utf-8") != content:
+    for path, same in (
+        (said, lambda text: recipe.says(text, how)),
+        (about, lambda text: text == described),
+    ):
+        if path.is_file() and not same(path.read_text(encoding="utf-8")):
             raise ConfigError(path, "is of another run", "give --name, or remove the folder")
-    for name, content in contents.items():
-        with disk.replacing(folder / name) as file:
+    for path, content in ((said, recipe.as_json(how)), (about, described)):
+        with disk.replacing(path) as file:
             file.write(content.encode())
 
 

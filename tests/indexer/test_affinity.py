@@ -93,9 +93,13 @@ def test_who_helps_is_vouched_for_by_who_else_does(count: int, seed: int) -> Non
     clear = np.minimum(known.widths, affinity.CLEAR_PX)
     for one in range(count):
         for other in range(count):
-            votes = [likely[one, k] * clear[k] for k in range(count)]
-            said = [vote * likely[k, other] for k, vote in enumerate(votes)]
-            wanted = 1 if one == other else likely[one, other] * sum(said) / sum(votes)
+            if one == other:
+                assert found[one, other] == 1
+                continue
+            rest = [k for k in range(count) if k != other]
+            votes = [likely[one, k] * clear[k] for k in rest]
+            said = [vote * likely[k, other] for k, vote in zip(rest, votes, strict=True)]
+            wanted = likely[one, other] * sum(said) / sum(votes)
             assert found[one, other] == pytest.approx(wanted, abs=1e-4)
 
 
@@ -108,9 +112,31 @@ def test_who_looks_like_somebody_else_is_helped_by_their_own_tracks() -> None:
     np.testing.assert_allclose(apart, people[:, None] == people, atol=1e-5)
     odds[0, 3] = odds[3, 0] = 4 + np.log(19)  # likely by 0.95: a weight of 0.9
     alike = affinity.pooled(related(rows, odds)).weights
-    assert alike[0, 3] == pytest.approx(0.9 * (0.9 + 0.9) / 3.9, abs=1e-4)
-    assert alike[0, 1] == pytest.approx(3 / 3.9, abs=1e-4)
+    assert alike[0, 3] == pytest.approx(0.9 * 0.9 / 3, abs=1e-4)  # by itself, and not by its own
+    assert alike[0, 1] == pytest.approx(2 / 2.9, abs=1e-4)
     assert alike[1, 2] == pytest.approx(1, abs=1e-4)
+
+
+def test_who_is_seen_clearly_does_not_vouch_for_itself() -> None:
+    """A track and two of its own are dim; who is alike to the first alone is seen clearly."""
+    odds = np.full((4, 4), 20.0, np.float32)
+    odds[:3, 3] = odds[3, :3] = -20
+    odds[0, 3] = odds[3, 0] = 4 + np.log(4)  # likely by 0.8: a weight of 0.6
+    known = related(np.stack([axis(n) for n in range(4)]), odds)
+    dim = np.array([5, 5, 5, CLEAR_PX], np.float32)
+    found = affinity.pooled(replace(known, widths=dim)).weights
+    assert found[0, 3] == pytest.approx(0.6 * (5 * 0.6) / 15, abs=1e-4)
+    unseen = affinity.pooled(replace(known, widths=np.zeros(4, np.float32)))
+    np.testing.assert_array_equal(unseen.weights, np.eye(4))  # nobody has a voice
+    assert np.isfinite(unseen.vectors).all()
+
+
+def test_who_is_too_far_away_to_help_may_vouch() -> None:
+    odds, rows = np.full((3, 3), 20.0, np.float32), np.stack([axis(n) for n in range(3)])
+    near = np.abs(np.subtract.outer(np.arange(3), np.arange(3))) < 2
+    pool = affinity.pooled(related(rows, odds), near)
+    np.testing.assert_allclose(pool.weights, near, atol=1e-5)
+    np.testing.assert_allclose(pool.widths, CLEAR_PX * near.sum(axis=1), rtol=1e-5)
 
 
 def test_clothes_and_places_count_beside_helped_faces() -> None:

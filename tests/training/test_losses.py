@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -301,8 +301,12 @@ class WithMaps(nn.Module):
 AS_IT_IS = Whitening(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
 
 
+TEACHERS = replace(FACTS, mean=(100.0, 120.0, 140.0), std=(50.0, 60.0, 70.0))
+"""Facts of a teacher that is given other numbers for the same picture."""
+
+
 def with_maps(times: float, how: DistilSettings, count: int = 2) -> Distil:
-    module, teacher = (Trainable(WithMaps(t), FACTS) for t in (times, 1.0))
+    module, teacher = Trainable(WithMaps(times), FACTS), Trainable(WithMaps(1.0), TEACHERS)
     side = SIZE + 20
     chips = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     some = replace(faces(np.arange(count)), chips=chips)
@@ -319,10 +323,28 @@ def test_distil_weighs_what_the_maps_of_clean_faces_do_not_explain(
     method = with_maps(times, DistilSettings(maps=weight))
     loss = method.loss(distil.Batch(clean, views, placed=placed), CPU).item()
     without = with_maps(times, DistilSettings()).loss(distil.Batch(clean, views), CPU).item()
-    seen, wanted = ((some.astype(np.float64) - FACTS.mean) / FACTS.std for some in (views, placed))
+    seen = (views.astype(np.float64) - FACTS.mean) / FACTS.std
+    wanted = (placed.astype(np.float64) - TEACHERS.mean) / TEACHERS.std
     missed = ((times * seen - wanted) ** 2).mean(axis=0).sum()
     share = missed / wanted.var(axis=0, ddof=1).sum()
     assert loss == pytest.approx(without + weight * share, rel=1e-3, abs=1e-4)
+
+
+def test_maps_that_are_compiled_teach_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Callable[..., object]] = []
+
+    def compile_(function: Callable[..., object]) -> Callable[..., object]:
+        compiled.append(function)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    levels = np.random.default_rng(0).integers(0, 256, (3, 4, SIZE, SIZE, 3), dtype=np.uint8)
+    batch = distil.Batch(levels[0], levels[1], placed=levels[2])
+    plainly = with_maps(0.7, DistilSettings(maps=1.0)).loss(batch, CPU)
+    assert not compiled
+    method = with_maps(0.7, DistilSettings(maps=1.0, compiled=True))
+    assert [method.loss(batch, CPU).item() for _ in range(2)] == [plainly.item()] * 2
+    assert compiled == [method.encoder.module.maps]
 
 
 def test_with_maps_a_batch_has_each_view_and_the_face_in_its_place_mirrored_alike() -> None:

@@ -24,6 +24,7 @@ from training.__main__ import main
 from training.encoders import Trainable
 from training.faces import read_faces
 from training.fit import Schedule
+from training.methods import distil
 from training.methods.arcface import ArcFace, ArcFaceSettings, Batch
 from training.methods.contrastive import ContrastiveSettings
 from training.methods.distil import Distil, DistilSettings
@@ -205,7 +206,11 @@ def test_maps_teach_the_blocks_and_leave_the_head(
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [({"maps": 1.0}, r"distil\.maps: .*no maps"), ({"head_rate": 0.5}, r"head_rate: .*no head")],
+    [
+        ({"maps": 1.0}, r"distil\.maps: .*no maps"),
+        ({"head_rate": 0.5}, r"head_rate: .*no head"),
+        ({"compiled": True}, r"distil\.compiled: .*distil\.maps is 0"),
+    ],
 )
 def test_what_a_network_has_not_is_not_taught(
     asked: dict[str, Any], said: str, people: Path, models: Models, tmp_path: Path
@@ -214,6 +219,13 @@ def test_what_a_network_has_not_is_not_taught(
     with pytest.raises(ConfigError, match=said):
         runs.run(how, people, tmp_path / "run", models)
     assert not (tmp_path / "run").exists()
+
+
+def test_who_has_no_compiler_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    sface, how = encoders.start("sface", "", 0, 0), DistilSettings(maps=1.0, compiled=True)
+    with pytest.raises(ConfigError, match=r"distil\.compiled: needs .* no-such-compiler"):
+        distil.prepare(sface.module, how)
 
 
 @pytest.mark.usefixtures("no_maps")
@@ -226,6 +238,14 @@ def test_a_folder_is_of_one_recipe(people: Path, models: Models, tmp_path: Path)
     other = replace(how, data=replace(how.data, seed=1))
     with pytest.raises(ConfigError, match="another run"):
         runs.run(other, people, tmp_path / "run", models)
+    file = tmp_path / "run" / "recipe.json"
+    said = json.loads(file.read_text())
+    assert said["fit"].pop("precision") == how.fit.precision  # as if there was no such setting yet
+    file.write_text(json.dumps(said))
+    runs.run(how, people, tmp_path / "run", models)
+    file.write_text(json.dumps(said | {"of tomorrow": 1}))
+    with pytest.raises(ConfigError, match=r"recipe\.json: is of another run"):
+        runs.run(how, people, tmp_path / "run", models)
 
 
 @pytest.mark.usefixtures("no_maps")
@@ -309,6 +329,7 @@ def test_maps_are_those_of_one_network(people: Path, models: Models, tmp_path: P
     )
     with pytest.raises(ConfigError, match=r"distil\.teacher: is a resnet18"):
         runs.run(how, people, tmp_path / "run", models)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -330,6 +351,7 @@ def test_what_cannot_be_run_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=said):
         runs.run(change(small("contrastive")), people, tmp_path / "run", models)
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_shipped_recipe_says_how_it_is_run() -> None:

@@ -284,7 +284,7 @@ def _helped(episodes: Sequence[Known], stick: Yardstick) -> tuple[float, ...]:
 
 
 def _compared(one: Known, vectors: Float32, clear: Clarity) -> tuple[Float64, Bool]:
-    """Return terms (P, K) of the pairs of an episode's tracks that share no frame, who is one."""
+    """Return terms (P, K) of the pairs of an episode's tracks that are not together, who is one."""
     upper = np.triu(one.real[:, None] & one.real & ~one.together, k=1)
     first, second = np.nonzero(upper)
     terms = affinity.pair_terms((vectors @ vectors.T)[upper], clear[first], clear[second])

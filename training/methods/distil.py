@@ -16,6 +16,8 @@ heart. With ``maps`` they learn from what the teacher's layers say of each place
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,8 +67,8 @@ class DistilSettings:
     of the encoder that this begins with. With the one that an earlier stage began with, what that
     stage lost on clean faces is learnt again."""
     compiled: bool = False
-    """Whether maps are reckoned by code that is compiled first, a quarter of a minute with a C++
-    compiler: a step takes half the time, and rounds differently."""
+    """Whether maps come from code that is compiled first, in a minute, by a C++ compiler: a step
+    takes half the time, and rounds differently."""
     head_rate: NotNegative = 1.0
     """What the learning rate of the head is multiplied by; 0 leaves it as it is. It has most of
     the weights, and is the first to learn faces by heart."""
@@ -202,7 +204,7 @@ class Distil:
 
     def _maps(self, placed: UInt8, device: torch.device) -> torch.Tensor:
         """Return what the teacher sees of clean faces, (B, C, H, W)."""
-        teacher = self.teacher.module.to(device, memory_format=torch.channels_last).eval()
+        teacher = self.teacher.module.to(device).to(memory_format=torch.channels_last).eval()
         with torch.no_grad():
             levels = encoders.tensor(placed, self.teacher.facts, device)
             return cast(Mapped, teacher).maps(levels)
@@ -219,9 +221,16 @@ def prepare(module: nn.Module, settings: DistilSettings) -> None:
     """See whether an encoder can be taught so, and leave its head as it is if that is asked.
 
     Raises:
-        ConfigError: the network has no maps or no head, and something is asked of them.
+        ConfigError: the network has no maps or no head, and something is asked of them; nothing
+            is there to compile, or to compile with.
     """
     head = getattr(module, "head", None)
+    if settings.compiled and not settings.maps:
+        raise ConfigError("distil.compiled", "is of maps, and distil.maps is 0", "leave it out")
+    compiler = os.environ.get("CXX", "g++")  # as torch looks for it
+    if settings.compiled and shutil.which(compiler) is None:
+        problem = f"needs a C++ compiler, and there is no {compiler}"
+        raise ConfigError("distil.compiled", problem, "install one, or set it to false")
     if settings.maps and (head is None or not hasattr(module, "maps")):
         problem = "is above 0, and the encoder's network has no maps"
         raise ConfigError("distil.maps", problem, "begin with sface, or set it to 0")
