@@ -295,23 +295,50 @@ def test_a_disk_that_takes_no_more_leaves_the_library_as_it_was(copy: Path, tmp_
     assert run("verify", "--library", copy).status == 0
 
 
-def test_a_folder_that_cannot_be_written_is_refused_at_once(show: Show, tmp_path: Path) -> None:
-    root = tmp_path / "locked"
-    root.mkdir()
+def as_nobody(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user to whom modes apply, for whom the way to the folder is open."""
     script = (
-        "import os, sys, glob, indexer.pipeline, indexer.models\n"
+        "import os, sys, indexer.pipeline, indexer.models\n"
         "from indexer.__main__ import main; from facenet_pytorch.models import mtcnn\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
-    for folder in (tmp_path, *tmp_path.parents):
-        if os.access(folder, os.W_OK) and folder.owner() != "nobody" and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    root.chmod(0o555)
+    for one in (folder, *folder.parents):
+        if os.access(one, os.W_OK) and one.owner() != "nobody" and one != Path("/"):
+            one.chmod(one.stat().st_mode | 0o055)
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_videos_that_may_not_be_read_do_not_stop_the_others(tmp_path: Path) -> None:
+    video, missing, root = tmp_path / "some.mp4", tmp_path / "none.mp4", tmp_path / "library"
+    video.write_bytes(b"anything")
+    video.chmod(0)
+    done = as_nobody(tmp_path, "index", video, missing, "--library", root)
+    assert done.returncode == 2
+    first, second = done.stderr.splitlines()
+    assert (
+        first == f"{video}: cannot be read: Permission denied (check its permissions and the disk)"
+    )
+    assert second.startswith(f"{missing}: there is no such file")
+    assert not root.exists()
+
+
+def test_a_folder_of_stills_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
+    closed, root = tmp_path / "gallery" / "Ann", tmp_path / "library"
+    closed.parent.mkdir()
+    closed.mkdir(mode=0)
+    done = as_nobody(tmp_path, "enroll", closed.parent, "--library", root)
+    assert_refused(Said(done.returncode, done.stderr), closed, "permission denied")
+    assert not root.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(show: Show, tmp_path: Path) -> None:
+    root = tmp_path / "locked"
+    root.mkdir(0o555)
     video = make(tmp_path / "some.mp4", Recipe(count=30))
     video.chmod(0o644)
-    command = [sys.executable, "-c", script, "index", str(video), "--library", str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = as_nobody(tmp_path, "index", video, "--library", root)
     root.chmod(0o755)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(f"{root}")

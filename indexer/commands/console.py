@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from indexer.errors import IndexerError, StoreError
+from indexer.store import disk
 
 if TYPE_CHECKING:
     from indexer.config import Settings
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Command = Callable[[argparse.Namespace], int]
-DONE, NOTHING, REFUSED = 0, 1, 2
+DONE, NOTHING, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -112,6 +114,34 @@ def count(text: str) -> int:
     if count < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return count
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command that was parsed and return its exit status, whatever the world does."""
+    try:
+        status = int(options.run(options) or DONE)
+        sys.stdout.flush()
+        return status
+    except IndexerError as error:
+        return complain(error)
+    except BrokenPipeError:  # `| head` has seen enough
+        _hush()
+        return DONE
+    except OSError as error:
+        if error.errno is None:  # not of the system
+            raise
+        if error.filename is not None:
+            return complain(disk.explanation(str(error.filename), error))
+        _hush()
+        problem = f"cannot be written: {error.strerror}"
+        return complain(StoreError("output", problem, "free some space, or write elsewhere"))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _hush() -> None:
+    """Let Python flush what nobody takes into nothing when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
