@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -224,14 +225,25 @@ def test_a_library_of_another_encoder_is_refused(
     other = tmp_path / "other.safetensors"
     weights.save(other, encoder.build("sface", 128).state_dict(), facts)
     before = tree(copy)
-    setting = ("--set", f"embed.weights={other}")
-    for command in (["index", show.video], ["enroll", show.gallery]):
+    setting = ("--set", f"embed.weights={other}", "--set", "embed.mirrored=false")
+    image = show.gallery / "Ada" / "0.png"
+    for command in (["index", show.video], ["enroll", show.gallery], ["query", "--image", image]):
         said = say(capfd, *command, "--library", copy, *setting)
         assert_refused(said, copy, "was made with encoder")
-    image = show.gallery / "Ada" / "0.png"
-    said = say(capfd, "query", "--image", image, "--library", copy, *setting)
-    assert_refused(said, copy, "encoder")
+        assert "(add --set embed.weights= --set embed.mirrored=true, or choose" in said.err
     assert tree(copy) == before
+    path = copy / "library.json"
+    content = json.loads(path.read_text())
+    sface = dataclasses.replace(weights.read_facts(weights.SFACE_ENCODER), mirrored=True)
+    content["settings"]["embed"]["weights"] = "my.safetensors"
+    for encoder_id, remedy in [
+        (sface.encoder_id, "add --set embed.weights=sface, or choose"),
+        ("0" * 64, "--set embed.weights=FILE (embed.weights was my.safetensors), or choose"),
+    ]:
+        path.write_text(json.dumps({**content, "encoder_id": encoder_id}))
+        said = say(capfd, "query", "--image", image, "--library", copy)
+        assert_refused(said, copy, f"was made with encoder {encoder_id[:8]}, not ")
+        assert remedy in said.err
 
 
 def test_a_library_of_a_newer_version_is_refused(

@@ -160,10 +160,7 @@ def models_for(settings: Settings, library: Library) -> Models:
     from indexer import models  # noqa: PLC0415
 
     ready = models.load_models(settings)
-    wanted, found = library.encoder_id, ready.encoder.facts.encoder_id
-    if found != wanted:
-        problem = f"was made with encoder {wanted}, not {found}"
-        raise StoreError(library.root, problem, "set embed.weights and embed.head to what it was")
+    models.check_encoder(library, ready.encoder.facts)
     return ready
 
 

@@ -93,7 +93,8 @@ def _check_stamp(library: Library, path: Path, stamp: Mapping[bytes, bytes]) -> 
         raise StoreError(path, "does not say which schema it has", _REPAIR)
     check_version(path, int(version))
     if encoder_id != library.encoder_id:
-        problem = f"was made with encoder {encoder_id or 'unknown'}, not {library.encoder_id}"
+        made = encoder_id[:8] or "unknown"
+        problem = f"was made with encoder {made}, not {library.encoder_id[:8]}"
         raise StoreError(path, problem, _REPAIR)
 
 
