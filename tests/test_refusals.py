@@ -111,7 +111,7 @@ def test_the_readable_part_of_a_cut_video_is_indexed_and_the_loss_reported(
 
 
 def test_a_gallery_of_nobody_is_refused(
-    copy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    copy: Path, show: Show, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = tree(copy)
     empty, unusable = tmp_path / "empty", tmp_path / "unusable"
@@ -119,8 +119,13 @@ def test_a_gallery_of_nobody_is_refused(
     (unusable / "Ann").mkdir(parents=True)
     (unusable / "Ann" / "1.jpg").write_text("no picture")
     assert_refused(say(capfd, "enroll", empty, "--library", copy), empty, "holds nobody")
+    shutil.copytree(show.gallery / "Ada", unusable / "Abe")
+    (unusable / "Abe" / "9.jpg").write_text("no picture")
     said = say(capfd, "enroll", unusable, "--library", copy)
-    assert_refused(said, unusable / "Ann", "has no still that can be used")
+    *skipped, refusal = said.err.splitlines(keepends=True)
+    for line, path in zip(skipped, ("Abe/9.jpg", "Ann/1.jpg"), strict=True):
+        assert line.startswith(f"skipped {unusable / path}: is not an image")
+    assert_refused(Said(said.status, refusal), unusable / "Ann", "has no still that can be used")
     missing = tmp_path / "missing"
     assert_refused(say(capfd, "enroll", missing, "--library", copy), missing, "no such folder")
     for name, problem in [

@@ -170,8 +170,8 @@ def bar(items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:
 
 
 def complain(error: IndexerError) -> int:
-    """Say what is wrong, in one line, and return the exit status for it."""
-    print(error, file=sys.stderr)
+    """Say what is wrong, in one line after its notes, and return the exit status for it."""
+    print(*getattr(error, "__notes__", ()), error, sep="\n", file=sys.stderr)
     return REFUSED
 
 
