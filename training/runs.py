@@ -87,13 +87,14 @@ def run(
         encoders.settle(encoder.module)
     if how.method == "distil":
         distil.prepare(encoder.module, how.distil)
+    digests = _digests(how, encoder)  # before the faces, which take long
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
     dealt = parts.deal(faces, how.data, source)
     with_names = all(map(batches.tell_people, (dealt.validation, dealt.test)))
     if not with_names and (how.method != "simclr" or len(dealt.validation) == 0):
         problem = "has too few people with two photos to measure on"
         raise ConfigError(source, problem, "give more people, or raise data.validation, data.test")
-    begin(folder, how, faces, dealt, _digests(how, encoder))
+    begin(folder, how, faces, dealt, digests)
     begun = folder / "before.safetensors"
     if not begun.is_file():
         encoders.export(encoder, begun)
