@@ -52,8 +52,7 @@ def read_table(
     repair = _REPAIRS.get(path.name, _REPAIR)
     wanted = schema.table_schema(path.name, library.dimension)
     names = list(columns or wanted.names)
-    if not path.exists():
-        raise StoreError(path, "is missing", repair)
+    _check_there(path, repair)
     with disk.explained(path), path.open("rb") as file:
         try:
             if where is None:  # in a third of the time
@@ -84,6 +83,28 @@ def _since(path: Path, table: pa.Table, names: Sequence[str]) -> pa.Table:
             column = pa.repeat(value, table.num_rows)
             table = table.add_column(names.index(name), field, column)
     return table
+
+
+def read_thumbnail(path: Path) -> bytes:
+    """Return a track's picture, a JPEG.
+
+    Raises:
+        StoreError: it is missing, or cannot be read.
+    """
+    _check_there(path, _REPAIR)
+    with disk.explained(path):
+        return path.read_bytes()
+
+
+def _check_there(path: Path, repair: str) -> None:
+    folder = path.parent
+    with disk.explained(path):
+        if path.exists():
+            return
+        if folder.parent.name == schema.EPISODES and not (folder / schema.MANIFEST).exists():
+            remedy = "restore it from a copy, or move it away if it is no episode"
+            raise StoreError(folder, f"has no {schema.MANIFEST}", remedy)
+        raise StoreError(path, "is missing", repair)
 
 
 def _check_stamp(library: Library, path: Path, stamp: Mapping[bytes, bytes]) -> None:
@@ -227,6 +248,7 @@ def read_manifest(library: Library, episode: str) -> dict[str, Any]:
 def manifest_in(folder: Path) -> dict[str, Any]:
     """Return what `read_manifest` does, of the episode in a folder."""
     path = folder / schema.MANIFEST
+    _check_there(path, _REPAIR)
     try:
         with disk.explained(path):
             manifest = json.loads(path.read_bytes())
