@@ -162,6 +162,9 @@ def test_questions_that_make_no_sense_are_refused(
 ) -> None:
     image = library.show.gallery / "Ben" / "2.png"
     asked = ("query", "--image", image, "--library", library.library)
+    for form in ("csv", "webvtt"):
+        said = say(capfd, "export", "episode one", "--json", "--format", form)
+        assert_refused(said, "--json", f"goes without --format {form}")
     for more in [("--episode", "x"), ("--min-seconds", "2"), ("--with", "Ada")]:
         assert_refused(say(capfd, *asked, *more), "--image", "goes without")
     for more in [("--count", "0"), ("--min-seconds", "nan"), ("--min-seconds", "-1")]:
@@ -187,6 +190,9 @@ def test_what_cannot_be_parsed_is_one_line(capfd: pytest.CaptureFixture[str]) ->
         (["explain", "ep", "1:90"], "explain", "1:90 is no time"),
         (["explain", "ep", "1.5:30"], "explain", "1.5:30 is no time"),
         (["explain", "ep", "1:60:00"], "explain", "1:60:00 is no time"),
+        (["undo", "abc"], "undo", "argument N: abc is no whole number"),
+        (["query", "--count", "x"], "query", "argument --count: x is no whole number"),
+        (["query", "--min-seconds", "x"], "query", "x is no length of time in seconds"),
         (["undo", "0"], "undo", "0 is less than 1"),
         (["people", "--page"], "people", "--page"),
         (["sing\nsong"], "", "invalid choice"),

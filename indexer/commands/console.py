@@ -68,7 +68,10 @@ class Parsers:
 
 def seconds(text: str) -> float:
     """Return a length of time in seconds, as --min-seconds takes it."""
-    found = float(text)
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
     if not 0 <= found < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no length of time in seconds")
     return found
@@ -110,7 +113,10 @@ def track(text: str) -> int:
 
 def count(text: str) -> int:
     """Return a whole number from 1 on."""
-    count = int(text)
+    try:
+        count = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number") from error
     if count < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return count
