@@ -45,8 +45,8 @@ def side_by_side(
     how, found = Data(), {}
     with Workers(models.workers) as workers:
         for name in names:
-            found = "" if name == "default" else encoders.encoder_of(name, _NAMES)
-            path = weights.resolve(found)
+            weighed = "" if name == "default" else encoders.encoder_of(name, _NAMES)
+            path = weights.resolve(weighed)
             facts = weights.read_facts(path)
             faces = read_faces(source, kept, models, facts, progress)
             parts = batches.split(faces, how.validation, how.test, how.seed)

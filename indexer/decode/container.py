@@ -29,11 +29,12 @@ def open_container(path: Path) -> InputContainer:
     """
     try:
         _refuse_no_file(path)
-        # "file:", because a name may look like that of another protocol.
-        return av.open(f"file:{path}", container_options=_OPTIONS, metadata_errors="replace")
-    except OSError as error:  # some of FFmpeg's are such
+    except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise VideoError(path, problem, "check its permissions and the disk") from error
+    try:
+        # "file:", because a name may look like that of another protocol.
+        return av.open(f"file:{path}", container_options=_OPTIONS, metadata_errors="replace")
     except av.FFmpegError as error:
         _refuse_cut_mp4(path)
         problem = f"is no video FFmpeg can read: {error.strerror}"
@@ -86,6 +87,7 @@ def _refuse_no_file(path: Path) -> None:
         raise VideoError(path, "is not a file", "give a video file")
     if path.stat().st_size == 0:
         raise VideoError(path, "is an empty file", "copy or download it again")
+    path.open("rb").close()
 
 
 def _refuse_cut_mp4(path: Path) -> None:
