@@ -2,15 +2,14 @@
 
 PYTHON  ?= python3
 LIBRARY ?= outputs
-HEAD    ?= outputs/stills.safetensors
+HEAD    ?= outputs/training/stills/head.safetensors
 VENV    := .venv
 RUN     := $(VENV)/bin/python
 PIP     := $(RUN) -m pip --disable-pip-version-check
 ARGS    ?=
+INSTALLING = @echo "installing into $(VENV): about 7 GB, some minutes"
 # By itself: it asks for opencv-python, whose files are those of the headless wheel.
 TRACKEVAL = $(PIP) install --quiet --constraint constraints.txt --no-deps trackeval
-
-need = $(if $($(1)),,$(error $(1): is not given ($(2))))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train index enroll query people export demo test check format bench bench-lfw bench-clips bench-tracks bench-identity stills clean
@@ -25,15 +24,18 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALLING)
 	$(PIP) install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALLING)
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(TRACKEVAL)
 	@touch $(VENV)/.installed $(VENV)/.installed-training $@
 
 $(VENV)/.installed-training: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALLING)
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[training]'
 	$(TRACKEVAL)
 	@touch $(VENV)/.installed $@
@@ -44,32 +46,31 @@ setup: $(VENV)/.installed ## install what the indexer needs into .venv
 # is one file, or several without spaces in their names, or a pattern.
 export LIBRARY HEAD
 
+needs-index := VIDEO=ep.mp4
 index: $(VENV)/.installed ## VIDEO="ep.mp4 ...": put videos into the library
-	$(call need,VIDEO,make index VIDEO=ep.mp4)
 	@set -- "$$VIDEO"; test -e "$$VIDEO" || set -- $$VIDEO; \
 	  $(RUN) -m indexer index --library "$$LIBRARY" $(ARGS) -- "$$@"
 
+needs-enroll := FACES=folder
 enroll: $(VENV)/.installed ## FACES=folder: name people by a folder of stills for each
-	$(call need,FACES,make enroll FACES=folder)
 	@$(RUN) -m indexer enroll --library "$$LIBRARY" $(ARGS) -- "$$FACES"
 
+needs-query := CHARACTER=Ann
 query: $(VENV)/.installed ## CHARACTER=name: list the scenes of a character, best first
-	$(call need,CHARACTER,make query CHARACTER=Ann)
 	@$(RUN) -m indexer query --library "$$LIBRARY" $(ARGS) --character="$$CHARACTER"
 
 people: $(VENV)/.installed ## list everybody by screen time
 	@$(RUN) -m indexer people --library "$$LIBRARY" $(ARGS)
 
+needs-export := EPISODE=ep
 export: $(VENV)/.installed ## EPISODE=name: print the per-frame timeline as JSON
-	$(call need,EPISODE,make export EPISODE=ep)
 	@$(RUN) -m indexer export --library "$$LIBRARY" $(ARGS) -- "$$EPISODE"
 
 demo: $(VENV)/.installed-training ## make an episode, enrol its cast, index and query it
 	@$(RUN) -m training demo outputs/demo
 
+needs-train := RECIPE=siamese FACES=folder
 train: $(VENV)/.installed-training ## RECIPE=name FACES=folder: train by a recipe
-	$(call need,RECIPE,make train RECIPE=siamese FACES=folder)
-	$(call need,FACES,make train RECIPE=siamese FACES=folder)
 	@$(RUN) -m training fit $(ARGS) -- "$$RECIPE" "$$FACES"
 
 test: $(VENV)/.installed-dev ## run the tests (those that need DATA skip without it)
@@ -86,29 +87,33 @@ format: $(VENV)/.installed-dev ## put the code into shape
 	@$(RUN) -m ruff check --quiet --fix .
 	@$(RUN) -m ruff format --quiet .
 
+needs-bench-lfw := DATA=folder
 bench-lfw: $(VENV)/.installed-training ## DATA=folder: verification on LFW's 6,000 pairs
-	$(call need,DATA,make bench-lfw DATA=folder)
 	@$(RUN) -m training bench-lfw $(ARGS) -- "$$DATA"
 
+needs-bench-clips := DATA=folder
 bench-clips: $(VENV)/.installed-training ## DATA=folder: shots, people and names on labelled clips
-	$(call need,DATA,make bench-clips DATA=folder)
-	@$(RUN) -m training bench-clips -- "$$DATA"
+	@$(RUN) -m training bench-clips $(ARGS) -- "$$DATA"
 
+needs-bench-tracks := DATA=folder
 bench-tracks: $(VENV)/.installed-training ## DATA=folder: SSiam and TSiam on made episodes
-	$(call need,DATA,make bench-tracks DATA=folder)
 	@$(RUN) -m training bench-tracks $(ARGS) -- "$$DATA"
 
+needs-bench-identity := DATA=folder
 bench-identity: $(VENV)/.installed-training ## DATA=folder: names and people on made seasons
-	$(call need,DATA,make bench-identity DATA=folder)
 	@$(RUN) -m training bench-identity $(ARGS) -- "$$DATA"
 
+needs-bench := DATA=folder
 bench: $(VENV)/.installed-dev ## DATA=folder: speed and memory, against peers and limits
-	$(call need,DATA,make bench DATA=folder)
-	@$(RUN) -m training bench -- "$$DATA"
+	@$(RUN) -m training bench $(ARGS) -- "$$DATA"
 
-stills: $(VENV)/.installed-training ## IMAGES=folder: say who is in still pictures, by the HEAD of fit-stills
-	$(call need,IMAGES,make stills IMAGES=folder)
+needs-stills := IMAGES=folder
+stills: $(VENV)/.installed-training ## IMAGES=folder: say who is in still pictures, by the HEAD of RECIPE=stills
 	@$(RUN) -m training predict --head "$$HEAD" --out outputs/stills $(ARGS) -- "$$IMAGES"
 
 clean: ## remove .venv and caches (the library stays)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+# Before anything is installed: what the goals need, `needs-` each, is there.
+need = $(if $($(1)),,$(error $(1): is not given (make $(2) $(needs-$(2)))))
+$(foreach goal,$(MAKECMDGOALS),$(foreach one,$(needs-$(goal)),$(call need,$(firstword $(subst =, ,$(one))),$(goal))))

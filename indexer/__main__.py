@@ -7,37 +7,18 @@ done; 1: nothing found; 2: the user's or the world's fault, in one line.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from indexer import __version__
 from indexer.commands import asking, indexing, naming
-from indexer.commands.console import DONE, Parser, Parsers, complain
-from indexer.errors import IndexerError, StoreError
+from indexer.commands.console import Parser, Parsers, run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = build_parser().parse_args(arguments)
-    try:
-        status = int(options.run(options))
-        sys.stdout.flush()
-        return status
-    except IndexerError as error:
-        return complain(error)
-    except BrokenPipeError:  # `| head` has seen enough
-        _hush()
-        return DONE
-    except OSError as error:
-        if error.filename is not None:  # not of the output
-            raise
-        _hush()
-        problem = f"cannot be written: {error.strerror}"
-        return complain(StoreError("output", problem, "free some space, or write elsewhere"))
-    except KeyboardInterrupt:
-        return 130
+    return run(build_parser().parse_args(arguments))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -51,11 +32,6 @@ def build_parser() -> argparse.ArgumentParser:
     for commands in (indexing, naming, asking):
         commands.add(parsers)
     return parser
-
-
-def _hush() -> None:
-    """Let Python flush what nobody takes into nothing when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def enroll(  # noqa: PLR0913 - the last by name
             whoever looks like many of them needs more to get a name. Instead of those given before.
 
     Raises:
-        ImageError: the folder holds nobody, or somebody without a single still that can be used.
+        ImageError: the folder holds nobody, or somebody without a single still that can be used;
+            its notes are what was skipped.
         StoreError: the library cannot be written, or knows two of that name and none so spelt.
     """
     gallery: dict[str, Float32] = {}
@@ -74,11 +75,11 @@ def enroll(  # noqa: PLR0913 - the last by name
     for person in progress(people, total=len(people), what="people"):
         rows = _all_encoded(person.paths, models, settings, skipped)
         if not len(rows):
-            raise ImageError(
-                folder / person.name,
-                f"has no still that can be used: the last {skipped[-1].problem}",
-                "add better ones",
-            )
+            problem = "has no still that can be used, so nobody was enrolled"
+            refusal = ImageError(folder / person.name, problem, "add better ones")
+            for one in skipped:
+                refusal.add_note(f"skipped {one}")
+            raise refusal
         gallery[person.name] = rows
     others = None
     if strangers is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,14 @@ import numpy as np
 from indexer import clothes, detect, embed, parallel
 from indexer.config import Settings
 from indexer.detect import Detector
-from indexer.errors import ConfigError
+from indexer.errors import ConfigError, StoreError
 from indexer.nets import encoder as encoders
-from indexer.nets import runtime
+from indexer.nets import runtime, weights
 from indexer.nets.encoder import Encoder
 from indexer.nets.runtime import Device
+from indexer.nets.weights import EncoderFacts
 from indexer.records import Detections, Faces, UInt8
+from indexer.store.library import Library
 
 _TIGHT = 0.6
 """A face that fills more of a picture's side than this has no room for its landmarks."""
@@ -43,6 +46,42 @@ def load_models(settings: Settings) -> Models:
     wanted = settings.embed
     encoder = encoders.load(wanted.weights, device, mirrored=wanted.mirrored, head=wanted.head)
     return Models(detect.load(settings.detect, device), encoder, workers)
+
+
+def check_encoder(library: Library, encoder: EncoderFacts) -> None:
+    """Check that a library was made with an encoder.
+
+    Raises:
+        StoreError: it was made with another; the remedy names that, if it ships.
+    """
+    wanted, found = library.encoder_id, encoder.encoder_id
+    if wanted != found:
+        problem = f"was made with encoder {wanted[:8]}, not {found[:8]}"
+        remedy = _shipped(wanted, encoder) or _given(library)
+        raise StoreError(library.root, problem, f"{remedy}, or choose another --library")
+
+
+def _shipped(encoder_id: str, instead_of: EncoderFacts) -> str:
+    """Return the settings that give an encoder instead of another, or "" if it does not ship."""
+    for name, path in weights.SHIPPED.items():
+        for mirrored in (True, False):
+            facts = dataclasses.replace(weights.read_facts(path), mirrored=mirrored)
+            if facts.encoder_id == encoder_id:
+                changes = {
+                    f"embed.weights={name}": facts.digest != instead_of.digest,
+                    f"embed.mirrored={str(mirrored).lower()}": mirrored != instead_of.mirrored,
+                    "embed.head=": bool(instead_of.head),
+                }
+                return " ".join(["add", *(f"--set {one}" for one in changes if changes[one])])
+    return ""
+
+
+def _given(library: Library) -> str:
+    """Return how to give an encoder that does not ship, and what the library says of its own."""
+    was = library.settings.get("embed", {})
+    said = [f"embed.{name} was {was[name]}" for name in ("weights", "head") if was.get(name)]
+    remedy = "its encoder is none that ships; give its weights file by --set embed.weights=FILE"
+    return f"{remedy} ({', '.join(said)})" if said else remedy
 
 
 def _device(wanted: str) -> Device:

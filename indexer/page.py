@@ -15,7 +15,7 @@ from indexer import crowd
 from indexer.crowd import FACES, Picture, Somebody
 from indexer.records import Character
 from indexer.sheet import SIDE, Sheet
-from indexer.store import disk
+from indexer.store import disk, read
 
 _GAP, _TEXT = 6, 190
 _MOST_BYTES = 24 << 20
@@ -109,8 +109,7 @@ def _as_data(people: Sequence[Somebody]) -> dict[str, str]:
     left = _MOST_BYTES
     for some in ([one.pictures for one in people], [one.rest for one in people]):
         for picture in (picture for pictures in some for picture in pictures):
-            with disk.explained(picture.path):
-                content = picture.path.read_bytes()
+            content = read.read_thumbnail(picture.path)
             left -= len(content)
             if left < 0:
                 return found

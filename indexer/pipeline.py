@@ -21,7 +21,7 @@ from indexer.diff import NO_DIFF, Diff
 from indexer.errors import StoreError
 from indexer.judging import Accept, never
 from indexer.looking import Looker
-from indexer.models import Models
+from indexer.models import Models, check_encoder
 from indexer.progress import Progress, Stopwatch, silent
 from indexer.records import (
     UNKNOWN,
@@ -32,8 +32,8 @@ from indexer.records import (
     Track,
     VideoFacts,
 )
+from indexer.store import disk, read, schema, unfinished
 from indexer.store import library as libraries
-from indexer.store import read, schema, unfinished
 from indexer.store.library import Library
 from indexer.store.unfinished import Unfinished
 from indexer.store.write import EpisodeWriter
@@ -94,6 +94,10 @@ def open_or_create(root: Path, models: Models, settings: Settings) -> Library:
         StoreError: what is there is no library, or one of another encoder or a newer version.
     """
     facts = models.encoder.facts
+    with disk.explained(root):
+        known = (root / schema.LIBRARY).exists()
+    if known:
+        check_encoder(libraries.open_library(root), facts)
     return libraries.open_or_create(
         root, facts.encoder_id, facts.dimension, config.that_matter(settings)
     )

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from indexer.records import UInt8
-from indexer.store import disk
+from indexer.store import disk, read
 
 SIDE, LINE = 112, 18
 """Of a picture, and from one line of words to the next, in pixels."""
@@ -36,9 +36,10 @@ class Sheet:
         """Put a track's picture there.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: it is missing, or cannot be read.
         """
-        with disk.explained(path), Image.open(path) as face:
+        content = io.BytesIO(read.read_thumbnail(path))
+        with disk.explained(path), Image.open(content) as face:
             square = np.asarray(face.convert("RGB").resize((SIDE, SIDE)))
         self._pixels[top : top + SIDE, left : left + SIDE] = square
 

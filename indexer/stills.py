@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -35,6 +37,8 @@ def read(path: Path) -> UInt8:
         raise ImageError(path, "no such file", "check the path") from error
     except IsADirectoryError as error:
         raise ImageError(path, "is a folder", "name one image") from error
+    except PermissionError as error:
+        raise ImageError(path, "permission denied", "change its permissions") from error
     except UnidentifiedImageError as error:
         raise ImageError(path, "is not an image that can be read", "replace the file") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -46,11 +50,14 @@ def pictures(folder: Path) -> list[Path]:
 
     Raises:
         ImageError: there is no such folder, or it holds no file.
+        OSError: it, or a folder in it, may not be read.
     """
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "no such folder"
         raise ImageError(folder, problem, "name a folder of stills")
-    found = [path for path in sorted(folder.rglob("*")) if _is_visible_file(path)]
+    walked = os.walk(folder, onerror=_refuse)
+    inside = [Path(one, name) for one, _, names in walked for name in names]
+    found = [path for path in sorted(inside) if _is_visible_file(path)]
     if not found:
         raise ImageError(folder, "holds no file", "put stills into it")
     return found
@@ -61,6 +68,7 @@ def people(folder: Path) -> list[Person]:
 
     Raises:
         ImageError: there is no such folder, or it holds no folder with files.
+        OSError: it, or a folder in it, may not be read.
     """
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "no such folder"
@@ -74,6 +82,10 @@ def people(folder: Path) -> list[Person]:
     if not found:
         raise ImageError(folder, "holds nobody", "put a folder of stills per person into it")
     return found
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise error
 
 
 def _is_visible_file(path: Path) -> bool:

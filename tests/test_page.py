@@ -147,6 +147,17 @@ def test_a_folder_that_is_not_there_is_refused_and_nothing_written(library: Libr
     assert not target.parent.exists()
 
 
+def test_a_picture_that_is_missing_is_the_librarys_damage(library: Library) -> None:
+    missing = library.thumbnail(PILOT.id, PILOT.tracks[0].uid)
+    missing.unlink()
+    said = f"{missing}: is missing (index the video again, or restore it from a copy)\n"
+    for option, name in (("--page", "people.html"), ("--sheet", "people.png")):
+        target = library.root / name
+        done = run("people", option, target, "--library", library.root)
+        assert (done.status, done.err) == (2, said)
+        assert not target.exists()
+
+
 def test_a_library_of_nobody_makes_a_page_of_nobody(tmp_path: Path) -> None:
     empty = libraries.put(libraries.new(tmp_path / "library"), libraries.episode(shots=(9,)), [])
     assert crowd.everybody(empty) == []

@@ -14,6 +14,7 @@ import pytest
 from indexer.__main__ import build_parser
 from indexer.config import Settings, as_tables, valid_names
 from indexer.store.export import FORMATS
+from training import still_runs
 from training.__main__ import build_parser as build_training_parser
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +63,41 @@ def test_make_alone_lists_every_target() -> None:
     command = ["make", "--no-print-directory"]  # as make itself runs this test
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert [line.split()[1] for line in done.stdout.splitlines()] == targets()
+
+
+def made(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run make where nothing is installed, nor can be."""
+    away = (f"VENV={tmp_path / 'none'}", "PYTHON=false")
+    command = ["make", "--no-print-directory", *away, *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        (["index"], "VIDEO: is not given (make index VIDEO=ep.mp4)"),
+        (["train", "RECIPE=x"], "FACES: is not given (make train RECIPE=siamese FACES=folder)"),
+        (["stills"], "IMAGES: is not given (make stills IMAGES=folder)"),
+    ],
+)
+def test_make_asks_before_it_installs(tmp_path: Path, words: list[str], missing: str) -> None:
+    done = made(tmp_path, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert missing in done.stderr
+
+
+@pytest.mark.parametrize("target", [one for one in targets() if one.startswith("bench")])
+def test_a_bench_takes_arguments(tmp_path: Path, target: str) -> None:
+    done = made(tmp_path, "--dry-run", target, "DATA=folder", "ARGS=--some")
+    assert f'-m training {target} --some -- "$DATA"' in done.stdout
+    assert "installing into" in done.stdout
+
+
+def test_make_stills_takes_what_make_train_makes() -> None:
+    head = re.search(r"^HEAD +\?= (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    assert head is not None
+    options = build_training_parser().parse_args(["fit", "stills", "folder"])
+    assert Path(head[1]) == options.out / "stills" / still_runs.HEAD
 
 
 @pytest.mark.parametrize("line", LINES)

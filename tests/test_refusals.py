@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -110,7 +111,7 @@ def test_the_readable_part_of_a_cut_video_is_indexed_and_the_loss_reported(
 
 
 def test_a_gallery_of_nobody_is_refused(
-    copy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    copy: Path, show: Show, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = tree(copy)
     empty, unusable = tmp_path / "empty", tmp_path / "unusable"
@@ -118,8 +119,13 @@ def test_a_gallery_of_nobody_is_refused(
     (unusable / "Ann").mkdir(parents=True)
     (unusable / "Ann" / "1.jpg").write_text("no picture")
     assert_refused(say(capfd, "enroll", empty, "--library", copy), empty, "holds nobody")
+    shutil.copytree(show.gallery / "Ada", unusable / "Abe")
+    (unusable / "Abe" / "9.jpg").write_text("no picture")
     said = say(capfd, "enroll", unusable, "--library", copy)
-    assert_refused(said, unusable / "Ann", "has no still that can be used")
+    *skipped, refusal = said.err.splitlines(keepends=True)
+    for line, path in zip(skipped, ("Abe/9.jpg", "Ann/1.jpg"), strict=True):
+        assert line.startswith(f"skipped {unusable / path}: is not an image")
+    assert_refused(Said(said.status, refusal), unusable / "Ann", "has no still that can be used")
     missing = tmp_path / "missing"
     assert_refused(say(capfd, "enroll", missing, "--library", copy), missing, "no such folder")
     for name, problem in [
@@ -156,6 +162,9 @@ def test_questions_that_make_no_sense_are_refused(
 ) -> None:
     image = library.show.gallery / "Ben" / "2.png"
     asked = ("query", "--image", image, "--library", library.library)
+    for form in ("csv", "webvtt"):
+        said = say(capfd, "export", "episode one", "--json", "--format", form)
+        assert_refused(said, "--json", f"goes without --format {form}")
     for more in [("--episode", "x"), ("--min-seconds", "2"), ("--with", "Ada")]:
         assert_refused(say(capfd, *asked, *more), "--image", "goes without")
     for more in [("--count", "0"), ("--min-seconds", "nan"), ("--min-seconds", "-1")]:
@@ -181,6 +190,9 @@ def test_what_cannot_be_parsed_is_one_line(capfd: pytest.CaptureFixture[str]) ->
         (["explain", "ep", "1:90"], "explain", "1:90 is no time"),
         (["explain", "ep", "1.5:30"], "explain", "1.5:30 is no time"),
         (["explain", "ep", "1:60:00"], "explain", "1:60:00 is no time"),
+        (["undo", "abc"], "undo", "argument N: abc is no whole number"),
+        (["query", "--count", "x"], "query", "argument --count: x is no whole number"),
+        (["query", "--min-seconds", "x"], "query", "x is no length of time in seconds"),
         (["undo", "0"], "undo", "0 is less than 1"),
         (["people", "--page"], "people", "--page"),
         (["sing\nsong"], "", "invalid choice"),
@@ -224,14 +236,25 @@ def test_a_library_of_another_encoder_is_refused(
     other = tmp_path / "other.safetensors"
     weights.save(other, encoder.build("sface", 128).state_dict(), facts)
     before = tree(copy)
-    setting = ("--set", f"embed.weights={other}")
-    for command in (["index", show.video], ["enroll", show.gallery]):
+    setting = ("--set", f"embed.weights={other}", "--set", "embed.mirrored=false")
+    image = show.gallery / "Ada" / "0.png"
+    for command in (["index", show.video], ["enroll", show.gallery], ["query", "--image", image]):
         said = say(capfd, *command, "--library", copy, *setting)
         assert_refused(said, copy, "was made with encoder")
-    image = show.gallery / "Ada" / "0.png"
-    said = say(capfd, "query", "--image", image, "--library", copy, *setting)
-    assert_refused(said, copy, "encoder")
+        assert "(add --set embed.weights= --set embed.mirrored=true, or choose" in said.err
     assert tree(copy) == before
+    path = copy / "library.json"
+    content = json.loads(path.read_text())
+    sface = dataclasses.replace(weights.read_facts(weights.SFACE_ENCODER), mirrored=True)
+    content["settings"]["embed"]["weights"] = "my.safetensors"
+    for encoder_id, remedy in [
+        (sface.encoder_id, "add --set embed.weights=sface, or choose"),
+        ("0" * 64, "--set embed.weights=FILE (embed.weights was my.safetensors), or choose"),
+    ]:
+        path.write_text(json.dumps({**content, "encoder_id": encoder_id}))
+        said = say(capfd, "query", "--image", image, "--library", copy)
+        assert_refused(said, copy, f"was made with encoder {encoder_id[:8]}, not ")
+        assert remedy in said.err
 
 
 def test_a_library_of_a_newer_version_is_refused(
@@ -295,23 +318,50 @@ def test_a_disk_that_takes_no_more_leaves_the_library_as_it_was(copy: Path, tmp_
     assert run("verify", "--library", copy).status == 0
 
 
-def test_a_folder_that_cannot_be_written_is_refused_at_once(show: Show, tmp_path: Path) -> None:
-    root = tmp_path / "locked"
-    root.mkdir()
+def as_nobody(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user to whom modes apply, for whom the way to the folder is open."""
     script = (
-        "import os, sys, glob, indexer.pipeline, indexer.models\n"
+        "import os, sys, indexer.pipeline, indexer.models\n"
         "from indexer.__main__ import main; from facenet_pytorch.models import mtcnn\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(main(sys.argv[1:]))"
     )
-    for folder in (tmp_path, *tmp_path.parents):
-        if os.access(folder, os.W_OK) and folder.owner() != "nobody" and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    root.chmod(0o555)
+    for one in (folder, *folder.parents):
+        if os.access(one, os.W_OK) and one.owner() != "nobody" and one != Path("/"):
+            one.chmod(one.stat().st_mode | 0o055)
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_videos_that_may_not_be_read_do_not_stop_the_others(tmp_path: Path) -> None:
+    video, missing, root = tmp_path / "some.mp4", tmp_path / "none.mp4", tmp_path / "library"
+    video.write_bytes(b"anything")
+    video.chmod(0)
+    done = as_nobody(tmp_path, "index", video, missing, "--library", root)
+    assert done.returncode == 2
+    first, second = done.stderr.splitlines()
+    assert (
+        first == f"{video}: cannot be read: Permission denied (check its permissions and the disk)"
+    )
+    assert second.startswith(f"{missing}: there is no such file")
+    assert not root.exists()
+
+
+def test_a_folder_of_stills_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
+    closed, root = tmp_path / "gallery" / "Ann", tmp_path / "library"
+    closed.parent.mkdir()
+    closed.mkdir(mode=0)
+    done = as_nobody(tmp_path, "enroll", closed.parent, "--library", root)
+    assert_refused(Said(done.returncode, done.stderr), closed, "permission denied")
+    assert not root.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_once(show: Show, tmp_path: Path) -> None:
+    root = tmp_path / "locked"
+    root.mkdir(0o555)
     video = make(tmp_path / "some.mp4", Recipe(count=30))
     video.chmod(0o644)
-    command = [sys.executable, "-c", script, "index", str(video), "--library", str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = as_nobody(tmp_path, "index", video, "--library", root)
     root.chmod(0o755)
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(f"{root}")

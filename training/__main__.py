@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from indexer.commands.console import Parser, complain
-from indexer.errors import ConfigError, IndexerError
+from indexer.commands.console import Parser, complain, run
+from indexer.errors import ConfigError
 from training.commands import benches, data, fitting, identity, stills, synthesis
 
 _EXTRA = {
@@ -21,9 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     options = build_parser().parse_args(arguments)
     try:
-        return options.run(options) or 0
-    except IndexerError as error:
-        return complain(error)
+        return run(options)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA:

@@ -17,7 +17,7 @@ from indexer.nets.resnet29 import ResNet29
 from indexer.nets.sface import SFace
 from indexer.nets.yunet_module import YuNet
 from indexer.records import Calibration, Float32, Line
-from indexer.store.disk import replacing
+from indexer.store import disk
 
 #: Of ``python -m training calibrate DATA --photos 900`` on LFW.
 RESNET29_CALIBRATION = Calibration(
@@ -98,6 +98,8 @@ _YUNET = (
     *((at,) for at in (26, 27, 29, 30, 33, 34, 36, 37, 51, 52, 45, 46, 39, 40)),
     *((at, at + 12, at + 6, at + 18) for at in range(54, 60)),
 )
+_BEGINNINGS = (b"\x08", b"<")
+"""Of an ONNX file, and of OpenVINO's own."""
 TENSOR_VERSION = 2
 
 
@@ -163,6 +165,7 @@ def convert_yunet(source: Path, target: Path) -> str:
 
     Raises:
         WeightsError: the source is not that network.
+        StoreError: the target cannot be written.
     """
     module = YuNet()
     convolutions = [one for one in module.modules() if isinstance(one, torch.nn.Conv2d)]
@@ -177,7 +180,7 @@ def convert_yunet(source: Path, target: Path) -> str:
     stem = convolutions[0].weight
     stem.data = stem.data.flip(1)
     content = safetensors.torch.save(module.state_dict())
-    with replacing(target) as file:
+    with disk.explained(target), disk.replacing(target) as file:
         file.write(content)
     return weights.digest(content)
 
@@ -186,6 +189,9 @@ def _operations(source: Path) -> Mapping[str, openvino.Node]:
     """Return the operations of an ONNX file by name."""
     if not source.is_file():
         raise WeightsError(source, "no such file", "check the path")
+    with source.open("rb") as file:
+        if file.read(1) not in _BEGINNINGS:  # else its readers would speak before they refuse it
+            raise ValueError("no network")
     graph = openvino.Core().read_model(source)
     return {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
 

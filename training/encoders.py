@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from indexer.errors import ConfigError
+from indexer.errors import ConfigError, WeightsError
 from indexer.nets import encoder as nets
 from indexer.nets import weights
 from indexer.nets.runtime import Device
@@ -25,6 +25,7 @@ SCRATCH = "scratch"
 WEIGHTS = "weights.safetensors"
 """The encoder in a run's folder."""
 _TOGETHER = 64
+_FIRST = "make train RECIPE=... first, or set start.weights or the teacher in the recipe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,23 @@ def start(name: str, network: str, size: int, seed: int) -> Trainable:
         raise ConfigError("start.network", str(error), "see training/recipes") from error
 
 
-def encoder_of(name: str) -> str:
-    """Return where an encoder is: a folder means the run that is in it."""
-    path = Path(name)
-    return str(path / WEIGHTS) if name and path.is_dir() else name
+def encoder_of(name: str, remedy: str = _FIRST) -> str:
+    """Return where an encoder is: a folder means the run that is in it.
+
+    Args:
+        name: as that of `start`, or a run's folder.
+        remedy: what to do if there is none.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    if name and Path(name).is_dir():
+        name = str(Path(name, WEIGHTS))
+    elif name in (SCRATCH, "vggface2", *weights.SHIPPED):
+        return name
+    if not Path(name).expanduser().is_file():
+        raise WeightsError(name, "no such weights or run", remedy)
+    return name
 
 
 def keep(module: nn.Module, begun: Path, share: float) -> None:

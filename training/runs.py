@@ -88,13 +88,14 @@ def run(
     if how.method == "distil":
         distil.prepare(encoder.module, how.distil)
     teacher = _teacher(encoder, how)
+    digests = _digests(how, encoder)
     faces = read_faces(source, folder.parent / "faces", models, encoder.facts, progress)
     dealt = parts.deal(faces, how.data, source)
     with_names = all(map(batches.tell_people, (dealt.validation, dealt.test)))
     if not with_names and (how.method != "simclr" or len(dealt.validation) == 0):
         problem = "has too few people with two photos to measure on"
         raise ConfigError(source, problem, "give more people, or raise data.validation, data.test")
-    begin(folder, how, faces, dealt, _digests(how, encoder))
+    begin(folder, how, faces, dealt, digests)
     begun = folder / "before.safetensors"
     if not begun.is_file():
         encoders.export(encoder, begun)

@@ -18,6 +18,8 @@ from training.evaluate.encoders import Assessment, Sample, assess
 from training.faces import read_faces
 from training.recipe import Data
 
+_NAMES = "name a weights file, the folder of a run, or default"
+
 
 def side_by_side(
     names: Sequence[str], source: Path, kept: Path, models: Models, progress: Progress = silent
@@ -43,7 +45,8 @@ def side_by_side(
     how, found = Data(), {}
     with Workers(models.workers) as workers:
         for name in names:
-            path = weights.resolve("" if name == "default" else encoders.encoder_of(name))
+            weighed = "" if name == "default" else encoders.encoder_of(name, _NAMES)
+            path = weights.resolve(weighed)
             facts = weights.read_facts(path)
             faces = read_faces(source, kept, models, facts, progress)
             parts = batches.split(faces, how.validation, how.test, how.seed)

@@ -143,6 +143,9 @@ def _row(hit: Hit, options: argparse.Namespace) -> dict[str, Any]:
 def _export(options: argparse.Namespace) -> int:
     from indexer.store import export, library, read  # noqa: PLC0415
 
+    if options.json and options.format != "json":
+        problem = f"goes without --format {options.format}"
+        raise StoreError("--json", problem, "leave one of them out")
     opened = library.open_library(options.library)
     episode = read.find_episode(opened, options.episode)
     target = options.output or sys.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from indexer.errors import IndexerError, StoreError
+from indexer.store import disk
 
 if TYPE_CHECKING:
     from indexer.config import Settings
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Command = Callable[[argparse.Namespace], int]
-DONE, NOTHING, REFUSED = 0, 1, 2
+DONE, NOTHING, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,7 +68,10 @@ class Parsers:
 
 def seconds(text: str) -> float:
     """Return a length of time in seconds, as --min-seconds takes it."""
-    found = float(text)
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
     if not 0 <= found < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no length of time in seconds")
     return found
@@ -108,10 +113,41 @@ def track(text: str) -> int:
 
 def count(text: str) -> int:
     """Return a whole number from 1 on."""
-    count = int(text)
+    try:
+        count = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number") from error
     if count < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return count
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command that was parsed and return its exit status, whatever the world does."""
+    try:
+        status = int(options.run(options) or DONE)
+        sys.stdout.flush()
+        return status
+    except IndexerError as error:
+        return complain(error)
+    except BrokenPipeError:  # `| head` has seen enough
+        _hush()
+        return DONE
+    except OSError as error:
+        if error.errno is None:  # not of the system
+            raise
+        if error.filename is not None:
+            return complain(disk.explanation(str(error.filename), error))
+        _hush()
+        problem = f"cannot be written: {error.strerror}"
+        return complain(StoreError("output", problem, "free some space, or write elsewhere"))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _hush() -> None:
+    """Let Python flush what nobody takes into nothing when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -130,10 +166,7 @@ def models_for(settings: Settings, library: Library) -> Models:
     from indexer import models  # noqa: PLC0415
 
     ready = models.load_models(settings)
-    wanted, found = library.encoder_id, ready.encoder.facts.encoder_id
-    if found != wanted:
-        problem = f"was made with encoder {wanted}, not {found}"
-        raise StoreError(library.root, problem, "set embed.weights and embed.head to what it was")
+    models.check_encoder(library, ready.encoder.facts)
     return ready
 
 
@@ -143,8 +176,8 @@ def bar(items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:
 
 
 def complain(error: IndexerError) -> int:
-    """Say what is wrong, in one line, and return the exit status for it."""
-    print(error, file=sys.stderr)
+    """Say what is wrong, in one line after its notes, and return the exit status for it."""
+    print(*getattr(error, "__notes__", ()), error, sep="\n", file=sys.stderr)
     return REFUSED
 
 

@@ -25,14 +25,13 @@ def open_container(path: Path) -> InputContainer:
     """Return the open file.
 
     Raises:
-        VideoError: there is no such file, or none that FFmpeg can read.
+        VideoError: there is no such file, or none that may be read, or that FFmpeg can read.
     """
-    if not path.exists():
-        raise VideoError(path, "there is no such file", "check the path")
-    if not path.is_file():
-        raise VideoError(path, "is not a file", "give a video file")
-    if path.stat().st_size == 0:
-        raise VideoError(path, "is an empty file", "copy or download it again")
+    try:
+        _refuse_no_file(path)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror}"
+        raise VideoError(path, problem, "check its permissions and the disk") from error
     try:
         # "file:", because a name may look like that of another protocol.
         return av.open(f"file:{path}", container_options=_OPTIONS, metadata_errors="replace")
@@ -79,6 +78,16 @@ def start_of(container: InputContainer) -> Fraction:
         if stream.start_time is not None and stream.time_base is not None
     ]
     return min(starts, key=lambda exact: abs(exact - rough), default=rough)
+
+
+def _refuse_no_file(path: Path) -> None:
+    if not path.exists():
+        raise VideoError(path, "there is no such file", "check the path")
+    if not path.is_file():
+        raise VideoError(path, "is not a file", "give a video file")
+    if path.stat().st_size == 0:
+        raise VideoError(path, "is an empty file", "copy or download it again")
+    path.open("rb").close()
 
 
 def _refuse_cut_mp4(path: Path) -> None:

@@ -38,7 +38,8 @@ DLIB_ENCODER = Path(__file__).with_name("resnet29.safetensors")
 """The face recognition ResNet of dlib, which its author Davis King put into the public domain
 (CC0 1.0); out of ``dlib_face_recognition_resnet_model_v1.dat`` by ``python -m training
 convert-dlib``."""
-_SHIPPED = {"": DEFAULT_ENCODER, "sface": SFACE_ENCODER, "dlib": DLIB_ENCODER}
+SHIPPED = {"": DEFAULT_ENCODER, "sface": SFACE_ENCODER, "dlib": DLIB_ENCODER}
+"""By what ``embed.weights`` calls them."""
 VGGFACE2_URL = (
     "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
     "20180402-114759-vggface2.pt"
@@ -208,8 +209,8 @@ def read(path: Path) -> tuple[EncoderFacts, dict[str, torch.Tensor]]:
 
 def resolve(name: str) -> Path:
     """Return the weights file that the setting ``embed.weights`` means, fetching it if need be."""
-    if name in _SHIPPED:
-        return _SHIPPED[name]
+    if name in SHIPPED:
+        return SHIPPED[name]
     if name == "vggface2":
         return fetch_vggface2(cache_folder() / "vggface2.safetensors")
     return Path(name).expanduser()

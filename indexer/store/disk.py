@@ -38,9 +38,14 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fallback = (error.strerror or str(error), "see what the system says, and run again")
-        problem, remedy = _EXPLANATIONS.get(error.errno or 0, fallback)
-        raise StoreError(path, problem, remedy) from error
+        raise explanation(path, error) from error
+
+
+def explanation(path: Path | str, error: OSError) -> StoreError:
+    """Return what an error of the system that is about `path` means, and what to do."""
+    fallback = (error.strerror or str(error), "see what the system says, and run again")
+    problem, remedy = _EXPLANATIONS.get(error.errno or 0, fallback)
+    return StoreError(path, problem, remedy)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -203,8 +203,8 @@ def _same_encoder(wanted: Library, found: Library) -> Library:
     if (wanted.encoder_id, wanted.dimension) != (found.encoder_id, found.dimension):
         raise StoreError(
             found.root,
-            f"was made with encoder {found.encoder_id} ({found.dimension} dimensions), not "
-            f"{wanted.encoder_id} ({wanted.dimension})",
+            f"was made with encoder {found.encoder_id[:8]} ({found.dimension} dimensions), not "
+            f"{wanted.encoder_id[:8]} ({wanted.dimension})",
             "use the weights it was made with, or choose another --library and index again",
         )
     return replace(found, settings=wanted.settings)

@@ -52,8 +52,7 @@ def read_table(
     repair = _REPAIRS.get(path.name, _REPAIR)
     wanted = schema.table_schema(path.name, library.dimension)
     names = list(columns or wanted.names)
-    if not path.exists():
-        raise StoreError(path, "is missing", repair)
+    _check_there(path, repair)
     with disk.explained(path), path.open("rb") as file:
         try:
             if where is None:  # in a third of the time
@@ -86,6 +85,28 @@ def _since(path: Path, table: pa.Table, names: Sequence[str]) -> pa.Table:
     return table
 
 
+def read_thumbnail(path: Path) -> bytes:
+    """Return a track's picture, a JPEG.
+
+    Raises:
+        StoreError: it is missing, or cannot be read.
+    """
+    _check_there(path, _REPAIR)
+    with disk.explained(path):
+        return path.read_bytes()
+
+
+def _check_there(path: Path, repair: str) -> None:
+    folder = path.parent
+    with disk.explained(path):
+        if path.exists():
+            return
+        if folder.parent.name == schema.EPISODES and not (folder / schema.MANIFEST).exists():
+            remedy = "restore it from a copy, or move it away if it is no episode"
+            raise StoreError(folder, f"has no {schema.MANIFEST}", remedy)
+        raise StoreError(path, "is missing", repair)
+
+
 def _check_stamp(library: Library, path: Path, stamp: Mapping[bytes, bytes]) -> None:
     version = stamp.get(b"schema_version", b"").decode(errors="replace")
     encoder_id = stamp.get(b"encoder_id", b"").decode(errors="replace")
@@ -93,7 +114,8 @@ def _check_stamp(library: Library, path: Path, stamp: Mapping[bytes, bytes]) -> 
         raise StoreError(path, "does not say which schema it has", _REPAIR)
     check_version(path, int(version))
     if encoder_id != library.encoder_id:
-        problem = f"was made with encoder {encoder_id or 'unknown'}, not {library.encoder_id}"
+        made = encoder_id[:8] or "unknown"
+        problem = f"was made with encoder {made}, not {library.encoder_id[:8]}"
         raise StoreError(path, problem, _REPAIR)
 
 
@@ -226,6 +248,7 @@ def read_manifest(library: Library, episode: str) -> dict[str, Any]:
 def manifest_in(folder: Path) -> dict[str, Any]:
     """Return what `read_manifest` does, of the episode in a folder."""
     path = folder / schema.MANIFEST
+    _check_there(path, _REPAIR)
     try:
         with disk.explained(path):
             manifest = json.loads(path.read_bytes())

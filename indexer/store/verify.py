@@ -21,7 +21,7 @@ def verify(library: Library) -> list[str]:
     for episode in read.episodes(library):
         for check in _CHECKS:
             problems += _tried(check, library, episode)
-    return problems
+    return list(dict.fromkeys(problems))  # a file that several checks read is one problem
 
 
 def _tried(check: Callable[[Library, str], Iterator[str]], library: Library, one: str) -> list[str]:

@@ -255,7 +255,7 @@ def test_what_cannot_be_exported_is_refused(pilot: tuple[Library, Episode], tmp_
     library, made = pilot
     with pytest.raises(StoreError, match=r"nowhere/out\.csv: there is no such file or folder"):
         export_to(library, made.id, "csv", tmp_path / "nowhere" / "out.csv")
-    with pytest.raises(StoreError, match=r"manifest\.json: there is no such file"):
+    with pytest.raises(StoreError, match=r"gone-00000000: has no manifest\.json"):
         export_to(library, "gone-00000000", "json", tmp_path / "out.json")
     assert not (tmp_path / "out.json").exists()
     with pytest.raises(StoreError, match="is a folder, not a file"):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +83,19 @@ def test_a_folder_of_nobody_is_refused(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ImageError, match=says):
             stills.people(path)
+
+
+def test_what_may_not_be_read_is_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: object, *_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "one.png")
+    assert stills.pictures(tmp_path) == [tmp_path / "one.png"]
+    monkeypatch.setattr("os.scandir", forbidden)
+    with pytest.raises(PermissionError):
+        stills.pictures(tmp_path)
+    monkeypatch.setattr("builtins.open", forbidden)
+    with pytest.raises(ImageError, match=r"one\.png: permission denied"):
+        stills.read(tmp_path / "one.png")

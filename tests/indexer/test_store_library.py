@@ -145,7 +145,7 @@ def test_what_is_no_library_is_refused(tmp_path: Path) -> None:
 def test_another_encoders_library_is_refused(tmp_path: Path) -> None:
     put(new(tmp_path), MADE, CAST)
     then = sorted(tmp_path.rglob("*"))
-    message = r"made with encoder encoder-a \(8 dimensions\), not other \(9\) \(use the weights"
+    message = r"made with encoder encoder- \(8 dimensions\), not other \(9\) \(use the weights"
     with pytest.raises(StoreError, match=message):
         open_or_create(tmp_path, "other", 9, {})
     late = Library(tmp_path, "other", 9, 1, 0, {})

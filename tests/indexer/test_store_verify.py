@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
+from indexer.errors import StoreError
 from indexer.store import schema
 from indexer.store.library import Library, open_library
+from indexer.store.query import SceneQuery, people, scenes
 from indexer.store.verify import verify
 from tests.libraries import ANN, BOB, CAST, Episode, Shown, episode, episodes, new, put
 
@@ -98,7 +100,7 @@ FOLDER = f"episodes/{MADE.id}"
             lambda path: _rewrite(path, _other_times),
             "frames.parquet: time runs backwards",
         ),
-        (f"{FOLDER}/manifest.json", Path.unlink, "manifest.json: there is no such file"),
+        (f"{FOLDER}/manifest.json", Path.unlink, f"{FOLDER}: has no manifest.json"),
         (f"{FOLDER}/manifest.json", _no_manifest_video, "manifest.json: is damaged"),
         (
             f"{FOLDER}/frames.parquet",
@@ -166,6 +168,18 @@ def test_every_harm_is_found(
     found = verify(open_library(tmp_path))
     assert any(problem in line for line in found), found
     assert all(str(tmp_path) in line for line in found)
+    assert len(set(found)) == len(found)
+
+
+def test_a_folder_that_is_no_episode_is_said_to_be_none(tmp_path: Path) -> None:
+    library = put(new(tmp_path), MADE, CAST)
+    junk = library.episode("junk")
+    junk.mkdir()
+    remedy = "restore it from a copy, or move it away if it is no episode"
+    assert verify(library)[0] == f"{junk}: has no manifest.json ({remedy})"
+    for ask in (people, lambda library: scenes(library, SceneQuery("Ann"))):
+        with pytest.raises(StoreError, match=r"junk: has no manifest\.json \(restore it"):
+            ask(library)
 
 
 def test_an_episode_under_another_id_is_found(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_the_default_encoder_is_sface_but_for_its_last_layers() -> None:
     assert other == {"head.3.weight", "head.3.bias", *blocks}
 
 
-def test_another_network_is_refused(tmp_path: Path) -> None:
+def test_another_network_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "none.safetensors"
     some = {"conv_1_conv2d_weight": np.zeros((32, 3, 3, 3), np.float32)}
     other = saved(some, tmp_path / "other.xml")
@@ -88,6 +88,7 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
             convert_sface(source, target)
     with pytest.raises(WeightsError, match="no such file"):
         convert_sface(tmp_path / "missing.onnx", target)
+    assert capfd.readouterr() == ("", "")  # the line alone is what a user sees
     assert not target.exists()
 
 

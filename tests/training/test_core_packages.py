@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -66,7 +67,7 @@ def test_commands_that_need_only_the_core_work_and_others_say_what_is_missing(
     lean, lacking = done[:4], done[4:]
     assert [one.status for one in lean] == [0, 2, 2, 2]
     assert "check-data" in lean[0].out
-    assert "lfw_pairs.txt: is not a pairs file" in lean[1].err
+    assert "lfw_pairs.txt: there is no such file" in lean[1].err
     assert "none: " in lean[2].err
     assert "none: " in lean[3].err
     for one in lacking:
@@ -94,6 +95,33 @@ def test_another_missing_module_is_a_bug_and_keeps_its_traceback(
     )
     with pytest.raises(ModuleNotFoundError):
         main(["convert-dlib", str(tmp_path / "a"), str(tmp_path / "b")])
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (KeyboardInterrupt(), 130, ""),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/some/where"),
+            2,
+            "/some/where: permission denied (change its permissions, or choose a folder that is "
+            "yours)\n",
+        ),
+    ],
+)
+def test_what_the_world_does_is_said_as_the_indexer_says_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    status: int,
+    said: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("training.commands.fitting.convert_dlib", fail)
+    assert main(["convert-dlib", "a", "b"]) == status
+    assert capsys.readouterr() == ("", said)
 
 
 def test_targets_install_what_their_commands_import() -> None:

@@ -19,9 +19,22 @@ RECIPE = """
 method = "{method}"
 fit = {{epochs = {epochs}, learning_rate = {rate}, warm_up = 0.0}}
 data = {{validation = {share}, test = {share}}}
-start = {{weights = "scratch", size = 32, frozen = {frozen}}}
+start = {{weights = "{weights}", size = 32, frozen = {frozen}}}
+{more}
 """
-GOOD = {"method": "siamese", "epochs": 0, "rate": 1e-3, "share": 0.25, "frozen": 0}
+GOOD = {
+    "method": "siamese",
+    "epochs": 0,
+    "rate": 1e-3,
+    "share": 0.25,
+    "frozen": 0,
+    "weights": "scratch",
+    "more": "",
+}
+
+
+MISSING = "no such weights or run (make train RECIPE=... first, or set start.weights"
+TEACHER = 'contrastive = {teacher = "no/teacher"}'
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +89,8 @@ def test_what_is_exported_has_a_calibration_to_be_measured(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"weights": "no/run"}, f"no/run: {MISSING}"),
+        ({"method": "contrastive", "more": TEACHER}, f"no/teacher: {MISSING}"),
         ({"frozen": 99}, "start.frozen: is 99, and the encoder has "),
         ({"share": 0.5}, "validation and test: expected less than 1 together, got 0.5 and 0.5"),
         ({"epochs": 2, "rate": 1e30}, "fit.learning_rate: the loss is nan in epoch 2, step 0"),
@@ -87,3 +102,10 @@ def test_a_recipe_that_cannot_be_run_is_refused_in_one_line(
     done = fitted(people, recipe(tmp_path, **change), str(change))
     assert (done.status, len(done.err.splitlines())) == (2, 1)
     assert said in done.err
+
+
+def test_what_is_no_run_is_not_exported(tmp_path: Path) -> None:
+    done = typed("export", "no/run", tmp_path / "encoder.safetensors")
+    said = "no/run: no such weights or run (name the folder of a run)\n"
+    assert (done.status, done.err) == (2, said)
+    assert not list(tmp_path.iterdir())

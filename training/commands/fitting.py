@@ -148,7 +148,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from training import encoders  # noqa: PLC0415
 
-    encoder = encoders.start(encoders.encoder_of(str(options.run_folder)), "resnet18", 112, 0)
+    found = encoders.encoder_of(str(options.run_folder), "name the folder of a run")
+    encoder = encoders.start(found, "resnet18", 112, 0)
     facts = encoders.export(encoder, options.target, half=options.half)
     print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
     print(

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from indexer.errors import ImageError
 from indexer.records import Bool, Float32
+from indexer.store import disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,16 @@ def read_pairs(path: Path) -> list[Pair]:
     """Return the pairs of LFW's View 2 file, in its order: ten folds of genuine, then impostors.
 
     Raises:
-        ImageError: the file cannot be read or is not a pairs file.
+        StoreError: the file cannot be read.
+        ImageError: it is not a pairs file.
     """
+    with disk.explained(path):
+        content = path.read_bytes()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = content.decode().splitlines()
         folds, half = (int(number) for number in lines[0].split())
         pairs = [_pair(line.split()) for line in lines[1:] if line.strip()]
-    except (OSError, ValueError, IndexError) as error:
+    except (ValueError, IndexError) as error:
         raise ImageError(path, f"is not a pairs file: {error}", "take LFW's pairs.txt") from error
     if len(pairs) != 2 * folds * half:
         raise ImageError(path, f"promises {2 * folds * half} pairs, has {len(pairs)}", "copy anew")
