@@ -95,6 +95,7 @@ def run(
     if not with_names and (how.method != "simclr" or len(dealt.validation) == 0):
         problem = "has too few people with two photos to measure on"
         raise ConfigError(source, problem, "give more people, or raise data.validation, data.test")
+    learnt_from = parts.trained_on(dealt, how)
     begin(folder, how, faces, dealt, digests)
     begun = folder / "before.safetensors"
     if not begun.is_file():
@@ -104,7 +105,7 @@ def run(
         if one is not None:
             one.module.to(device)
     with Workers(models.workers) as workers:
-        method = _method(how, encoder, teacher, parts.trained_on(dealt, how), dealt.validation)
+        method = _method(how, encoder, teacher, learnt_from, dealt.validation)
         checkpoint = folder / "checkpoint.pt"
         fitted = fit(method, how.fit, checkpoint, device, workers, progress)
         encoders.keep(encoder.module, begun, how.start.kept)
