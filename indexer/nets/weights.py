@@ -2,9 +2,9 @@
 
 The tensors are the network's state dict; the file's metadata holds one JSON object under
 ``encoder`` with the fields of `EncoderFacts`. The encoder that comes with the project lies
-beside this module, so that it is there as soon as the package is. It is SFace, which has learnt
-from itself to see in small and spoilt faces what it sees in clear ones: ``python -m training fit``
-with ``distil``, ``distil-maps``, ``distil-deep`` and ``distil-whole``, then ``export --half`` and
+beside this module, so that it is there as soon as the package is. It is SFace, whose last layers
+have learnt from itself to see in small and spoilt faces what it sees in clear ones: ``python -m
+training fit`` with ``distil``, ``distil-maps`` and ``distil-deep``, then ``export --half`` and
 ``calibrate --write``.
 """
 
