@@ -14,8 +14,9 @@ from indexer.models import load_models
 from training.people import write_people
 from training.synthesize import Detect, EpisodeSpec, synthesize
 
-CAST = ("Ada", "Ben", "Cleo")
-STRANGERS = ("Dora", "Emil")
+CAST = ("Ada", "Cleo", "Finn")
+STRANGERS = ("Ben", "Dora")
+"""Less like the cast than the other two made people."""
 
 
 def demo(folder: Path, say: Callable[[str], None]) -> int:
@@ -36,7 +37,7 @@ def demo(folder: Path, say: Callable[[str], None]) -> int:
         ["enroll", gallery],
         ["index", video],
         ["people"],
-        ["query", "--character", "Ada", "--without", "Ben"],
+        ["query", "--character", "Ada", "--without", "Cleo"],
         ["export", video.stem, "--format", "json", "--output", timeline],
     ):
         command = [*map(str, words), "--library", str(library)]
