@@ -7,7 +7,7 @@ feedback is what they compare with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -25,6 +25,8 @@ class TrackFaces:
     """(M,), rising, of 0 to N - 1; every track has a face."""
     together: Bool
     """(N, N), which tracks are on screen together and so are of two people; symmetric."""
+    ties: Int64 = field(default_factory=lambda: np.zeros((0, 2), np.int64))
+    """(P, 2), tracks said to be of one person by something else than faces."""
 
     def __post_init__(self) -> None:
         count = len(self.together)
@@ -37,6 +39,8 @@ class TrackFaces:
             raise ValueError(f"track: expected all of 0 to {count - 1}, got {self.track}")
         if np.any(np.diff(self.track) < 0):
             raise ValueError("track: expected numbers that rise")
+        if self.ties.shape[1:] != (2,) or np.any((self.ties < 0) | (self.ties >= count)):
+            raise ValueError(f"ties: expected pairs of 0 to {count - 1}, got {self.ties}")
 
     def means(self, vectors: Float32 | None = None) -> Float32:
         """Return each track's mean, (N, D), of the faces' vectors or of others in their order."""
@@ -56,6 +60,14 @@ class Pairs:
     """(P,)."""
     same: Bool
     """(P,), whether they are said to be of one person."""
+
+    def __add__(self, other: Pairs) -> Pairs:
+        """Return these and then the others."""
+        return Pairs(
+            np.concatenate([self.first, other.first]),
+            np.concatenate([self.second, other.second]),
+            np.concatenate([self.same, other.same]),
+        )
 
 
 def by_ranking(vectors: Float32, subset: int, count: int, rng: np.random.Generator) -> Pairs:
@@ -160,3 +172,18 @@ def by_tracks(faces: TrackFaces, rivals: Others, asking: Int64, rng: np.random.G
             for track in rng.choice(rival_tracks, 4):
                 different.append((face, int(rng.integers(starts[track], starts[track + 1]))))
     return _pairs(*(np.array(one, np.int64).reshape(-1, 2).T for one in (same, different)))
+
+
+def by_ties(faces: TrackFaces, count: int, rng: np.random.Generator) -> Pairs:
+    """Return pairs of random faces of random tied tracks, all said to be of one person.
+
+    Args:
+        faces: the show's; with ties, or there are no pairs.
+        count: pairs.
+        rng: chooses.
+    """
+    if not len(faces.ties):
+        return _pairs(np.zeros((2, 0), np.int64), np.zeros((2, 0), np.int64))
+    edges = np.searchsorted(faces.track, np.arange(len(faces.together) + 1))
+    tracks = faces.ties[rng.integers(len(faces.ties), size=count)].T
+    return _pairs(rng.integers(edges[tracks], edges[tracks + 1]), np.zeros((2, 0), np.int64))

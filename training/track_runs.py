@@ -105,14 +105,18 @@ def run(how: Recipe, source: Path, folder: Path, progress: Progress = silent) ->
 
 def _read(library: Library, progress: Progress) -> _Show:
     tracks = read_tracks(library, read.episodes(library))
-    faces = TrackFaces(tracks.vectors, tracks.track, tracks.together())
-    return _Show(tracks, faces, gather(library, TieSettings(), progress))
+    found = gather(library, TieSettings(), progress)
+    faces = TrackFaces(tracks.vectors, tracks.track, tracks.together(), found.same)
+    return _Show(tracks, faces, found)
 
 
 def _every_other(faces: TrackFaces) -> TrackFaces:
     """Return the faces of the tracks with even numbers: neighbours in time are not both there."""
     mine = faces.track % 2 == 0
-    return TrackFaces(faces.vectors[mine], faces.track[mine] // 2, faces.together[::2, ::2])
+    ties = faces.ties[(faces.ties % 2 == 0).all(axis=1)]
+    return TrackFaces(
+        faces.vectors[mine], faces.track[mine] // 2, faces.together[::2, ::2], ties // 2
+    )
 
 
 def _unseen(pairs: Int64) -> Int64:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from indexer.parallel import Workers
 from indexer.records import Float32
 from training import pairs
+from training.bench import tracks as bench
 from training.evaluate import hac
 from training.evaluate.clustering import clustering
 from training.fit import Schedule, fit
 from training.methods import tracks
-from training.methods.tracks import TrackSettings
+from training.methods.tracks import Linear, TrackSettings
+from training.methods.whitening import whitening
 from training.pairs import TrackFaces
 
 
@@ -41,6 +44,13 @@ def show(seed: int, people: int = 4, each: int = 8, noise: float = 0.35) -> Trac
         if of_track[one] != of_track[other]:
             together[one, other] = together[other, one] = True
     return TrackFaces(vectors, np.repeat(np.arange(len(of_track)), 5), together)
+
+
+def tied(seed: int, people: int = 4, each: int = 8, noise: float = 0.35) -> TrackFaces:
+    """Return the same, each track tied to the next one of its person."""
+    next_one = np.arange(people * each).reshape(people, each)
+    ties = np.stack([next_one[:, :-1].ravel(), next_one[:, 1:].ravel()], axis=1)
+    return replace(show(seed, people, each, noise), ties=ties)
 
 
 @given(st.integers(0, 40), st.integers(3, 30))
@@ -91,6 +101,8 @@ def test_means_and_refusals() -> None:
         TrackFaces(at(0, 1), np.array([1, 0]), np.zeros((2, 2), bool))
     with pytest.raises(ValueError, match="all of 0 to 1"):
         TrackFaces(at(0, 1), np.array([0, 0]), np.zeros((2, 2), bool))
+    with pytest.raises(ValueError, match="ties: expected pairs of 0 to 1"):
+        TrackFaces(at(0, 1), np.arange(2), np.zeros((2, 2), bool), np.array([[0, 2]]))
     with pytest.raises(ValueError, match="three faces"):
         tracks.from_tracks(
             TrackFaces(at(0, 1), np.arange(2), np.zeros((2, 2), bool)), TrackSettings(), 0
@@ -103,15 +115,25 @@ def test_nobody_asks_and_nobody_answers() -> None:
         faces, pairs.others(faces), np.zeros(1, np.int64), np.random.default_rng(0)
     )
     assert len(found.first) == 0
+    assert len(pairs.by_ties(faces, 8, np.random.default_rng(0)).first) == 0
 
 
-@pytest.mark.parametrize("head", ["mlp", "linear"])
+def test_pairs_by_ties_are_faces_of_tied_tracks() -> None:
+    faces = tied(2)
+    found = pairs.by_ties(faces, 4000, np.random.default_rng(0))
+    tracks_of = np.stack([faces.track[found.first], faces.track[found.second]], axis=1)
+    assert np.array_equal(np.unique(tracks_of, axis=0), np.unique(faces.ties, axis=0))
+    assert np.all(found.same)
+    assert {*found.first, *found.second} == set(range(len(faces.vectors)))
+
+
+@pytest.mark.parametrize("head", ["mlp", "linear", "tied"])
 @pytest.mark.parametrize("mining", ["ssiam", "tsiam", "pseudo-rf"])
 def test_a_head_is_learnt_the_same_twice(mining: str, head: str, tmp_path: Path) -> None:
     settings = TrackSettings(mining=mining, head=head, steps=4, count=16)  # type: ignore[arg-type]
     found = []
     for name in "ab":
-        method = tracks.from_tracks(show(0), settings, seed=1)
+        method = tracks.from_tracks(tied(0), settings, seed=1)
         with Workers(2) as workers:
             schedule = Schedule(epochs=2, learning_rate=1e-2, keep="last")
             done = fit(method, schedule, tmp_path / name, torch.device("cpu"), workers)
@@ -140,3 +162,51 @@ def test_the_number_of_people_is_found_where_it_is_plain() -> None:
     assert hac.estimated(features.astype(np.float32)) == 3
     assert hac.estimated(features[:1].astype(np.float32)) == 1
     assert hac.into(1, features[:1].astype(np.float32)).tolist() == [0]
+
+
+def test_a_tied_head_begins_as_what_evens_out_ties() -> None:
+    """Untrained, it is the closed form; without a tie, the vectors as they are."""
+    faces = tied(5)
+    settings = TrackSettings(mining="tsiam", head="tied")
+    module = tracks.from_tracks(faces, settings, seed=0).module
+    even = whitening(faces.means(), faces.ties)
+    assert np.allclose(tracks.features(module, faces.vectors), even(faces.vectors), atol=1e-5)
+    weight, bias, _ = module.applied()
+    assert np.allclose(weight, even.weight, atol=1e-6)
+    assert np.allclose(bias, even.bias, atol=1e-6)
+    module = tracks.from_tracks(show(5), settings, seed=0).module
+    assert np.allclose(tracks.features(module, faces.vectors), faces.vectors, atol=1e-6)
+
+
+@pytest.mark.parametrize("mining", ["ssiam", "tsiam"])
+def test_ties_teach_what_tracks_cannot(mining: str, tmp_path: Path) -> None:
+    """Light is the same along a track, so that tracks alone do not show that it says nothing."""
+    faces, people = tied(3, noise=0.5), np.repeat(np.arange(4), 8)
+    found = {}
+    for head in ("linear", "tied"):
+        settings = TrackSettings(mining=mining, head=head, stay=0.1)  # type: ignore[arg-type]
+        method = tracks.from_tracks(faces, settings, seed=0)
+        with Workers(1) as workers:
+            schedule = Schedule(epochs=2, learning_rate=1e-3, keep="last")
+            fit(method, schedule, tmp_path / head, torch.device("cpu"), workers)
+        assert isinstance(method.module, Linear)
+        means = faces.means(tracks.features(method.module, faces.vectors))
+        found[head] = clustering(people, hac.into(4, means)).wcp
+    assert found["tied"] > found["linear"] + 0.1
+
+
+def test_gains_are_over_the_base_and_by_episode() -> None:
+    """Two episodes, two seeds: means by hand."""
+
+    def reached(*wcp: float) -> list[bench.Outcome]:
+        people = clustering(np.arange(2), np.arange(2))
+        known = [replace(people, wcp=one) for one in wcp]
+        return [bench.Outcome(one, people, people, 3.0 + n) for n, one in enumerate(known)]
+
+    found = {
+        "base": {"a": reached(0.8), "b": reached(0.9)},
+        "TSiam": {"a": reached(0.9, 0.86), "b": reached(0.9, 0.88)},
+    }
+    base, ours = bench.gains(found)
+    assert base == ["base", "0.850", "+0.0 ± 0.0", "+0.0 to +0.0", "0 of 2", "0.0", "3.0"]
+    assert ours == ["TSiam", "0.885", "+3.5 ± 4.5", "-1.0 to +8.0", "1 of 2", "2.0", "4.0"]

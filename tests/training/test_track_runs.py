@@ -81,7 +81,13 @@ def small(mining: str, head: str = "mlp") -> Recipe:
 
 @pytest.mark.parametrize(
     ("mining", "head"),
-    [("ssiam", "mlp"), ("tsiam", "mlp"), ("pseudo-rf", "mlp"), ("tsiam", "linear")],
+    [
+        ("ssiam", "mlp"),
+        ("tsiam", "mlp"),
+        ("pseudo-rf", "mlp"),
+        ("tsiam", "linear"),
+        ("tsiam", "tied"),
+    ],
 )
 def test_a_run_leaves_a_head_that_the_indexer_puts_on(
     mining: str, head: str, library: Library, tmp_path: Path

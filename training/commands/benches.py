@@ -50,11 +50,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     speed.add_argument("data", type=Path, metavar="FOLDER", help="with the clips")
     speed.add_argument("--out", type=Path, default=Path("outputs/bench"), metavar="FOLDER")
     speed.set_defaults(run=_bench)
-    of_tracks = commands.add_parser("bench-tracks", help="SSiam and TSiam on made episodes")
-    of_tracks.add_argument("data", type=Path, metavar="FOLDER", help="of training synthesize")
-    of_tracks.add_argument("--seeds", type=int, default=5, metavar="N")
-    of_tracks.add_argument("--out", type=Path, default=Path("outputs/tracks"), metavar="FOLDER")
-    of_tracks.set_defaults(run=_bench_tracks)
+    _add_tracks(commands)
     tracking = commands.add_parser("evaluate-tracks", help="HOTA, IDF1 and MOTA against a truth")
     tracking.add_argument("truth", type=Path, metavar="TRUTH", help="ep.gt.txt of synthesize")
     tracking.add_argument("predicted", type=Path, metavar="PREDICTED", help="such, or a library")
@@ -93,6 +89,17 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
         one.add_argument("--weights", default="", help="as embed.weights")
         one.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
     calibrate.set_defaults(run=_calibrate)
+
+
+def _add_tracks(commands: Any) -> None:  # noqa: ANN401
+    of_tracks = commands.add_parser("bench-tracks", help="SSiam and TSiam on made episodes")
+    of_tracks.add_argument("data", type=Path, metavar="FOLDER", help="of training synthesize")
+    of_tracks.add_argument("--seeds", type=int, default=5, metavar="N")
+    of_tracks.add_argument("--out", type=Path, default=Path("outputs/tracks"), metavar="FOLDER")
+    of_tracks.add_argument(
+        "--method", action="append", metavar="NAME", help='one of the table, "TSiam, tied" (all)'
+    )
+    of_tracks.set_defaults(run=_bench_tracks)
 
 
 def _ready(options: argparse.Namespace) -> tuple[models.Models, config.Settings]:
@@ -141,11 +148,18 @@ def _bench_tracks(options: argparse.Namespace) -> None:
 
     if options.seeds < 1:
         raise ConfigError("--seeds", f"{options.seeds} is none", "give 1 or more")
+    methods = options.method or list(tracks.METHODS)
+    for name in methods:
+        if name not in tracks.METHODS:
+            names = "; ".join(tracks.METHODS)
+            raise ConfigError("--method", f"there is no {name!r}", f"give one of {names}")
     ready = models.load_models(config.Settings())
     episodes = tracks.labelled(options.data, options.out / "library", ready, bar)
     with Workers(ready.workers) as workers:
-        rows = tracks.table(tracks.compare(episodes, options.seeds, workers))
-    text = tabulate(rows, headers=tracks.HEADERS, disable_numparse=True)
+        found = tracks.compare(episodes, options.seeds, workers, methods)
+    rows = tabulate(tracks.table(found), headers=tracks.HEADERS, disable_numparse=True)
+    gained = tabulate(tracks.gains(found), headers=tracks.GAINS, disable_numparse=True)
+    text = f"{rows}\n\n{gained}"
     with disk.replacing(options.out / "tracks.txt") as file:
         file.write(f"{text}\n".encode())
     print(text)

@@ -3,12 +3,16 @@
 Sharma et al., "Self-supervised learning of face representations for video face clustering", FG
 2019, sec. III: the head is an MLP, D → 512 → 2, under the contrastive loss of Hadsell, Chopra and
 LeCun (CVPR 2006, eq. 4) on Euclidean distance; the 512 numbers are what is clustered.
+
+On hard shows, where a third of the faces is some pixels wide, what the paper's head learns from
+faces alone is as often wrong as right. A head that is ``tied`` begins as what clothes say, and
+learns the rest from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -22,6 +26,7 @@ from torch import nn
 from indexer.config import NotNegative, Positive
 from indexer.records import Float32
 from training import batches, pairs
+from training.methods.whitening import Whitening, whitening
 from training.pairs import Pairs, TrackFaces
 
 _HIDDEN = 512
@@ -33,8 +38,10 @@ class TrackSettings:
     """How a head learns from tracks."""
 
     mining: Literal["ssiam", "tsiam", "pseudo-rf"] = "ssiam"
-    head: Literal["mlp", "linear"] = "mlp"
-    """The paper's, or a matrix that begins as the identity and stays near it."""
+    head: Literal["mlp", "linear", "tied"] = "mlp"
+    """The paper's; or a matrix that begins as the identity and stays near it; or one after what
+    evens out tracks tied by clothes (`training.methods.whitening`), which are pairs of one person
+    too."""
     subset: Annotated[int, Field(ge=3)] = 3000
     """Faces that are ranked at a time (B), for SSiam and pseudo-RF."""
     count: Annotated[int, Field(ge=1)] = 64
@@ -77,15 +84,20 @@ class Mlp(nn.Module):
 
 
 class Linear(nn.Module):
-    """A matrix that begins as the identity."""
+    """A matrix that begins as the identity, after a map that stays as it is, if there is one."""
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, after: Whitening | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.eye(dimension))
+        even = Whitening.nothing(dimension) if after is None else after
+        self.first: torch.Tensor
+        self.shift: torch.Tensor
+        self.register_buffer("first", torch.from_numpy(even.weight))
+        self.register_buffer("shift", torch.from_numpy(even.bias))
 
     def features(self, vectors: torch.Tensor) -> torch.Tensor:
         """Map vectors (N, D) to unit vectors (N, D)."""
-        return F.normalize(vectors @ self.weight.T)
+        return F.normalize(F.normalize(vectors @ self.first.T + self.shift) @ self.weight.T)
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """Map vectors (N, D) to what the loss sees, the same."""
@@ -94,8 +106,8 @@ class Linear(nn.Module):
     def applied(self) -> tuple[Float32, Float32, Activation]:
         """Return weight (D, D), bias (D,) and what follows them to get the features."""
         with torch.no_grad():
-            weight = self.weight.cpu().numpy()
-        return weight, np.zeros(len(weight), np.float32), "none"
+            weight, bias = self.weight @ self.first, self.weight @ self.shift
+        return weight.cpu().numpy(), bias.cpu().numpy(), "none"
 
     def strayed(self) -> torch.Tensor:
         """Return the squared distance from the identity."""
@@ -104,7 +116,7 @@ class Linear(nn.Module):
 
 @dataclass(frozen=True)
 class FromTracks:
-    """The method: `training.fit.Method`. Pairs are ranked by the vectors as they came."""
+    """The method: `training.fit.Method`. Pairs are ranked by what the head began with."""
 
     module: Mlp | Linear
     faces: TrackFaces
@@ -151,12 +163,28 @@ def from_tracks(faces: TrackFaces, settings: TrackSettings, seed: int) -> FromTr
         seed: of the head's first weights.
 
     Raises:
-        ValueError: there are fewer.
+        ValueError: there are fewer, or all tied tracks are the same.
     """
     if len(faces.vectors) < 3:  # noqa: PLR2004
         raise ValueError(f"expected three faces or more, got {len(faces.vectors)}")
     torch.manual_seed(seed)
-    module = (Mlp if settings.head == "mlp" else Linear)(faces.vectors.shape[1])
+    dimension = faces.vectors.shape[1]
+    if settings.head == "mlp":
+        return FromTracks(Mlp(dimension), faces, settings, _miner(faces, settings, seed))
+    if settings.head == "linear" or not len(faces.ties):
+        return FromTracks(Linear(dimension), faces, settings, _miner(faces, settings, seed))
+    even = whitening(faces.means(), faces.ties)
+    mine = _miner(replace(faces, vectors=even(faces.vectors)), settings, seed)
+
+    def with_ties(step: int, rng: np.random.Generator) -> Pairs:
+        return mine(step, rng) + pairs.by_ties(faces, 2 * settings.count, rng)
+
+    return FromTracks(Linear(dimension, even), faces, settings, with_ties)
+
+
+def _miner(
+    faces: TrackFaces, settings: TrackSettings, seed: int
+) -> Callable[[int, np.random.Generator], Pairs]:
     if settings.mining == "tsiam":
         rivals = pairs.others(faces, settings.farthest)
 
@@ -165,10 +193,10 @@ def from_tracks(faces: TrackFaces, settings: TrackSettings, seed: int) -> FromTr
             asking = batches.portion(len(faces.vectors), count, step, seed, 0)
             return pairs.by_tracks(faces, rivals, asking, rng)
 
-        return FromTracks(module, faces, settings, mine)
+        return mine
     how = pairs.by_ranking if settings.mining == "ssiam" else pairs.by_feedback
     ranked = partial(how, faces.vectors, settings.subset, settings.count)
-    return FromTracks(module, faces, settings, lambda _, rng: ranked(rng))
+    return lambda _, rng: ranked(rng)
 
 
 def features(module: Mlp | Linear, vectors: Float32) -> Float32:

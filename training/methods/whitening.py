@@ -24,6 +24,11 @@ class Whitening:
     bias: Float32
     """(D,)."""
 
+    @classmethod
+    def nothing(cls, dimension: int) -> Whitening:
+        """Return the map that leaves unit rows (N, D) as they are."""
+        return cls(np.eye(dimension, dtype=np.float32), np.zeros(dimension, np.float32))
+
     def __call__(self, vectors: Float32) -> Float32:
         """Return unit rows (N, D) for rows (N, D)."""
         found = vectors @ self.weight.T + self.bias
