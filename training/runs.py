@@ -96,6 +96,8 @@ def run(
         problem = "has too few people with two photos to measure on"
         raise ConfigError(source, problem, "give more people, or raise data.validation, data.test")
     learnt_from = parts.trained_on(dealt, how)
+    if how.method == "distil":
+        distil.require_others(learnt_from, how.distil)
     begin(folder, how, faces, dealt, digests)
     begun = folder / "before.safetensors"
     if not begun.is_file():

@@ -119,9 +119,6 @@ class Distil:
             self.settings.blended or len(self.taught) != len(self.faces)
         ):
             raise ValueError("taught: expected what is said of each face, and none blended")
-        if self.settings.maps and len(self.faces) == 1:
-            problem = "compares faces, and there is one to train on"
-            raise ConfigError("distil.maps", problem, "give more, or set it to 0")
 
     @property
     def module(self) -> nn.Module:
@@ -239,6 +236,17 @@ def prepare(module: nn.Module, settings: DistilSettings) -> None:
         raise ConfigError("distil.head_rate", problem, "begin with sface, or set it to 1")
     if settings.head_rate == 0 and head is not None:
         head.requires_grad_(requires_grad=False)
+
+
+def require_others(faces: FaceSet, settings: DistilSettings) -> None:
+    """Check that there are faces to compare, if maps are.
+
+    Raises:
+        ConfigError: there is a single one.
+    """
+    if settings.maps and len(faces) == 1:
+        problem = "compares faces, and there is one to train on"
+        raise ConfigError("distil.maps", problem, "give more, or set it to 0")
 
 
 def unexplained(seen: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
