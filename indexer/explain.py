@@ -17,9 +17,8 @@ from indexer.store.library import Library
 
 _MOST = 3
 """Candidates, links and exemplars that are shown."""
-_AS_WELL, _HARDLY = 0.5, 0.05
-"""Share of the likeliest's probability from which on it may as well be the next; and the least
-probability of which it is spoken."""
+_HARDLY = 0.05
+"""The least probability of which it is spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,8 @@ class Because:
     person said who it is, by the track's own faces alone."""
     nobody: float
     """The probability, likewise, that it is nobody of the gallery."""
+    margin: float
+    """By how much the likeliest of them all is likelier than the next."""
     reason: str
     """Why it has no name."""
     maybe: Sequence[str]
@@ -236,8 +237,9 @@ class _Evidence:
             probability=said.probability,
             chances=chances,
             nobody=nobody,
+            margin=_margin(chances, nobody),
             reason=said.reason,
-            maybe=() if named or track.uid in self.spoken else likeliest(chances, nobody),
+            maybe=() if named or track.uid in self.spoken else _maybe(said, chances, nobody),
             taken=source,
             taken_track=earlier.track if source else UNKNOWN,
             decided=self.spoken.get(track.uid, ""),
@@ -249,8 +251,13 @@ class _Evidence:
             candidates=self._candidates(n),
             links=self._links(n),
             helper=said.link,
-            beside=[self.label(self.said[self.tracks[m].uid].character) for m in beside.tolist()],
+            beside=self._others(n, beside.tolist()),
         )
+
+    def _others(self, n: int, beside: Sequence[int]) -> list[str]:
+        """Return who is beside a track, but for whom it shows itself, as in a mirror."""
+        own, *there = (self.said[self.tracks[m].uid].character for m in (n, *beside))
+        return list(dict.fromkeys(self.label(one) for one in there if one != own))
 
     def _chances(self, n: int) -> list[Chance]:
         shares, gallery = self.shares[n, 1:], self.known.gallery
@@ -310,15 +317,27 @@ class _Evidence:
         return found
 
 
-def likeliest(chances: Sequence[Chance], nobody: float) -> list[str]:
-    """Return who of the gallery it may be: one, two that are as likely, or none of them.
+def likeliest(chances: Sequence[Chance], nobody: float, *, either: bool) -> list[str]:
+    """Return who of the gallery it may be: one, two, or none of them.
 
     Args:
         chances: the likeliest first.
         nobody: how likely it is nobody of them.
+        either: whether it may well be either of the first two.
     """
-    some = [one for one in chances if one.probability > max(nobody, _HARDLY)]
-    return [one.label for one in some if one.probability > _AS_WELL * some[0].probability]
+    if not chances or chances[0].probability <= max(nobody, _HARDLY):
+        return []
+    some = chances[: 2 if either else 1]
+    return [one.label for one in some if one.probability > _HARDLY]
+
+
+def _maybe(said: Identity, chances: Sequence[Chance], nobody: float) -> list[str]:
+    return likeliest(chances, nobody, either=said.reason == recognize.LIKE_TWO)
+
+
+def _margin(chances: Sequence[Chance], nobody: float) -> float:
+    best = sorted([nobody, *(one.probability for one in chances)], reverse=True)
+    return best[0] - best[1] if len(best) > 1 else best[0]
 
 
 def _taken(library: Library, episode: str) -> dict[int, tuple[str, Identity]]:

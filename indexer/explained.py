@@ -9,7 +9,9 @@ from indexer.explain import Because, Explained
 from indexer.sheet import LINE, SIDE, Sheet
 from indexer.store.library import Library
 
-_GAP, _WORDS = 8, 300
+_GAP, _WORDS = 8, 340
+_DIGITS = 8
+"""Of the weights' digest, in a picture."""
 _COLUMNS = 7
 """The track itself, three candidates, three links."""
 _OTHERWISE = 0.005
@@ -77,6 +79,7 @@ def _probabilities(one: Because) -> list[str]:
         return [f"without that, by its own faces alone: {now}"]
     best = next(iter(one.chances), None)
     lines = [now + (f"; by its own faces alone P({best.label}) {best.by_face:.1%}" if best else "")]
+    lines.append(f"the likeliest by {one.margin:.1%} before the next")
     if not one.named:
         if not one.taken:
             lines.append(f"P(one person with the rest of {one.label}) {one.probability:.1%}")
@@ -102,24 +105,35 @@ def write_picture(path: Path, library: Library, found: Explained) -> None:
     """
     step, down = SIDE + 7 * _GAP, SIDE + 3 * LINE + 2 * _GAP
     width, room = _COLUMNS * step + _WORDS, step - _GAP
-    top = _GAP + LINE
-    sheet = Sheet(width + 2 * _GAP, max(len(found.faces), 1) * down + top + _GAP)
+    top, ruler = _GAP + LINE, Sheet(1, 1)
+    said = [
+        [
+            part
+            for line in (*_why(one), *_split(_probabilities(one)))
+            for part in ruler.folded(line, _WORDS)
+        ]
+        for one in found.faces
+    ]
+    heights = [max(down, len(lines) * LINE + _GAP) for lines in said]
+    sheet = Sheet(width + 2 * _GAP, (sum(heights) or down) + top + _GAP)
     titles = {
         0: "is said to be",
         1: "the nearest of the gallery: log-odds by its own faces, similarity",
         4: "tracks like it: log-odds by face, by clothes, by place",
+        _COLUMNS: f"at {found.time_s:.3f} s, by the weights {found.encoder_id[:_DIGITS]}",
     }
     for column, title in titles.items():
         sheet.words([title], _GAP + column * step, _GAP // 2, 3 * step)
-    for one in found.faces:
+    if not found.faces:
+        sheet.words(["nobody is on screen"], _GAP, top + _GAP, width)
+    for one, lines, height in zip(found.faces, said, heights, strict=True):
         for column, (uid, words) in _shown(one).items():
             left = _GAP + column * step
             if uid:
                 sheet.picture(library.thumbnail(found.episode, uid), left, top)
             sheet.words(words, left, top + SIDE, room)
-        words = [*_why(one), *_split(_probabilities(one))]
-        sheet.words(words, _GAP + _COLUMNS * step, top, _WORDS)
-        top += down
+        sheet.words(lines, _GAP + _COLUMNS * step, top, _WORDS)
+        top += height
     sheet.write(path)
 
 

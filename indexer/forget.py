@@ -2,7 +2,8 @@
 
 Rows, vectors, pictures, stills and decisions of the person go, and so does whatever has no other
 name and is more likely this person than not. Then everything that is left is compared with what
-the person was known by.
+the person was known by, as calibrated as names are: by all that an episode shows of a track, not by
+the one of its faces that says so most, of which among thousands some do by chance.
 """
 
 from __future__ import annotations
@@ -34,25 +35,8 @@ class _How:
 
 
 @dataclass(frozen=True, slots=True)
-class _Chance:
-    """How likely a track shows the person and nobody else of the gallery."""
-
-    by_all: float
-    """By all evidence, as names are given;"""
-    by_face: float
-    """by the one of its faces that says so most."""
-    vectors: int
-    """How many there are: of its faces, and their mean."""
-
-    @property
-    def most(self) -> float:
-        """Return the higher one."""
-        return max(self.by_all, self.by_face)
-
-
-@dataclass(frozen=True, slots=True)
 class Left:
-    """Something that stays although it is within the radius, as it has another's name."""
+    """Something that stays although it is within the radius, as it is said to be another."""
 
     what: str
     """As in "track 123 of ep-01, named Bob"."""
@@ -77,7 +61,7 @@ class Forgotten:
     decisions: int
     """Entries of the log that no longer say what they said."""
     scanned: int
-    """Vectors that were compared afterwards: of tracks, of their faces, and of people."""
+    """Tracks that are left, and vectors of people, that were compared afterwards."""
     nearest: float
     """The highest probability of all that is left, 0 if nothing is."""
     left: Sequence[Left]
@@ -123,8 +107,8 @@ class _State:
     """The person's, and those of whoever was said to be the person."""
     people: Sequence[Character]
     said: Mapping[str, Sequence[Identity]]
-    chances: Mapping[int, _Chance]
-    """By uid."""
+    chances: Mapping[int, float]
+    """Uid → how likely the track shows the person and nobody else of the gallery."""
     seconds: Mapping[int, float]
     """Uid → how long the track is on screen."""
     how: _How
@@ -136,7 +120,7 @@ class _State:
         people = read.read_characters(library)
         gallery = [one for one in people if one.named or one.id in ids]
         said: dict[str, Sequence[Identity]] = {}
-        chances: dict[int, _Chance] = {}
+        chances: dict[int, float] = {}
         seconds: dict[int, float] = {}
         for episode in read.episodes(library):
             tracks = read.read_tracks(library, episode)
@@ -156,7 +140,7 @@ class _State:
             i.track
             for rows in self.said.values()
             for i in rows
-            if i.character not in known and self.chances[i.track].by_all >= _EVEN
+            if i.character not in known and self.chances[i.track] >= _EVEN
         }
 
     def summary(
@@ -168,19 +152,18 @@ class _State:
             Left(f"track {i.track} of {episode}, {names.get(i.character, 'unknown')}", chance)
             for episode, rows in self.said.items()
             for i in rows
-            if i.track not in gone and (chance := self.chances[i.track].most) >= _EVEN
+            if i.track not in gone and (chance := self.chances[i.track]) >= _EVEN
         ]
+        chances = [chance for uid, chance in self.chances.items() if uid not in gone]
         mine = [one for one in self.people if one.id in self.ids]
         gallery = [one for one in self.people if one.named or one.id in self.ids]
         rest = {f"what {one.label} is known by": one.prototypes for one in people}
         rest |= {"a stranger that the library was told of": strangers}
         for what, rows in rest.items():
-            clear = np.full(len(rows), affinity.CLEAR_PX, np.float32)
-            found = _by_face(rows, clear, self.ids, gallery, self.how, 0 * rows.sum(axis=0))
-            chance = float(found.max(initial=0.0))
+            chance = float(_by_look(rows, self.ids, gallery, self.how).max(initial=0.0))
+            chances += [chance] * len(rows)
             if chance >= _EVEN:
                 left.append(Left(what, chance))
-        kept = [chance for uid, chance in self.chances.items() if uid not in gone]
         return Forgotten(
             name=self.person.label,
             tracks=len(gone),
@@ -189,8 +172,8 @@ class _State:
             episodes=sum(any(i.track in gone for i in rows) for rows in self.said.values()),
             stills=sum(len(one.prototypes) for one in mine),
             decisions=changed,
-            scanned=sum(one.vectors for one in kept) + sum(map(len, rest.values())),
-            nearest=max([one.most for one in kept] + [one.probability for one in left] + [0.0]),
+            scanned=len(chances),
+            nearest=max(chances, default=0.0),
             left=sorted(left, key=lambda one: -one.probability),
         )
 
@@ -263,7 +246,7 @@ def _spoken(row: Identity, known: set[int], gone: set[int]) -> Identity:
 
 def _chances(
     tracks: Sequence[Track], ids: set[int], gallery: Sequence[Character], how: _How
-) -> dict[int, _Chance]:
+) -> dict[int, float]:
     """Return how likely each track of an episode shows the person, by uid.
 
     Args:
@@ -282,30 +265,16 @@ def _chances(
     open_ = np.full(len(tracks), recognize.OPEN)
     apart = recognize.Apart(together, np.zeros((len(tracks), len(known)), bool), open_)
     shares = recognize.all_shares(seen, known, apart, stick, settings)
-    by_all = _of(recognize.believed(shares, stick), known, ids)
-    faces = np.concatenate([track.embeddings for track in tracks])
-    clear = np.float32(affinity.CLEAR_PX) * np.concatenate([track.quality for track in tracks])
-    counts = [len(track.embeddings) for track in tracks]
-    single = _by_face(affinity.without(faces, seen.common), clear, ids, known, how, seen.common)
-    best = np.maximum.reduceat(single, np.cumsum([0, *counts[:-1]]))
-    return {
-        track.uid: _Chance(float(by_all[n]), float(best[n]), 1 + counts[n])
-        for n, track in enumerate(tracks)
-    }
+    found = _of(recognize.believed(shares, stick), known, ids)
+    return dict(zip((track.uid for track in tracks), found.tolist(), strict=True))
 
 
-def _by_face(
-    rows: Float32,
-    clear: Float32,
-    ids: set[int],
-    gallery: Sequence[Character],
-    how: _How,
-    shared: Float32,
-) -> Float64:
-    """Return how likely unit rows (M, D) are the person and none of the others, (M,)."""
+def _by_look(rows: Float32, ids: set[int], gallery: Sequence[Character], how: _How) -> Float64:
+    """Return how likely clear faces (M, D) are the person and none of the others, (M,)."""
     prior = thresholds.prior_log_odds(len(gallery), how.settings.recognize)
-    odds = recognize.by_look(rows, clear, gallery, shared, how.stick) + prior
-    return _of(recognize.believed(recognize.shares_of(odds), how.stick), gallery, ids)
+    clear, nothing = np.full(len(rows), affinity.CLEAR_PX, np.float32), 0 * rows.sum(axis=0)
+    odds = recognize.by_look(rows, clear, gallery, nothing, how.stick) + prior
+    return _of(recognize.shares_of(odds), gallery, ids)
 
 
 def _of(shares: Float64, gallery: Sequence[Character], ids: set[int]) -> Float64:

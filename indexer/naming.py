@@ -143,7 +143,8 @@ def _merge(roster: Roster, request: Merge) -> Decision:
     apart = roster.seen_together(mine)
     if apart:
         problem = f"is on screen together with {into.label} (track {apart})"
-        raise StoreError(person.label, problem, "move that track first, if it is wrong")
+        remedy = "move that track first, if it is wrong; if it is a mirror or a photo, move each"
+        raise StoreError(person.label, problem, remedy)
     says = f"{person.label} is {into.label}"
     # Whoever is merged keeps the row, without tracks, so that it can be undone.
     both_ways = ((person.id, into.id),)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
@@ -46,6 +48,7 @@ def write_page(
     people: Sequence[Somebody],
     known: Sequence[Character] = (),
     *,
+    library: Path,
     unnamed: bool = False,
 ) -> None:
     """Write the page on which people are named: one HTML file that needs no network.
@@ -54,6 +57,7 @@ def write_page(
         path: of the file.
         people: everybody who is on screen, in the order of the page.
         known: everybody of the library, whether on screen or not: their names are taken.
+        library: where it is, for the command that carries the page's decisions out.
         unnamed: whether only those without a name are shown.
 
     Raises:
@@ -72,14 +76,17 @@ def write_page(
         "steps": [asdict(step) for step in found],
         "words": crowd.in_words(found),
     }
+    words = ["python", "-m", "indexer", "name", "--from", "decisions.json", "--library"]
+    command = html.escape(shlex.join([*words, str(library)]), quote=False)
     # Nothing in a name may end the script that it is in.
     encoded = json.dumps(data).replace("<", "\\u003c")
-    html, script = (
+    page, script = (
         resources.files("indexer").joinpath(name).read_text(encoding="utf-8")
         for name in ("page.html", "page.js")
     )
     with disk.explained(path), disk.replacing(path) as file:
-        file.write(Template(html).substitute(data=encoded, script=script).encode())
+        filled = Template(page).substitute(data=encoded, script=script, command=command)
+        file.write(filled.encode())
 
 
 def _row(one: Somebody, places: Mapping[str, int]) -> dict[str, Any]:

@@ -32,17 +32,18 @@ from indexer.records import (
     Track,
     Yardstick,
 )
-from indexer.thresholds import prior_log_odds, raised
+from indexer.thresholds import least_probability, prior_log_odds, raised
 
 _TINY, _SURE = 1e-12, 1 - 1e-6
 _CERTAIN, _WORD = 8.0, 6.0
 """Log-odds beyond which what one track says of another counts no more, against and for it."""
 _SMALL_PX = 20.0
 """Narrower faces are called small where a reason is given."""
-_MIRROR, _NEVER = 1e-4, 1e-30
-"""Probability that two on screen together are one person after all, as in a mirror; and if somebody
-said who the other is."""
+_MIRROR = 1e-4
+"""Probability that two on screen together are one person after all, as in a mirror or a photo."""
 _LIKELY = 0.5
+LIKE_TWO = "like two of the enrolled"
+"""Why a track has no name that may well be either of two."""
 AIM = 0.06
 """Share of the promise that is used up in expectation. Shows differ, and errors come by the track:
 of six made seasons, each judged by what the others taught, the worst has 0.35 % wrong, and from
@@ -86,16 +87,19 @@ def recognize(
         stick: the encoder's.
         settings: the prior of strangers, the promise, and the least probability.
     """
-    shares, alone = probabilities(seen, characters, apart, stick, settings)
+    by_all = all_shares(seen, characters, apart, stick, settings)
+    shares, alone = believed(by_all, stick), _by_face(seen, characters, stick, settings)
     middles = centres(characters, seen.common)
     seconds = np.array([track.end_s - track.start_s for track in tracks])
     given = named(shares[:, 1:].max(axis=1, initial=0), seconds, settings)
-    cosines = seen.vectors @ middles.T
+    cosines, helpers = seen.vectors @ middles.T, seen.helpers
     return [
         _identity(
             track,
             characters,
-            Judged(shares[i], alone[i], bool(given[i]), cosines[i], seen.helpers[i]),
+            Judged(
+                shares[i], alone[i], bool(given[i]), _is_either(by_all[i]), cosines[i], helpers[i]
+            ),
         )
         for i, track in enumerate(tracks)
     ]
@@ -117,9 +121,16 @@ def probabilities(
         stick: likewise.
         settings: likewise.
     """
+    by_all = all_shares(seen, characters, apart, stick, settings)
+    return believed(by_all, stick), _by_face(seen, characters, stick, settings)
+
+
+def _by_face(
+    seen: Evidence, characters: Sequence[Character], stick: Yardstick, settings: RecognizeSettings
+) -> Float64:
+    """Return the probabilities of nobody and of each character by the tracks' own faces."""
     own = _odds(seen.alone, seen.own_widths, characters, seen.common, stick)
-    alone = shares_of(own + prior_log_odds(len(characters), settings))
-    return believed(all_shares(seen, characters, apart, stick, settings), stick), alone
+    return shares_of(own + prior_log_odds(len(characters), settings))
 
 
 def all_shares(
@@ -204,8 +215,7 @@ def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -
     order = np.argsort(-probability, kind="stable")
     time = np.maximum(seconds[order], 1e-6)
     wrong = np.cumsum(time * (1 - probability[order])) / np.cumsum(time)
-    least = max(settings.min_probability, 1 - settings.max_wrong_names)
-    enough = probability[order] >= least
+    enough = probability[order] >= least_probability(settings)
     given = np.zeros(len(order), bool)
     given[order] = np.logical_and.accumulate(wrong <= AIM * settings.max_wrong_names) & enough
     return given
@@ -217,7 +227,8 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
     One pass of messages over the tracks, from the surest to the least sure: a track j that is c
     with probability q says log(1 + q (L - 1)) for c, where L is the likelihood ratio of i and j
     being one person; the loudest word of each kind counts. Of two on screen together, the
-    surer one leaves to the other log(1 - q).
+    surer one leaves to the other log(1 - q), but never less than a mirror does; of whom somebody
+    said who it is, nobody else does.
 
     Args:
         odds: (N, C), log-odds against a stranger of each track by what it shows itself.
@@ -236,9 +247,9 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
             if len(said):
                 ratio = np.exp(np.clip(words[now, said], -_CERTAIN, _WORD)) - 1
                 whole[now] += np.log1p(shares[said] * ratio[:, None]).max(axis=0)
-            for other in np.flatnonzero(done & apart.together[now]):
-                least = _MIRROR if apart.fixed[other] == OPEN else _NEVER
-                whole[now, 1:] += np.log(np.clip(1 - shares[other, 1:], least, 1))
+            beside = done & apart.together[now] & (apart.fixed[now] == OPEN)
+            for other in np.flatnonzero(beside):
+                whole[now, 1:] += np.log(np.clip(1 - shares[other, 1:], _MIRROR, 1))
             shares[now] = _normalised(whole[now][None])[0]
             done[now] = True
     return shares
@@ -298,7 +309,9 @@ class Judged:
     alone: Float64
     """and by its own faces alone."""
     given: bool
-    """Whether it gets its most likely name."""
+    """Whether it gets its most likely name,"""
+    either: bool
+    """and whether it may well be either of two."""
     cosines: Float32
     """(C,), to each character."""
     helper: int
@@ -335,16 +348,25 @@ def _identity(track: Track, characters: Sequence[Character], judged: Judged) -> 
         runner_up=best[0],
         by_face=float(judged.alone[0]),
         link=judged.helper,
-        reason=_reason(track, nobody, best[1], second[1]),
+        reason=_reason(track, nobody, best[1], judged),
         second=second[0],
         nobody=nobody,
     )
 
 
-def _reason(track: Track, nobody: float, best: float, second: float) -> str:
+def _is_either(shares: Float64) -> bool:
+    """Return whether shares (1 + C,), as the evidence has them, say of two names as much of each.
+
+    How far a share can be believed was measured for the most likely name alone.
+    """
+    best = np.sort(shares[1:])[::-1][:2]
+    return len(best) > 1 and bool(best[1] > _LIKELY * best[0])
+
+
+def _reason(track: Track, nobody: float, best: float, judged: Judged) -> str:
     """Return why no name is given."""
     if nobody >= max(best, _LIKELY):
         return "like nobody enrolled"
-    if second > _LIKELY * best:
-        return "like two of the enrolled"
+    if judged.either:
+        return LIKE_TWO
     return "too small to be sure" if track.width_px < _SMALL_PX else "not sure enough"

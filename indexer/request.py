@@ -98,4 +98,6 @@ def _where(place: Sequence[int | str]) -> str:
             inside = ".".join(str(part) for part in rest[1:])  # the first is its kind
             return f"decision {number + 1}" + f": {inside}" * bool(inside)
         case _:
-            return "is no file of decisions: " + ".".join(str(part) for part in place)
+            return ": ".join(
+                ["is no file of decisions", *[".".join(map(str, place))] * bool(place)]
+            )

@@ -52,6 +52,18 @@ class Sheet:
             text = in_sight_order(self._cut(line, width, size))
             cv2.putText(self._pixels, text, place, _BLACK, self._font, size, _WEIGHT)
 
+    def folded(self, line: str, width: int, size: int = 13) -> list[str]:
+        """Return a line as several that are no wider than `width`, where it has gaps to do so."""
+        first, *rest = line.split(" ")
+        found = [first]
+        for word in rest:
+            longer = f"{found[-1]} {word}"
+            if self.width(longer, size) <= width:
+                found[-1] = longer
+            else:
+                found.append(word)
+        return found
+
     def _cut(self, line: str, width: int, size: int) -> str:
         """Return a line, or as much of it as the width takes."""
         if self.width(line, size) <= width:

@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 
 from indexer import affinity, evidence, likeness, recognize, thresholds
 from indexer.config import RecognizeSettings
+from indexer.errors import StoreError
 from indexer.records import Bool, Character, Float32, Float64, Track, Yardstick
 from indexer.store import decisions, read
 from indexer.store.library import Library
@@ -64,7 +65,6 @@ class Standing:
 
     id: int
     label: str
-    named: bool
     stills: int
     looks: int
     thresholds: Mapping[int, float]
@@ -92,11 +92,14 @@ def standing(
         settings: of recognition.
 
     Raises:
-        StoreError: nobody is called so, or a table cannot be read.
+        StoreError: nobody is called so, or has no name yet; a table cannot be read.
     """
-    person = read.find_character(library, name)
-    gallery = [one for one in read.read_characters(library) if one.named or one.id == person.id]
-    [person] = [one for one in gallery if one.id == person.id]
+    asked = read.find_character(library, name)
+    if not asked.named:
+        remedy = f'name "{asked.label}" NAME'
+        raise StoreError(asked.label, "has no name, and a threshold is one of a name", remedy)
+    gallery = [one for one in read.read_characters(library) if one.named]
+    [person] = [one for one in gallery if one.id == asked.id]
     stick = evidence.among(stick, read.read_strangers(library))
     said = _Trials.of(library, person, gallery, (stick, settings))
     genuine, impostors = ([one] for one in said.stills())
@@ -121,13 +124,12 @@ def standing(
     return Standing(
         id=person.id,
         label=person.label,
-        named=person.named,
         stills=len(person.prototypes),
         looks=len(evidence.looks([person], said.shared)[1]),
         thresholds=said.thresholds(),
         given_from=given_from,
-        genuine=Share.counted(right >= settings.min_probability),
-        impostors=Share.counted(wrong >= settings.min_probability),
+        genuine=Share.counted(right >= thresholds.least_probability(settings)),
+        impostors=Share.counted(wrong >= thresholds.least_probability(settings)),
         reliability=_bins(right, wrong),
     )
 
@@ -246,7 +248,7 @@ def _clear(count: int) -> Float32:
 def as_text(one: Standing) -> str:
     """Return it for people."""
     begins = ", ".join(f"{cosine:.2f} at {px} px" for px, cosine in one.thresholds.items())
-    begins = begins or "nobody knows what yet: no episode is indexed"
+    begins = begins or f"nobody knows what yet: {_FEW} tracks about as clear would tell"
     looks = f", {one.looks} looks" * (one.looks > 1)
     lines = [
         f"{one.label} (id {one.id}): {one.stills} stills{looks}",

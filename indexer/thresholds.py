@@ -53,7 +53,7 @@ def calibrate(
         seen: the tracks of one episode, if there is one.
         together: (N, N), which of them are on screen together.
         stick: the encoder's; its calibration is the prior.
-        settings: the least probability for a name.
+        settings: the promise and the least probability for a name.
     """
     if not characters or (seen and stick.names):
         return list(characters)
@@ -161,10 +161,15 @@ def _displacement(scores: Float32, expected: float) -> float:
     return float(np.sum(scores - expected)) / (len(scores) + _PSEUDO_COUNT)
 
 
+def least_probability(settings: RecognizeSettings) -> float:
+    """Return the least probability with which a name is given: no less than is promised of all."""
+    return max(settings.min_probability, 1 - settings.max_wrong_names)
+
+
 def least_log_odds(count: int, stick: Yardstick, settings: RecognizeSettings) -> float:
     """Return the log-odds against a stranger that give a lone candidate the least probability."""
     slope, offset = stick.belief
-    wanted = (logit(min(settings.min_probability, _SURE)) - offset) / slope
+    wanted = (logit(min(least_probability(settings), _SURE)) - offset) / slope
     return float(wanted - prior_log_odds(count, settings))
 
 

@@ -74,6 +74,9 @@ def test_the_three_probabilities_are_told_alike_as_text_and_as_records(pilot: Li
         said = [f"P({who.label}) {who.probability:.1%}" for who in one.chances]
         assert f"  {', '.join(said)}, P(nobody enrolled) {one.nobody:.1%}; by its own" in text
         assert f"P({first.label}) {first.by_face:.1%}\n" in text
+        best, next_best = sorted([first.probability, second.probability, one.nobody])[:0:-1]
+        assert one.margin == pytest.approx(best - next_best)
+        assert f"the likeliest by {one.margin:.1%} before the next" in text
     assert "P(one person with the rest of Person 3) 90.0%" in text
 
 
@@ -83,7 +86,7 @@ def test_nobody_asks_who_it_is_where_nobody_is_likelier(pilot: Library) -> None:
 
     def asked(ann: float, bob: float) -> str:
         chances = [Chance("Ann", ann, 0.5), Chance("Bob", bob, 0.5)]
-        maybe = explain.likeliest(chances, 1 - ann - bob)
+        maybe = explain.likeliest(chances, 1 - ann - bob, either=bob > ann / 2)
         face = replace(one, chances=chances, maybe=maybe, reason="so")
         text = explained.as_text(replace(found, faces=[face]))
         return next(line.strip() for line in text.splitlines() if "no name" in line)
@@ -91,6 +94,13 @@ def test_nobody_asks_who_it_is_where_nobody_is_likelier(pilot: Library) -> None:
     assert asked(0.03, 0.01) == asked(0.4, 0.05) == "no name, so"
     assert asked(0.8, 0.05) == "no name, so: Ann?"
     assert asked(0.5, 0.4) == "no name, so: Ann or Bob?"
+
+
+def test_whoever_shows_twice_is_not_said_to_be_somebody_else(pilot: Library) -> None:
+    naming.decide(pilot, [Move(track=SECOND, to="Ann")])  # a mirror
+    found = explain.explain(open_library(pilot.root), PILOT.id, 0.4, STICK)
+    assert [one.beside for one in found.faces] == [[], []]
+    assert "none of them" not in explained.as_text(found)
 
 
 def test_what_is_taken_over_says_whence(pilot: Library) -> None:

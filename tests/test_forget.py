@@ -139,6 +139,19 @@ def test_the_log_falls_silent(pilot: Library) -> None:
     assert verify(open_library(pilot.root)) == []
 
 
+def test_what_is_said_of_others_stays(pilot: Library) -> None:
+    """What Carl's track might have been before it was his is not what the decision says."""
+    bob = PILOT.tracks[1].embedding
+    people = [replace(one, prototypes=bob[None]) if one.id == BOB else one for one in CAST]
+    maybe = replace(PILOT, identities=[replace(i, runner_up=BOB) for i in PILOT.identities])
+    libraries.put(open_library(pilot.root), maybe, people)
+    naming.decide(open_library(pilot.root), [Name("Person 3", "Carl")])
+    assert forgotten(pilot, "Bob").decisions == 1  # before it, the track was maybe Bob's
+    [one] = decisions.read_decisions(open_library(pilot.root))
+    assert one.says == "Person 3 is Carl"
+    assert all(row.runner_up == 0 for row in one.before.values())
+
+
 def test_whoever_was_said_to_be_the_person_goes_too(pilot: Library) -> None:
     naming.decide(open_library(pilot.root), [Merge(person="Bob", into="Ann")])
     assert forgotten(pilot, "Ann").tracks == 3

@@ -99,7 +99,9 @@ def test_pictures_are_bounded_and_every_track_is_there(
 ) -> None:
     one = library.thumbnail(PILOT.id, PILOT.tracks[0].uid).stat().st_size
     monkeypatch.setattr(page, "_MOST_BYTES", 2 * one)
-    page.write_page(tmp_path / "few.html", crowd.everybody(library))
+    page.write_page(tmp_path / "few.html", crowd.everybody(library), library=library.root)
+    said = (tmp_path / "few.html").read_text()
+    assert f"name --from decisions.json --library {library.root}</code>" in said
     data = data_of(tmp_path / "few.html")
     assert data["pictures"].keys() == {str(one.uid) for one in PILOT.tracks[1:]}  # the first's
     assert {track[0] for one in data["people"] for track in one["tracks"]} == {

@@ -136,7 +136,7 @@ def settled(library: Library, tmp_path: Path) -> Callable[..., Any]:
 
 def script(library: Library, folder: Path) -> Callable[..., Any]:
     """Return what makes of what was said what the script of the library's page makes of it."""
-    page.write_page(folder / "people.html", crowd.everybody(library))
+    page.write_page(folder / "people.html", crowd.everybody(library), library=library.root)
     script = folder / "page.js"
     script.write_text(resources.files("indexer").joinpath("page.js").read_text())
     (folder / "data.json").write_text(json.dumps(data_of(folder / "people.html")))
@@ -243,7 +243,9 @@ document.body.textContent = "<<" + JSON.stringify(seen) + ">>";
 @needs_chromium
 def test_clicks_on_the_page(library: Library, tmp_path: Path) -> None:
     target = tmp_path / "people.html"
-    page.write_page(target, crowd.everybody(library), read.read_characters(library))
+    page.write_page(
+        target, crowd.everybody(library), read.read_characters(library), library=library.root
+    )
     clicks = CLICKS.replace("UID1", str(UIDS[1])).replace("UID2", str(UIDS[2]))
     target.write_text(target.read_text().replace("</html>", clicks + "</html>"))
     quiet = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'own'}"]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from indexer import naming, standing
 from indexer.config import RecognizeSettings
+from indexer.errors import StoreError
 from indexer.request import Name
 from indexer.standing import Share
 from indexer.store import read
@@ -74,6 +75,11 @@ def test_one_who_looks_like_another_is_caught(pilot: Library) -> None:
     alike = of(libraries.put(open_library(pilot.root), PILOT, twins), "Ann")
     assert alike.genuine.count < 3
     assert alike.reliability[-1].most < apart.reliability[-1].most
+
+
+def test_who_has_no_name_has_no_threshold(pilot: Library) -> None:
+    with pytest.raises(StoreError, match="Person 3: has no name"):
+        of(pilot, "Person 3")
 
 
 def test_tracks_that_teach_do_not_testify(pilot: Library) -> None:

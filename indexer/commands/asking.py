@@ -171,7 +171,9 @@ def _people(options: argparse.Namespace) -> int:
             page.write_sheet(options.sheet, shown)
         if options.page:
             known = read.read_characters(opened)
-            page.write_page(options.page, people, known, unnamed=options.unnamed)
+            page.write_page(
+                options.page, people, known, library=options.library, unnamed=options.unnamed
+            )
     print_rows(rows, options, "nobody")
     return DONE if rows else NOTHING
 

@@ -110,6 +110,8 @@ def _say(options: argparse.Namespace, done: Decided) -> int:
     if options.json:
         print_json([dataclasses.asdict(one) for one in done.decisions])
         return DONE
+    if not done.decisions:
+        print("no decision is in it")
     for one in done.decisions:
         tracks = "1 track" if len(one.tracks) == 1 else f"{len(one.tracks)} tracks"
         about = f" ({tracks}, {done.seconds[one.number]:.1f} s)" if one.tracks else ""
@@ -135,9 +137,9 @@ def _forget(options: argparse.Namespace) -> int:
     )
     if done.alike:
         print(f"  {done.alike} of the tracks had no name, and were likelier {done.name} than not")
-    scan = f"  {done.scanned} vectors that are left were compared: "
+    scan = f"  {done.scanned} tracks and stills that are left were compared: "
     if done.left:
-        print(f"{scan}likelier {done.name} than not, but of another name, are")
+        print(f"{scan}likelier {done.name} than not, but said to be somebody else, are")
     else:
         print(f"{scan}the likeliest to be {done.name} is so with {done.nearest:.1%}")
     for one in done.left:

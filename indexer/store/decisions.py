@@ -170,7 +170,8 @@ def without(decisions: Sequence[Decision], uids: Set[int], people: Set[int]) -> 
     found.reverse()
     silent: set[int] = set()
     for place, (one, kept) in enumerate(zip(decisions, found, strict=True)):
-        if one != kept or one.undoes in silent:
+        # What was said of a track before is not what the decision speaks of.
+        if replace(one, before=kept.before) != kept or one.undoes in silent:
             silent.add(one.number)
             found[place] = replace(kept, says=_FORGOTTEN)
     return found

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from indexer import affinity, evidence, recognize, thresholds
 from indexer.clothes import COLOURS
@@ -260,3 +262,37 @@ def test_what_is_believed_are_probabilities_and_the_likeliest_name_decides(
     best = int(given_[0, 1:].argmax()) + 1
     assert found[0, best] == recognize.trusted(given_[:, best], stick)[0]
     assert recognize.believed(given_, STICK)[0] == pytest.approx(given_[0], abs=2e-6)
+
+
+def test_of_two_who_are_as_likely_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much more a likeliest name deserves than its share, which is of one against none."""
+    sharper = replace(STICK, belief=(1.5, 1.0))
+    monkeypatch.setattr(sys.modules[__name__], "STICK", sharper)
+    twins = [character(1, axis(0)), character(2, axis(0))]
+    [found] = judged([track(0, axis(0))], twins, options=RecognizeSettings())
+    assert (found.character, found.reason) == (UNKNOWN, recognize.LIKE_TWO)
+    assert {found.runner_up, found.second} == {1, 2}
+    [alone] = judged([track(0, axis(0))], [twins[0], character(2, axis(5))])
+    assert (alone.character, alone.reason) == (1, "")
+
+
+def test_whom_somebody_said_to_be_one_are_one_although_they_are_together() -> None:
+    """A person, a mirror and a photo: three of one name in one frame."""
+    words = np.full((3, 3), -np.inf)
+    apart = recognize.Apart(~np.eye(3, dtype=bool), np.zeros((3, 2), bool), np.zeros(3, np.int64))
+    shares = recognize.in_turn(np.full((3, 2), -5.0), words, apart)
+    assert shares[:, 1] == pytest.approx(1)
+    two = replace(apart, fixed=np.array([0, 0, recognize.OPEN]))
+    shares = recognize.in_turn(np.array([[0.0, -20], [0, -20], [12.0, -20]]), words, two)
+    assert shares[2, 1] < 0.01  # beside two of that name it takes more to be a third
+
+
+@given(st.floats(0.001, 0.5), st.floats(0.01, 0.9999), st.integers(1, 40))
+def test_the_threshold_is_where_a_name_is_given(wrong: float, least: float, count: int) -> None:
+    settings = RecognizeSettings(max_wrong_names=wrong, min_probability=least)
+    stick = replace(STICK, belief=(0.8, 0.4))
+    odds = thresholds.least_log_odds(count, stick, settings)
+    share = expit(odds + thresholds.prior_log_odds(count, settings))
+    believed = float(recognize.trusted(np.array(share), stick))
+    assert believed == pytest.approx(thresholds.least_probability(settings), abs=1e-5)
+    assert thresholds.least_probability(settings) >= max(least, 1 - wrong)

@@ -54,3 +54,11 @@ def test_hebrew_stands_from_right_to_left() -> None:
 @given(st.text())
 def test_no_letter_is_lost(line: str) -> None:
     assert sorted(in_sight_order(line)) == sorted(line)
+
+
+@given(st.text("ab ,", min_size=1, max_size=60), st.integers(20, 200))
+def test_a_folded_line_is_the_line_and_fits(line: str, width: int) -> None:
+    sheet = Sheet(1, 1)
+    found = sheet.folded(line, width)
+    assert " ".join(found) == line
+    assert all(sheet.width(one, 13) <= width or " " not in one for one in found)

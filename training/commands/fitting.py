@@ -122,7 +122,8 @@ def _fit_tracks(how: Recipe, source: Path, folder: Path) -> None:
     show_learnt(done.learnt)
     print(f"written: {folder}, the weights of epoch {done.fitted.chosen}")
     if not done.learnt.helps:
-        print("by these signs it does not help")
+        print("by these signs it does not help: leave it off")
+        return
     head = folder / track_runs.HEAD
     print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.head={head}'")
 
