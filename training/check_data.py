@@ -166,6 +166,9 @@ def _no_picture(path: Path) -> Finding:
 
 def _few_photos(source: Path, members: Sequence[Member], least: int) -> Iterator[Finding]:
     counts = Counter(member.group for member in members if member.group)
+    if counts:  # a folder for each person, and some may be empty
+        folders = (one.name for one in source.iterdir() if one.is_dir())
+        counts.update({name: 0 for name in folders if not name.startswith(".")})
     for person, count in counts.items():
         if count < least:
             problem = f"has {count} of at least {least} photos"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from indexer.errors import ImageError
 
@@ -49,6 +49,6 @@ def size(path: Path) -> tuple[int, int]:
             on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= _ON_ITS_SIDE
     except FileNotFoundError as error:
         raise ImageError(path, "no such file", "check the path") from error
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(path, "cannot be read", "replace the file") from error
     return (height, width) if on_its_side else (width, height)

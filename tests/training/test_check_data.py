@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from indexer.errors import ConfigError, ImageError
 from indexer.records import UInt8
 from tests.training.test_stills import typed
-from training import duplicates, quarantine
+from training import duplicates, pictures, quarantine
 from training.annotate import read_source
 from training.check_data import check
 from training.duplicates import fingerprint
@@ -97,6 +98,7 @@ def test_every_fault_of_a_folder_of_people_is_listed(tmp_path: Path) -> None:
     (tmp_path / ".hidden").write_text("hello")
     (tmp_path / "Dora").mkdir()
     picture(tmp_path / "Dora/0.jpg", 14)
+    (tmp_path / "Emil").mkdir()
     found = dict(told(tmp_path))
     assert list(found) == [
         "Ann/2.jpg",
@@ -108,6 +110,7 @@ def test_every_fault_of_a_folder_of_people_is_listed(tmp_path: Path) -> None:
         "Ben/notes.txt",
         "Cleo/1.jpg",
         "Dora",
+        "Emil",
     ]
     assert found["Ann/2.jpg"] == "is a PNG named .jpg"
     assert found["Ann/3.jpg"].startswith("is damaged")
@@ -117,6 +120,17 @@ def test_every_fault_of_a_folder_of_people_is_listed(tmp_path: Path) -> None:
     assert "too deep" in found["Ben/more/9.jpg"]
     assert "not a picture's" in found["Ben/notes.txt"]
     assert found["Dora"] == "has 1 of at least 2 photos"
+    assert found["Emil"] == "has 0 of at least 2 photos"
+
+
+def test_a_header_that_promises_too_many_pixels_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.bmp"
+    Image.new("RGB", (4, 4)).save(path)
+    content = bytearray(path.read_bytes())
+    content[18:26] = struct.pack("<ii", 60_000, 60_000)
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="cannot be read"):
+        pictures.size(path)
 
 
 def test_every_fault_of_annotations_is_listed(tmp_path: Path) -> None:

@@ -109,3 +109,25 @@ def test_what_is_no_run_is_not_exported(tmp_path: Path) -> None:
     said = "no/run: no such weights or run (name the folder of a run)\n"
     assert (done.status, done.err) == (2, said)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_head_is_no_encoder_to_export(tmp_path: Path) -> None:
+    (tmp_path / "head.safetensors").write_bytes(b"")
+    done = typed("export", tmp_path, tmp_path / "encoder.safetensors")
+    assert done.status == 2
+    assert "holds a head, and no encoder to export" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--size", "640"), "--size: 640 is none (give WIDTHxHEIGHT, as in 640x360)"),
+        (("--cast", "1", "--enrolled", "1"), "a cast of 2"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_in_one_line(
+    options: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    done = typed("synthesize", tmp_path, "--out", tmp_path / "season", *options)
+    assert (done.status, len(done.err.splitlines())) == (2, 1)
+    assert said in done.err

@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ class Outcome:
 
 
 def labelled(
-    folder: Path, library: Path, models: Models, progress: Progress = silent
+    folder: Path, library: Path, models: Models, settings: Settings, progress: Progress = silent
 ) -> list[Labelled]:
     """Return the tracks that the indexer finds in the made episodes of a folder.
 
@@ -86,6 +87,7 @@ def labelled(
         folder: holds videos, each with its truth beside it.
         library: the indexer's, made if it is not there.
         models: the indexer's.
+        settings: the indexer's.
         progress: shows how far it is.
 
     Raises:
@@ -98,7 +100,6 @@ def labelled(
         raise ConfigError(folder, "holds no video with its truth beside it", remedy)
     found = []
     for video in videos:
-        settings = Settings()
         opened = pipeline.open_or_create(library, models, settings)
         done = pipeline.index(video, opened, models, settings, progress)
         opened = pipeline.open_or_create(library, models, settings)
@@ -214,7 +215,8 @@ def table(found: Mapping[str, Mapping[str, list[Outcome]]]) -> list[list[str]]:
                     _spread([one.known.f1 for one in outcomes]),
                     _spread([one.known_per_frame.wcp for one in outcomes]),
                     _spread([one.estimated.wcp for one in outcomes]),
-                    f"{outcomes[0].estimated.predicted} / {outcomes[0].estimated.true}",
+                    f"{np.mean([one.estimated.predicted for one in outcomes]):.1f} / "
+                    f"{outcomes[0].estimated.true}",
                     f"{np.mean([one.seconds for one in outcomes]):.1f}",
                 ]
             )
@@ -245,6 +247,16 @@ def gains(found: Mapping[str, Mapping[str, list[Outcome]]]) -> list[list[str]]:
             ]
         )
     return rows
+
+
+def records(found: Mapping[str, Mapping[str, list[Outcome]]]) -> list[dict[str, Any]]:
+    """Return everything as records: a method, an episode, a seed, and the numbers of each."""
+    return [
+        {"features": name, "episode": episode, "seed": seed, **asdict(one)}
+        for name, episodes in found.items()
+        for episode, outcomes in episodes.items()
+        for seed, one in enumerate(outcomes)
+    ]
 
 
 GAINS = (

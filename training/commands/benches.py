@@ -95,6 +95,7 @@ def _add_tracks(commands: Any) -> None:  # noqa: ANN401
     of_tracks = commands.add_parser("bench-tracks", help="SSiam and TSiam on made episodes")
     of_tracks.add_argument("data", type=Path, metavar="FOLDER", help="of training synthesize")
     of_tracks.add_argument("--seeds", type=int, default=5, metavar="N")
+    of_tracks.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
     of_tracks.add_argument("--out", type=Path, default=Path("outputs/tracks"), metavar="FOLDER")
     of_tracks.add_argument(
         "--method", action="append", metavar="NAME", help='one of the table, "TSiam, tied" (all)'
@@ -153,8 +154,9 @@ def _bench_tracks(options: argparse.Namespace) -> None:
         if name not in tracks.METHODS:
             names = "; ".join(tracks.METHODS)
             raise ConfigError("--method", f"there is no {name!r}", f"give one of {names}")
-    ready = models.load_models(config.Settings())
-    episodes = tracks.labelled(options.data, options.out / "library", ready, bar)
+    settings = config.load(None, options.set)
+    ready = models.load_models(settings)
+    episodes = tracks.labelled(options.data, options.out / "library", ready, settings, bar)
     with Workers(ready.workers) as workers:
         found = tracks.compare(episodes, options.seeds, workers, methods)
     rows = tabulate(tracks.table(found), headers=tracks.HEADERS, disable_numparse=True)
@@ -162,6 +164,8 @@ def _bench_tracks(options: argparse.Namespace) -> None:
     text = f"{rows}\n\n{gained}"
     with disk.replacing(options.out / "tracks.txt") as file:
         file.write(f"{text}\n".encode())
+    with disk.replacing(options.out / "tracks.json") as file:
+        file.write(json.dumps(tracks.records(found), indent=1).encode())
     print(text)
 
 

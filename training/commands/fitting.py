@@ -12,6 +12,7 @@ from tabulate import tabulate
 from indexer import models
 from indexer.commands.console import bar
 from indexer.config import DetectSettings, Settings
+from indexer.errors import ConfigError
 from indexer.store import disk
 from training.commands.data import show_learnt
 from training.commands.stills import show
@@ -149,6 +150,9 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from training import encoders  # noqa: PLC0415
 
+    if (options.run_folder / "head.safetensors").is_file():
+        remedy = "give its head.safetensors to predict --head, or to embed.head"
+        raise ConfigError(options.run_folder, "holds a head, and no encoder to export", remedy)
     found = encoders.encoder_of(str(options.run_folder), "name the folder of a run")
     encoder = encoders.start(found, "resnet18", 112, 0)
     facts = encoders.export(encoder, options.target, half=options.half)

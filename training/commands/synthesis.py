@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def _add_season(commands: Any) -> None:  # noqa: ANN401
 def _add_stills(commands: Any) -> None:  # noqa: ANN401
     known = StillsSpec()
     pictures = commands.add_parser("synthesize-stills", help="make annotated still pictures")
-    pictures.add_argument("faces", type=Path, metavar="FACES", help="a folder of stills per person")
+    pictures.add_argument("faces", type=Path, metavar="FACES", help=_SOURCE)
     pictures.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     for name in ("classes", "pictures", "strangers", "photos", "seed"):
         pictures.add_argument(f"--{name}", type=int, default=getattr(known, name), metavar="N")
@@ -66,13 +67,21 @@ def _add_stills(commands: Any) -> None:  # noqa: ANN401
     pictures.set_defaults(run=_synthesize_stills)
 
 
+def _size(text: str) -> tuple[int, int]:
+    """Return the width and height that are said, as in 640x360."""
+    said = re.fullmatch(r"(\d+)x(\d+)", text)
+    if said is None:
+        raise ConfigError("--size", f"{text} is none", "give WIDTHxHEIGHT, as in 640x360")
+    return int(said[1]), int(said[2])
+
+
 def _synthesize(options: argparse.Namespace) -> None:
-    width, _, height = options.size.partition("x")
+    width, height = _size(options.size)
     counts = {name: getattr(options, name) for name in _COUNTS}
     try:
         spec = SeasonSpec(
-            width=int(width),
-            height=int(height),
+            width=width,
+            height=height,
             seconds=options.seconds,
             vfr=options.vfr,
             rotation=options.rotate,
@@ -92,7 +101,11 @@ def _synthesize(options: argparse.Namespace) -> None:
         for t in truths
     ]
     print(tabulate(rows, headers=["episode", "frames", "shots", "repeats", "tracks"]))
-    print(f"written: {options.out}, with a gallery of {len(truths[0].enrolled)}")
+    first = truths[0]
+    print(
+        f"written: {options.out}, with a cast of {len(first.cast)}, of whom {len(first.enrolled)} "
+        f"are in the gallery, and {len(first.strangers)} strangers"
+    )
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -121,13 +134,13 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _synthesize_stills(options: argparse.Namespace) -> None:
-    width, _, height = options.size.partition("x")
+    width, height = _size(options.size)
     counts = {
         name: getattr(options, name)
         for name in ("classes", "pictures", "strangers", "photos", "seed")
     }
     try:
-        spec = StillsSpec(width=int(width), height=int(height), **counts)
+        spec = StillsSpec(width=width, height=height, **counts)
         made = synthesize_stills(options.faces, options.out, spec, detector(), bar)
     except ValueError as error:
         raise ConfigError("synthesize-stills", str(error), "see --help") from error

@@ -8,6 +8,8 @@ from fractions import Fraction
 from training.synthesize.spec import EpisodeSpec
 
 _ROTATIONS = (0, 90, 180, 270)
+LEAST_CAST = 2
+"""A scene has so many people at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,9 @@ class SeasonSpec:
 
     def __post_init__(self) -> None:
         self.film  # noqa: B018 - checks size, length, crf and seed
-        if not 1 <= self.enrolled <= self.cast or self.strangers < 0:
+        if not 1 <= self.enrolled <= self.cast or self.cast < LEAST_CAST or self.strangers < 0:
             raise ValueError(
-                "expected 1 <= enrolled <= cast and strangers >= 0, got "
+                f"expected 1 <= enrolled <= cast, a cast of {LEAST_CAST} and strangers >= 0, got "
                 f"{self.enrolled}, {self.cast}, {self.strangers}"
             )
         if min(self.episodes, self.stills, self.photos) < 1 or self.rotation not in _ROTATIONS:

@@ -11,12 +11,12 @@ from training.synthesize.reel import Episode, Reel, Strip
 from training.synthesize.scenario import EMPTY, Planned, plan_scene
 from training.synthesize.scene import Brief, Scene, Seat, Setup, light_scene, seats
 from training.synthesize.script import Look
-from training.synthesize.season_spec import SeasonSpec
+from training.synthesize.season_spec import LEAST_CAST, SeasonSpec
 from training.synthesize.staging import stage
 from training.synthesize.truth import TICKS, Repeat
 
 _SCENE_S = (16.0, 34.0)
-_SCENE_PEOPLE = (2, 6)
+_SCENE_PEOPLE = (LEAST_CAST, 6)
 _STRANGE = 0.3
 """Share of a scene's people who are strangers."""
 _DISSOLVES = 0.6
@@ -54,8 +54,8 @@ def write_season(spec: SeasonSpec, roles: Roles) -> list[Episode]:
     Raises:
         ValueError: the cast is smaller than a scene.
     """
-    if len(roles.cast) < _SCENE_PEOPLE[0]:
-        raise ValueError(f"cast: expected {_SCENE_PEOPLE[0]} or more, got {len(roles.cast)}")
+    if len(roles.cast) < LEAST_CAST:
+        raise ValueError(f"cast: expected {LEAST_CAST} or more, got {len(roles.cast)}")
     episodes: list[Episode] = []
     for number in range(spec.episodes):
         rng = np.random.default_rng([spec.seed, 11, number])
