@@ -258,15 +258,20 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
 def believed(shares: Float64, stick: Yardstick) -> Float64:
     """Return shares (N, 1 + C) as such ones were found to deserve.
 
-    The most likely name first, then nobody among what is left; the other names have the rest.
+    The most likely name first, but with no more than its part of what the two likeliest have, as
+    what a share deserves was measured where the other one is nobody; then nobody among what is
+    left; the other names have the rest.
     """
     if shares.shape[1] == 1:
         return shares
     rows = np.arange(len(shares))
     best = shares[:, 1:].argmax(axis=1) + 1
-    deserved = trusted(shares[rows, best], stick)
     left = shares.copy()
     left[rows, best] = 0
+    two = shares[rows, best] + left[:, 1:].max(axis=1)
+    deserved = np.minimum(
+        trusted(shares[rows, best], stick), shares[rows, best] / np.maximum(two, _TINY)
+    )
     left[left.sum(axis=1) < _TINY, 0] = 1  # so sure that nothing was left
     left /= left.sum(axis=1, keepdims=True)
     if shares.shape[1] > 2:  # noqa: PLR2004 - else there is no other name

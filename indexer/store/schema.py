@@ -150,7 +150,7 @@ _COLUMNS = {
         slope | float64 | log-odds per unit of similarity above the midpoint
         midpoint | float64 | the similarity at which character and stranger are equally likely
         genuine | int64 | held-out genuine scores behind the calibration
-        impostors | int64 | impostor scores that were looked at; with a yardstick of names none moves it
+        impostors | int64 | impostor scores behind it; none moves it if the encoder has a yardstick
         clear_px | float64 | how clearly seen in all, as the width in pixels of one face as clear
     """,
     APPEARANCES: """
