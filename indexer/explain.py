@@ -97,7 +97,8 @@ class Because:
     reason: str
     """Why it has no name."""
     maybe: Sequence[str]
-    """Who it may be, where it has no name and that is likelier than nobody: the likeliest first."""
+    """Who it may be, where it has no name and that is likelier than nobody: the likeliest, and the
+    next too if it may well be either."""
     taken: str
     """The earlier episode that showed the track already, if the label was taken over from there."""
     taken_track: int

@@ -91,7 +91,7 @@ def forget(
         log = decisions.read_decisions(now)
         shorter = decisions.without(log, gone, state.ids)
         people = state.people_left(now, gone)
-        changed = sum(a != b for a, b in zip(log, shorter, strict=True))
+        changed = sum(a.says != b.says for a, b in zip(log, shorter, strict=True))
         done = state.summary(gone, people, read.read_strangers(now), changed)
         if not dry:
             state.publish(now, gone, people, shorter)
@@ -274,7 +274,7 @@ def _by_look(rows: Float32, ids: set[int], gallery: Sequence[Character], how: _H
     prior = thresholds.prior_log_odds(len(gallery), how.settings.recognize)
     clear, nothing = np.full(len(rows), affinity.CLEAR_PX, np.float32), 0 * rows.sum(axis=0)
     odds = recognize.by_look(rows, clear, gallery, nothing, how.stick) + prior
-    return _of(recognize.shares_of(odds), gallery, ids)
+    return _of(recognize.believed(recognize.shares_of(odds), how.stick), gallery, ids)
 
 
 def _of(shares: Float64, gallery: Sequence[Character], ids: set[int]) -> Float64:

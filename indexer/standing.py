@@ -189,7 +189,7 @@ class _Trials:
         own = affinity.without(rows, shared)
         prior = thresholds.prior_log_odds(len(self.gallery), self.settings)
         odds = recognize.by_look(own, widths, gallery, shared, self.stick) + prior
-        return recognize.trusted(recognize.shares_of(odds)[:, 1 + column[0]], self.stick)
+        return recognize.believed(recognize.shares_of(odds), self.stick)[:, 1 + column[0]]
 
     def stills(self) -> tuple[Float64, Float64]:
         """Return those of the person's stills and of the others', each against all the rest."""

@@ -14,7 +14,7 @@ from indexer import forget, naming
 from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.records import Calibration, Line, Repeat, Yardstick
-from indexer.request import Merge, Name
+from indexer.request import Merge, Name, Split
 from indexer.store import appearances, decisions, nearest, read, schema, tables, vectors
 from indexer.store.library import Library, open_library
 from indexer.store.verify import verify
@@ -139,6 +139,14 @@ def test_the_log_falls_silent(pilot: Library) -> None:
     assert verify(open_library(pilot.root)) == []
 
 
+def test_whose_tracks_were_split_off_is_not_told(pilot: Library) -> None:
+    naming.decide(open_library(pilot.root), [Split(person="Bob", tracks=(THIRD,))])
+    naming.undo(open_library(pilot.root))
+    naming.undo(open_library(pilot.root), 2)
+    assert forgotten(pilot, "Bob").decisions == 3
+    assert "Bob" not in decisions.path_of(pilot).read_text()
+
+
 def test_what_is_said_of_others_stays(pilot: Library) -> None:
     """What Carl's track might have been before it was his is not what the decision says."""
     bob = PILOT.tracks[1].embedding
@@ -146,7 +154,7 @@ def test_what_is_said_of_others_stays(pilot: Library) -> None:
     maybe = replace(PILOT, identities=[replace(i, runner_up=BOB) for i in PILOT.identities])
     libraries.put(open_library(pilot.root), maybe, people)
     naming.decide(open_library(pilot.root), [Name("Person 3", "Carl")])
-    assert forgotten(pilot, "Bob").decisions == 1  # before it, the track was maybe Bob's
+    assert forgotten(pilot, "Bob").decisions == 0  # before it, the track was maybe Bob's
     [one] = decisions.read_decisions(open_library(pilot.root))
     assert one.says == "Person 3 is Carl"
     assert all(row.runner_up == 0 for row in one.before.values())

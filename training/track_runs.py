@@ -86,6 +86,8 @@ def run(how: Recipe, source: Path, folder: Path, progress: Progress = silent) ->
     half = _every_other(show.faces)
     try:
         both = [methods.from_tracks(one, how.tracks, how.fit.seed) for one in (show.faces, half)]
+        if how.tracks.head == "tied" and not min(len(show.faces.ties), len(half.ties)):
+            raise ValueError("ties too few tracks by clothes for a head that begins with them")
         require_enough(show.gathered)
         _require_unseen(show.gathered)
     except ValueError as error:

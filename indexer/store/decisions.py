@@ -170,11 +170,19 @@ def without(decisions: Sequence[Decision], uids: Set[int], people: Set[int]) -> 
     found.reverse()
     silent: set[int] = set()
     for place, (one, kept) in enumerate(zip(decisions, found, strict=True)):
-        # What was said of a track before is not what the decision speaks of.
-        if replace(one, before=kept.before) != kept or one.undoes in silent:
+        if _differs(one, kept) or one.undoes in silent:
             silent.add(one.number)
             found[place] = replace(kept, says=_FORGOTTEN)
     return found
+
+
+def _differs(one: Decision, kept: Decision) -> bool:
+    """Return whether something went of what a decision speaks of.
+
+    Whom its tracks might have been before, or were like, is nothing that it speaks of.
+    """
+    was, is_ = ({uid: row.character for uid, row in x.before.items()} for x in (one, kept))
+    return was != is_ or replace(one, before=kept.before) != kept
 
 
 def _redacted(one: Decision, gone: Set[int], people: Set[int]) -> Decision:

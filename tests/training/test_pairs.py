@@ -179,6 +179,21 @@ def test_a_tied_head_begins_as_what_evens_out_ties() -> None:
 
 
 @pytest.mark.parametrize("mining", ["ssiam", "tsiam"])
+def test_a_tied_head_is_shown_pairs_of_tied_tracks(mining: str) -> None:
+    faces = tied(4)
+    settings = TrackSettings(mining=mining, head="tied", count=16)  # type: ignore[arg-type]
+    found = tracks.from_tracks(faces, settings, seed=0).batch(0, 0, np.random.default_rng(0))
+    last = slice(-2 * settings.count, None)
+    pairs_of = np.stack([faces.track[found.first[last]], faces.track[found.second[last]]], axis=1)
+    ties = {tuple(one) for one in faces.ties.tolist()}
+    assert {tuple(one) for one in pairs_of.tolist()} <= ties
+    assert found.same[last].all()
+    plain = replace(settings, head="linear")
+    usual = tracks.from_tracks(faces, plain, seed=0).batch(0, 0, np.random.default_rng(0))
+    assert len(found.same) == len(usual.same) + 2 * settings.count
+
+
+@pytest.mark.parametrize("mining", ["ssiam", "tsiam"])
 def test_ties_teach_what_tracks_cannot(mining: str, tmp_path: Path) -> None:
     """Light is the same along a track, so that tracks alone do not show that it says nothing."""
     faces, people = tied(3, noise=0.5), np.repeat(np.arange(4), 8)

@@ -189,9 +189,9 @@ def compare(
         found["base"][one.name] = [outcome(one, faces.means(), 0.0)]
         found[CLOTHES][one.name] = [outcome(one, *whitened(one, faces))]
         for name in methods:
-            found[name][one.name] = [
-                outcome(one, *learn(faces, METHODS[name], seed, workers)) for seed in range(seeds)
-            ]
+            tying_s = one.tying_s if METHODS[name].head == "tied" else 0.0
+            learnt = [learn(faces, METHODS[name], seed, workers) for seed in range(seeds)]
+            found[name][one.name] = [outcome(one, means, s + tying_s) for means, s in learnt]
     return found
 
 
