@@ -16,7 +16,7 @@ from training.synthesize.staging import stage
 from training.synthesize.truth import TICKS, Repeat
 
 _SCENE_S = (16.0, 34.0)
-_SCENE_PEOPLE = (LEAST_CAST, 6)
+_SCENE_PEOPLE = (LEAST_CAST, 5)
 _STRANGE = 0.3
 """Share of a scene's people who are strangers."""
 _DISSOLVES = 0.6
