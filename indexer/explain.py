@@ -229,6 +229,9 @@ class _Evidence:
         if track.uid in self.spoken or earlier.character != said.character:
             source = ""
         nobody, chances = float(self.shares[n, 0]), self._chances(n)
+        either = said.reason == recognize.LIKE_TWO
+        settled = named or track.uid in self.spoken
+        maybe = [] if settled else likeliest(chances, nobody, either=either)
         x0, y0, x1, y1 = box.tolist()
         return Because(
             track=track.uid,
@@ -240,7 +243,7 @@ class _Evidence:
             nobody=nobody,
             margin=_margin(chances, nobody),
             reason=said.reason,
-            maybe=() if named or track.uid in self.spoken else _maybe(said, chances, nobody),
+            maybe=maybe,
             taken=source,
             taken_track=earlier.track if source else UNKNOWN,
             decided=self.spoken.get(track.uid, ""),
@@ -330,10 +333,6 @@ def likeliest(chances: Sequence[Chance], nobody: float, *, either: bool) -> list
         return []
     some = chances[: 2 if either else 1]
     return [one.label for one in some if one.probability > _HARDLY]
-
-
-def _maybe(said: Identity, chances: Sequence[Chance], nobody: float) -> list[str]:
-    return likeliest(chances, nobody, either=said.reason == recognize.LIKE_TWO)
 
 
 def _margin(chances: Sequence[Chance], nobody: float) -> float:

@@ -330,6 +330,9 @@ def test_a_run_that_cannot_be_is_refused_before_anything_is_looked_at(
     out = tmp_path / "head.safetensors"
     assert typed("fit-stills", made.stills, "--out", out, "--epochs", -1).status == 2
     assert typed("fit-stills", tmp_path, "--out", out).status == 2
+    nowhere = typed("fit-stills", made.stills, "--out", out, "--weights", "no/run")
+    said = "no/run: no such weights or run (name a weights file or the folder of a run)\n"
+    assert (nowhere.status, nowhere.err) == (2, said)
     asked = ("synthesize-stills", made.faces, "--out", tmp_path / "new")
     assert typed(*asked, "--classes", 5).status == 2
     assert typed(*asked, "--size", "wide").status == 2

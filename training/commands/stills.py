@@ -45,6 +45,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 def _fit_stills(options: argparse.Namespace) -> None:
     from training import (  # noqa: PLC0415  (they import torch, which takes seconds)
+        encoders,
         fit_stills,
         recipe,
         still_runs,
@@ -57,10 +58,11 @@ def _fit_stills(options: argparse.Namespace) -> None:
         schedule = dataclasses.replace(how.fit, epochs=epochs, seed=options.seed)
     except ValueError as error:
         raise ConfigError("fit-stills", "--epochs or --seed is negative", "see --help") from error
-    start = dataclasses.replace(how.start, weights=options.weights)
+    begins = encoders.encoder_of(options.weights, "name a weights file or the folder of a run")
+    start = dataclasses.replace(how.start, weights=begins)
     how = dataclasses.replace(how, fit=schedule, start=start)
-    ready = models.load_models(fit_stills.settings_of(options.weights))
-    found = still_runs.read(options.data, ready, options.weights, bar)
+    ready = models.load_models(fit_stills.settings_of(begins))
+    found = still_runs.read(options.data, ready, begins, bar)
     made = fit_stills.learn(found, ready, how, options.out, bar)
     show(made)
     print(f"{len(found.splits)} pictures, {len(found.chips)} faces, {found.strangers} of strangers")
