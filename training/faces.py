@@ -93,13 +93,13 @@ def photos(source: Path) -> Iterator[Photo]:
     """Yield the photos of a folder, by person and name; hidden files are left out.
 
     Args:
-        source: a folder with LFW, with a folder per person, or with photos of nobody in
-            particular, whose person is then "".
+        source: LFW's archive or a folder with it, a folder with one per person, or one with photos
+            of nobody in particular, whose person is then "".
 
     Raises:
         ImageError: there is none, or one that cannot be read: `training check-data` lists them.
     """
-    if (source / lfw.ARCHIVE).is_file():
+    if lfw.archive_of(source).is_file():
         yield from sorted(lfw.photos(source), key=lambda photo: photo.name)
         return
     found = sorted(path for path in (*source.glob("*"), *source.glob("*/*")) if is_picture(path))
@@ -189,7 +189,7 @@ def _read(folder: Path) -> FaceSet:
 
 def _stamp(source: Path) -> str:
     """Return what changes when a photo is added, removed or replaced."""
-    files = sorted(path for path in source.rglob("*") if path.is_file())
+    files = sorted(path for path in (source, *source.rglob("*")) if path.is_file())
     seen = [f"{p.relative_to(source)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
     return hashlib.sha256("\n".join(seen).encode()).hexdigest()
 

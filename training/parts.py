@@ -36,7 +36,8 @@ def deal(faces: FaceSet, how: Data, source: Path) -> Split:
 
 
 def _barred(names: str, source: Path) -> Set[str]:
-    path = source / names if (source / names).is_file() else Path(names)
+    beside = (source if source.is_dir() else source.parent) / names
+    path = beside if beside.is_file() else Path(names)
     try:
         said = set(path.read_text(encoding="utf-8").splitlines())
         if not any("\t" in line for line in said):

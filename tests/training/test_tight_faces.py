@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,21 @@ from training.faces import photos, read_faces
 @pytest.fixture(scope="module")
 def models() -> Models:
     return load_models(Settings())
+
+
+def test_an_archive_is_named_itself_or_by_its_folder(tmp_path: Path, models: Models) -> None:
+    facts, archive = models.encoder.facts, tmp_path / "data" / "lfw.tar"
+    archive.parent.mkdir()
+    for count in (1, 2):
+        with tarfile.open(archive, "w") as tar:
+            for name, pixels in [("Collins", collins()), ("Hopper", hopper())][:count]:
+                picture = tmp_path / f"{name}.jpg"
+                Image.fromarray(pixels).save(picture)
+                tar.add(picture, f"lfw/{name}/{name}_0001.jpg")
+        sources = (archive, archive.parent)
+        one, other = (read_faces(source, tmp_path, models, facts) for source in sources)
+        assert one.photos == other.photos == ["Collins_0001", "Hopper_0001"][:count]
+        assert one.digest == other.digest
 
 
 def test_a_folder_of_tight_crops_gives_the_landmarks_of_the_whole_photos(

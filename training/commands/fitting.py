@@ -39,14 +39,16 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
         "faces",
         type=Path,
         metavar="FACES",
-        help="a folder per person, or LFW's; for a head of stills, annotated ones; of tracks, "
+        help="a folder per person, or lfw.tar; for a head of stills, annotated ones; of tracks, "
         "a library",
     )
     fit.add_argument("--name", help="of the run; the recipe's if not given")
     fit.add_argument("--out", type=Path, default=Path("outputs/training"), metavar="FOLDER")
     fit.set_defaults(run=_fit)
     evaluate = commands.add_parser("evaluate", help="measure encoders on people not trained on")
-    evaluate.add_argument("faces", type=Path, metavar="FACES", help="a folder per person, or LFW's")
+    evaluate.add_argument(
+        "faces", type=Path, metavar="FACES", help="a folder per person, or lfw.tar"
+    )
     evaluate.add_argument(
         "encoders", nargs="+", metavar="ENCODER", help="a weights file, a run's folder, or default"
     )
