@@ -102,6 +102,9 @@ def test_shots_cover_every_frame_and_faces_every_frame_of_their_shots(spec: Seas
         covered = [f for s in truth.shots for f in range(s.start_frame, s.end_frame + 1)]
         assert covered == list(range(spec.frames))
         after = [*(shot.dissolve for shot in truth.shots[1:]), 0]
+        people = [{face.name for face in truth.faces if face.shot == n} for n in range(len(after))]
+        shown = {"faces": range(1, 6), "title": range(2), "faceless": range(1)}
+        assert all(len(people[shot.shot]) in shown[shot.kind] for shot in truth.shots)
         for face in truth.faces:
             shot = truth.shots[face.shot]
             lasts = shot.end_frame + after[shot.shot] // 2 + 1 - face.start_frame
