@@ -1,8 +1,8 @@
-"""Who is on screen when, in all episodes: one table, derived, so that a query opens one file.
+"""Who is on screen when, in all episodes: one derived table, so that a query opens one file.
 
-The file says of which revision and which episodes it is. Where it is not there, or is not of the
-library as it stands (an older version of this project has published, an episode was removed by
-hand), the same rows are gathered from the episodes' own tables, a thousand times the files.
+Its metadata name the revision and the episodes that it derives from. If the file is missing, or
+does not match the library (an older version of this project has published, an episode was removed
+by hand), the same rows are gathered from the episodes' own tables, four files for each episode.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from indexer.store.library import Library
 from indexer.store.read import episodes, read_table
 
 _SHORTEST_S = 1e-6
-_OF = b"of"  # which revision and episodes the file is of
+_OF = b"of"  # metadata key: the revision and episodes that the file derives from
 
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """A track with who it is: a stretch of one shot."""
+    """A track (a stretch of one shot) and whom it shows."""
 
     track: int
     shot: int
@@ -44,9 +44,9 @@ class Appearance:
     repeat: bool
     """Whether an earlier episode showed most of the track already."""
     likely: int = UNKNOWN
-    """Where no name is given, the id of the most likely named character,"""
+    """Where no name is given, the id of the most likely named character; else UNKNOWN."""
     chance: float = 0.0
-    """and how likely it is."""
+    """The probability that it is `likely`; 0 where a name is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Source:
     """Where an episode's rows come from."""
 
     folder: Path
-    """Holds its tracks, shots and repeats."""
+    """Holds the episode's tracks, shots and repeats."""
     identities: Path
 
 
 def of_library(library: Library) -> pa.Table:
-    """Return all tracks with who they are: the columns of `Appearance`, by uid.
+    """Return all tracks and whom they show: the columns of `Appearance`, by uid.
 
     Raises:
         StoreError: a table that is needed is missing or damaged.
@@ -71,13 +71,13 @@ def of_library(library: Library) -> pa.Table:
 
 
 def gathered(library: Library, some: Iterable[str]) -> pa.Table:
-    """Return what `of_library` does, of some episodes, out of their own tables."""
+    """Return what `of_library` does, for some episodes, from their own tables."""
     folders = [library.episode(one) for one in some]
     return joined(library, [Source(one, one / schema.IDENTITIES) for one in folders])
 
 
 def joined(library: Library, sources: Sequence[Source]) -> pa.Table:
-    """Return the appearances of episodes whose tables are where the sources say, by uid."""
+    """Return the appearances in the tables that the sources point to, by uid."""
     folders = [one.folder for one in sources]
     tracks = _tracks(library, folders)
     shots = _stacked(
@@ -104,19 +104,19 @@ def joined(library: Library, sources: Sequence[Source]) -> pa.Table:
 def successor(
     library: Library, ids: Sequence[str], changed: Sequence[str], sources: Sequence[Source]
 ) -> pa.Table:
-    """Return the appearances of the episodes `ids`, some of which are about to change.
+    """Return the appearances of the library after a change, derived from those before it.
 
     Args:
-        library: as it is before the change.
-        ids: of the episodes there will be.
-        changed: of those that are new or have new identities.
-        sources: of the changed ones.
+        library: before the change.
+        ids: of all episodes after the change.
+        changed: ids of the episodes that are new or have new identities.
+        sources: of the changed episodes.
     """
     digits = [int(schema.id_digits(one), 16) for one in changed]
     try:
         old = of_library(library)
         kept = old.filter(pa.array(~np.isin(tables.integers_of(old["track"]) >> 20, digits)))
-    except StoreError:  # nothing is lost with a derived file: the tables decide
+    except StoreError:  # a derived file: the tables decide
         kept = gathered(library, sorted(set(ids) - set(changed)))
     return pa.concat_tables([kept, joined(library, sources)]).sort_by("track").combine_chunks()
 
@@ -134,17 +134,17 @@ def write(path: Path, library: Library, ids: Sequence[str], table: pa.Table) -> 
 
 
 def agrees(library: Library) -> bool:
-    """Return whether the appearances are what the episodes' tables give."""
+    """Return whether the appearances match the episodes' tables."""
     return of_library(library).equals(gathered(library, episodes(library)))
 
 
 def of_episode(library: Library, episode: str, *, repeats: bool = True) -> list[Appearance]:
-    """Return the tracks of an episode with who they are, by start and uid.
+    """Return the tracks of an episode and whom they show, by start and uid.
 
     Args:
         library: that holds the episode.
         episode: its id.
-        repeats: also those that an earlier episode showed already.
+        repeats: whether to include tracks that an earlier episode showed already.
     """
     table = gathered(library, [episode])
     return records(table if repeats else without_repeats(table))
@@ -173,13 +173,13 @@ def where(table: pa.Table, column: str, values: Iterable[int]) -> pa.Table:
 
 
 def of_episodes(table: pa.Table, some: Iterable[str]) -> pa.Table:
-    """Return the rows of some episodes, by id."""
+    """Return the rows of the episodes with the given ids."""
     heads = [int(schema.id_digits(one), 16) for one in some]
     return table.filter(pa.array(np.isin(tables.integers_of(table["track"]) >> 20, heads)))
 
 
 def seconds_of(table: pa.Table) -> dict[int, float]:
-    """Return for how long each character's tracks are on screen, summed, by id, but UNKNOWN."""
+    """Return the summed seconds of each character's tracks, by id, without UNKNOWN."""
     who = tables.integers_of(table["character"])
     start, end = (np.asarray(table[name].to_pylist(), np.float64) for name in ("start_s", "end_s"))
     ids, places = np.unique(who, return_inverse=True)
@@ -228,7 +228,7 @@ def _tracks(library: Library, folders: Sequence[Path]) -> pa.Table:
 def _stacked(
     library: Library, paths: Sequence[Path], name: str, columns: Sequence[str]
 ) -> pa.Table:
-    """Return the rows of several tables of one kind, and the number of each one's source."""
+    """Return the rows of several tables of one kind, with the index of each row's table."""
     whole = schema.table_schema(name, library.dimension)
     none = pa.schema([whole.field(column) for column in columns]).empty_table()
     parts = [read_table(library, path, columns) for path in paths]
@@ -242,9 +242,9 @@ def _of(library: Library, ids: Sequence[str]) -> str:
 
 
 def _is_of(path: Path, library: Library, ids: Sequence[str]) -> bool:
-    """Return whether a file is of the library as it stands, with the columns there are now.
+    """Return whether a file derives from the library as it is now, with the current columns.
 
-    Of one that cannot be read as well: reading it says what is wrong.
+    True of a file that cannot be read, too: reading it then reports what is wrong.
     """
     try:
         said = pq.read_schema(path)

@@ -1,9 +1,9 @@
-"""What people decided about who is who: a log that is only ever added to.
+"""What people decided about who is who: an append-only log.
 
 ``decisions.jsonl`` has a line for each decision, numbered from 1. A decision says whom each of its
-tracks shows from then on, whom tracks can never be, what people are called, and what all of that
-was before. Whatever is in force, in the order of the log, binds every later judgement. Undoing adds
-a line too. Only forgetting somebody changes lines that are there: they fall silent about them.
+tracks shows from then on, whom tracks do not show, what people are called, and what all of that was
+before. The decisions in force, in the order of the log, bind every later judgement. Undoing adds a
+line, too. Only forgetting a person changes existing lines: what they say of that person is removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REPAIR = (
 
 @dataclass(frozen=True)
 class Called:
-    """What a person is called, or was."""
+    """The label that a person has, or had."""
 
     id: int
     label: str
@@ -46,28 +46,28 @@ class Decision:
     do: str
     """name, merge, split, move, not-this, undo; or index, where a video was indexed again."""
     says: str
-    """The same for people, as in "Person 3 is Ann"."""
+    """The same in words, as in "Person 3 is Ann"."""
     tracks: Mapping[int, int] = field(default_factory=dict)
-    """Track uid → id of whom it shows."""
+    """Track uid → id of the person that it shows from then on."""
     before: Mapping[int, Identity] = field(default_factory=dict)
-    """Track uid → what was said of it."""
+    """Track uid → its identity before the decision."""
     never: tuple[tuple[int, int], ...] = ()
-    """(track uid, id): whom a track cannot be."""
+    """(track uid, id of a person that it does not show)."""
     called: tuple[Called, ...] = ()
-    """What people are called from then on."""
+    """Labels that people have from then on."""
     were: tuple[Called, ...] = ()
-    """What they were called."""
+    """The labels that they had before."""
     merged: tuple[tuple[int, int], ...] = ()
     """(id, id): the first is the second from then on."""
     undoes: int = 0
     """The number of the decision that an undo takes back."""
     again: int | None = None
-    """The first 32 bits of the uids of an episode that was indexed again,"""
+    """Where an episode was indexed again, the upper 32 bits of its tracks' uids (uid >> 20)."""
     renamed: Mapping[int, int] = field(default_factory=dict)
-    """and the uid that each of its tracks has now; those that are not there are gone."""
+    """Old uid → new uid of that episode's tracks; those that are not listed are gone."""
 
     def place(self, uid: int) -> int | None:
-        """Return the uid that a track has after this, None if it is gone."""
+        """Return the uid that a track has after this decision, None if the track is gone."""
         if self.again is None or uid >> 20 != self.again:
             return uid
         return self.renamed.get(uid)
@@ -100,21 +100,21 @@ def read_decisions(library: Library) -> list[Decision]:
 
 
 def content(library: Library) -> bytes:
-    """Return the log as it is on disk, nothing if there is none."""
+    """Return the log's bytes, empty if there is none."""
     path = path_of(library)
     with disk.explained(path):
         return path.read_bytes() if path.exists() else b""
 
 
 def _published(library: Library) -> bytes:
-    """Return the log as it is on disk, which is the one that was published.
+    """Return the log's bytes, checked against what library.json says of them.
 
     Raises:
-        StoreError: it is not.
+        StoreError: it is missing, or not the log that was published.
     """
     found = content(library)
     if library.decisions not in (UNTOLD, Log.of(found)):
-        # Who reads without the lock may have met a run that publishes.
+        # A reader without the lock may have met another run that is publishing.
         library = open_library(library.root)
         found = content(library)
     told, is_ = library.decisions, Log.of(found)
@@ -129,13 +129,13 @@ def _published(library: Library) -> bytes:
 
 
 def encoded(decisions: Sequence[Decision]) -> bytes:
-    """Return a log as it is kept."""
+    """Return a log as bytes: a JSON object on each line."""
     lines = (json.dumps(asdict(one), ensure_ascii=False) for one in decisions)
     return "".join(f"{line}\n" for line in lines).encode()
 
 
 def in_force(decisions: Sequence[Decision]) -> list[Decision]:
-    """Return the decisions that bind, oldest first: those that no undo in force takes back."""
+    """Return the decisions that bind, oldest first: no undos, and none that one in force undoes."""
     undone: set[int] = set()
     for one in reversed(decisions):  # an undo may itself be undone by a later one
         if one.number not in undone and one.undoes:
@@ -144,7 +144,7 @@ def in_force(decisions: Sequence[Decision]) -> list[Decision]:
 
 
 def spoken_of(decisions: Sequence[Decision]) -> set[int]:
-    """Return the uids that the tracks have now about which there is a decision, in force or not."""
+    """Return the current uids of all tracks that a decision is about, in force or not."""
     found: set[int] = set()
     for one in decisions:
         found = {new for uid in found if (new := one.place(uid)) is not None}
@@ -153,18 +153,18 @@ def spoken_of(decisions: Sequence[Decision]) -> set[int]:
 
 
 def without(decisions: Sequence[Decision], uids: Set[int], people: Set[int]) -> list[Decision]:
-    """Return a log that says nothing any more of some tracks and people; numbers stay.
+    """Return the log without all that it says of some tracks and people; its numbers stay.
 
     Args:
         decisions: the log.
-        uids: of the tracks, as they are called now.
-        people: their ids.
+        uids: current uids of the tracks.
+        people: ids of the people.
     """
     gone, found = set(uids), []
     for one in reversed(decisions):
         kept = _redacted(one, gone, people)
         found.append(kept)
-        if one.again is not None:  # before, its tracks were called otherwise
+        if one.again is not None:  # before this entry its tracks had other uids
             older = {old for old, new in one.renamed.items() if new in gone}
             gone = {uid for uid in gone if uid >> 20 != one.again} | older
     found.reverse()
@@ -177,9 +177,9 @@ def without(decisions: Sequence[Decision], uids: Set[int], people: Set[int]) -> 
 
 
 def _differs(one: Decision, kept: Decision) -> bool:
-    """Return whether something went of what a decision speaks of.
+    """Return whether redaction removed something that a decision is about.
 
-    Whom its tracks might have been before, or were like, is nothing that it speaks of.
+    It is not about the runners-up and links of its tracks' earlier identities.
     """
     was, is_ = ({uid: row.character for uid, row in x.before.items()} for x in (one, kept))
     return was != is_ or replace(one, before=kept.before) != kept
@@ -232,7 +232,7 @@ def constraints(decisions: Sequence[Decision]) -> Constraints:
 
 
 def _end(merged: Mapping[int, int], person: int) -> int:
-    """Return who somebody is in the end; of a circle, the one where it closes."""
+    """Return who a person is after all merges; in a circle, the last one before it closes."""
     seen = {person}
     while (following := merged.get(person)) is not None and following not in seen:
         person = following

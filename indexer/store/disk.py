@@ -1,4 +1,4 @@
-"""Files that are on the disk whole or not at all, and what a failing disk means to a person."""
+"""Files written whole or not at all, and disk errors explained to a person."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _EXPLANATIONS = {
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Make every OSError of the block a StoreError about `path` that says what to do."""
+    """Turn every OSError in the block into a StoreError about `path` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -42,7 +42,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def explanation(path: Path | str, error: OSError) -> StoreError:
-    """Return what an error of the system that is about `path` means, and what to do."""
+    """Return a StoreError that explains a system error about `path` and says what to do."""
     fallback = (error.strerror or str(error), "see what the system says, and run again")
     problem, remedy = _EXPLANATIONS.get(error.errno or 0, fallback)
     return StoreError(path, problem, remedy)
@@ -62,7 +62,7 @@ def sync_file(file: IO[bytes]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names that were made or changed in `folder`."""
+    """Wait until the disk has the names that were created or changed in `folder`."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -72,7 +72,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the place of `path` when the block ends, or leaves no trace."""
+    """Yield a file that replaces `path` by atomic rename at the block's end, or leaves no trace."""
     beside = path.with_name(f".{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
@@ -87,7 +87,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """Make `folder` for the block; what was made and is empty afterwards goes again."""
+    """Create `folder` for the block; created folders that are empty afterwards are removed."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""Tracks go from an episode, with their faces and pictures; the rest of it stays as it is."""
+"""Tracks removed from an episode, with their faces and pictures; the rest stays as it is."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from indexer.store.write import TRACKS_PER_GROUP, StagedEpisode
 
 
 def without_tracks(library: Library, episode: str, gone: Set[int], into: Path) -> StagedEpisode:
-    """Return an episode without some of its tracks, and without what others' are to them.
+    """Return a staged copy of an episode without some tracks and what its repeats say of them.
 
     Args:
-        library: which holds it.
+        library: that holds the episode.
         episode: its id.
-        gone: uids, also of other episodes' tracks.
-        into: a folder of `staging`.
+        gone: uids of the tracks, also of other episodes' tracks.
+        into: a folder that `staging` yields.
 
     Raises:
         StoreError: a table is missing or damaged, or the disk fails.
@@ -48,7 +48,7 @@ def without_tracks(library: Library, episode: str, gone: Set[int], into: Path) -
 
 
 def names_any(stretches: Sequence[Repeat], gone: Set[int]) -> bool:
-    """Return whether what repeats another episode names one of some tracks, by uid."""
+    """Return whether any of the repeats refers to any of the tracks, by uid."""
     return any(gone & {*one.tracks, *one.their_tracks} for one in stretches)
 
 
@@ -61,7 +61,7 @@ def _apart(one: Repeat, gone: Set[int]) -> Repeat:
 def _filtered(
     library: Library, old: Path, new: Path, name: str, column: str, gone: Set[int]
 ) -> pa.Table:
-    """Write the rows of a table that are of no track that goes, and return them."""
+    """Write the rows of a table that belong to no removed track, and return them."""
     table = read.read_table(library, old / name)
     keep = [uid not in gone for uid in tables.integers_of(table[column]).tolist()]
     table = table.filter(pa.array(keep, pa.bool_()))

@@ -1,4 +1,4 @@
-"""The timeline of an episode in other people's formats."""
+"""The timeline of an episode as JSON, CSV or WebVTT."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def write_csv(library: Library, episode: str, stream: TextIO, *, repeats: bool =
 
 
 def write_webvtt(library: Library, episode: str, stream: TextIO, *, repeats: bool = True) -> None:
-    """Write subtitles that say who is on screen: a cue while the same people are, a line each.
+    """Write subtitles that say who is on screen: a cue for as long as nobody comes or goes.
 
-    People whom nobody has named go by their label; unknown faces are left out.
+    A line for each person, by label if unnamed; unknown faces are left out.
     """
     labels = _labels(library)
     captions = WebVTT()
@@ -81,7 +81,7 @@ def write_webvtt(library: Library, episode: str, stream: TextIO, *, repeats: boo
 
 
 class Form(Protocol):
-    """Writes an episode in one form."""
+    """Writes an episode in one format."""
 
     def __call__(
         self, library: Library, episode: str, stream: TextIO, *, repeats: bool = True
@@ -99,14 +99,14 @@ FORMATS: dict[str, Form] = {
 def export_to(
     library: Library, episode: str, form: str, target: Path | TextIO, *, repeats: bool = True
 ) -> None:
-    """Write the episode in the form that FORMATS name; a file is written whole or not at all.
+    """Write the episode in one of FORMATS; a file is written whole or not at all.
 
     Args:
         library: that holds the episode.
         episode: its id.
         form: a name in FORMATS.
         target: a file, or an open stream.
-        repeats: also the faces that an earlier episode showed already.
+        repeats: whether to include faces that an earlier episode showed already.
 
     Raises:
         StoreError: the episode cannot be read, or the file not be written.
@@ -205,7 +205,7 @@ def _frames(
 
 
 def _faces_facts(library: Library, appearances: Sequence[Appearance]) -> dict[int, dict[str, Any]]:
-    """Return what the timeline says of each track's faces."""
+    """Return the fields that all faces of a track have in the timeline, by uid."""
     names = {one.id: one.label for one in read.read_characters(library) if one.named}
     return {
         one.track: {
@@ -218,9 +218,9 @@ def _faces_facts(library: Library, appearances: Sequence[Appearance]) -> dict[in
 
 
 def _cues(appearances: Sequence[Appearance]) -> Iterator[tuple[float, float, frozenset[int]]]:
-    """Yield the longest times in which the same people are on screen, somebody at least.
+    """Yield start, end and people for every longest stretch in which the same people are on screen.
 
-    To the millisecond, which is what the format can say, and from 0 on.
+    In seconds, rounded to WebVTT's milliseconds and at least 0; never for no people.
     """
     changes = sorted(
         (max(0.0, round(time_s, 3)), change, one.character)

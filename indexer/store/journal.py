@@ -1,8 +1,8 @@
 """Several files and folders change at once or not at all: a redo journal.
 
-All that is new lies in the folder ``.publish`` when ``journal.json`` appears, which says what
-moves where. From then on the change has happened: whoever opens the library next carries out
-what is left of it. Before, it has not, and ``.publish`` is rubbish.
+Everything new lies in the folder ``.publish`` when ``journal.json``, the list of moves, appears.
+From then on the change is committed: whoever opens the library next carries out the moves that
+are left. Before that nothing has changed, and ``.publish`` is rubbish.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Move:
 
 
 def pending(root: Path) -> bool:
-    """Return whether a change has been committed and not been carried out."""
+    """Return whether a change has been committed but not carried out yet."""
     return (root / JOURNAL).exists()
 
 
 def commit(root: Path, moves: Sequence[Move]) -> None:
-    """Make the change happen: after this it can only be carried out, not taken back.
+    """Commit the change: after this it can only be carried out, not taken back.
 
-    The files that move must be on the disk already; their folders are seen to here.
+    The files to be moved must be synced already; their folders are synced here.
     """
     workshop = root / WORKSHOP
     content = json.dumps([asdict(move) for move in moves], indent=1)

@@ -27,20 +27,20 @@ _TABLES = (
     schema.APPEARANCES,
     schema.INDEX,
 )
-"""What is not in a folder that is to become a library."""
+"""Names that a folder must not contain if it is to become a library."""
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What the library knows of the log of decisions, so that none is lost unnoticed."""
+    """The expected state of the log of decisions, so that none is lost unnoticed."""
 
     count: int
     sha256: str
-    """Of the whole file, empty where a library was made before it was kept."""
+    """Of the whole file; empty in a library that is older than this check."""
 
     @staticmethod
     def of(content: bytes) -> Log:
-        """Return that of a log as it is on disk, a line for each decision."""
+        """Return the state of a log from its bytes, one line for each decision."""
         return Log(content.count(b"\n"), hashlib.sha256(content).hexdigest())
 
 
@@ -59,11 +59,11 @@ class Library:
     next_character_id: int
     """The id that the next new character gets."""
     revision: int
-    """How often something was published; 0 for a library that is not on disk yet."""
+    """Number of publications so far; 0 for a library that is not on disk yet."""
     settings: Mapping[str, Any]
-    """A table for each stage: of the run that is writing, else of the last one that wrote."""
+    """A table for each stage: those of the run that is writing, else of the last that wrote."""
     next_person: int = 1
-    """The least number that nobody without a name ever had: "Person 3" is not said of two."""
+    """The number of the next unnamed person, never used before: "Person 3" is one person."""
     decisions: Log = NO_DECISIONS
 
     def episode(self, episode: str) -> Path:
@@ -76,7 +76,7 @@ class Library:
 
 
 def open_library(root: Path, wait_s: float = _WAIT_S) -> Library:
-    """Return the library in the folder `root`, after finishing what a dead run had published.
+    """Return the library in the folder `root`, after completing what a dead run had committed.
 
     Raises:
         StoreError: there is none, or it is damaged, newer than this project, or in use.
@@ -93,7 +93,7 @@ def open_library(root: Path, wait_s: float = _WAIT_S) -> Library:
 def open_or_create(
     root: Path, encoder_id: str, dimension: int, settings: Mapping[str, Any]
 ) -> Library:
-    """Return the library in `root`, or a new one, which is on disk once something is published.
+    """Return the library in `root`, or a new one, which the first publication writes to disk.
 
     Raises:
         StoreError: as `open_library`; or the library belongs to another encoder; or the folder
@@ -117,11 +117,11 @@ def open_or_create(
 def locked(library: Library, wait_s: float = _WAIT_S) -> Iterator[Library]:
     """Yield the library as it is now, while no other run can publish into it.
 
-    What is published must be made of what was read under the same lock. May be nested.
+    Whatever is published must derive from what was read under the same lock. May be nested.
 
     Raises:
-        StoreError: another run kept the lock for longer than `wait_s` seconds, or what it
-            published does not fit this run's encoder.
+        StoreError: another run kept the lock for longer than `wait_s` seconds, or published a
+            library of another encoder.
     """
     current = library
     with ExitStack() as stack:
@@ -136,7 +136,7 @@ def locked(library: Library, wait_s: float = _WAIT_S) -> Iterator[Library]:
 
 @contextmanager
 def staging(root: Path) -> Iterator[Path]:
-    """Yield a new folder in the library, on its disk, which goes when the block ends.
+    """Yield a new folder in the library, so on its disk, which is removed when the block ends.
 
     Raises:
         StoreError: the library's folder cannot be written.
@@ -150,7 +150,7 @@ def staging(root: Path) -> Iterator[Path]:
 
 
 def _own_folder(root: Path, stack: ExitStack) -> Path:
-    """Return a new folder, locked and kept for as long as `stack`."""
+    """Return a new folder, locked until `stack` closes, which removes it."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=root))
         lock = FileLock(folder / _LOCK)
@@ -161,13 +161,13 @@ def _own_folder(root: Path, stack: ExitStack) -> Path:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        # What cannot be removed loses its lock all the same: the next run's sweep takes it.
+        # A folder that cannot be removed loses its lock all the same: the next sweep removes it.
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         return folder
 
 
 def _sweep(root: Path) -> None:
-    """Remove the staging folders whose runs are dead, as their locks tell."""
+    """Remove the staging folders of dead runs: those that nobody holds locked."""
     for folder in root.glob(f"{_STAGING}*"):
         # It is in use, or gone by now, or another user's: not ours to remove.
         with suppress(OSError), FileLock(folder / _LOCK, timeout=0):
@@ -250,8 +250,8 @@ def _read(root: Path) -> Library:
 
 
 def _since(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what libraries made before do not say, as far as it follows from what they do."""
-    # Every person without a name got an id, so no number is above the ids that were given.
+    """Return next_person and decisions, or what stands for them in an older library."""
+    # Every unnamed person got an id, so no number is above the ids given so far.
     next_person = content.get("next_person", content["next_character_id"])
     told = content.get("decisions", asdict(UNTOLD))
     try:

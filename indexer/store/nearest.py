@@ -1,12 +1,11 @@
 """The index of the embeddings: derived from the tables, and rebuilt from them at will.
 
-Exact, or in cells once the library is large (`vectors`). An exact index is made of all tables at
-every publication. One in cells takes the new episodes into what it holds already, and comes out
-byte for byte as if made anew: that reads and writes its file, not the tables of a million tracks.
-It is trained anew when the tracks that train it change: those with the smallest uids, and uids
-begin with digits of a digest, so a new episode is among them as often as they are a share of the
-library (7 % at a million tracks, 3 % at ten), and when the library has grown to the next number
-of cells.
+Exact, or in cells once the library is large (`vectors`). An exact index is rebuilt from all tables
+at every publication. One in cells is updated with the new episodes, byte for byte as if rebuilt:
+that reads and writes the index, not the tables of a million tracks. It is trained anew when the
+library has grown to the next number of cells, and when the tracks that train it change. Those have
+the smallest uids, and uids begin with digits of a digest: the probability that a new episode is
+among them is their share of the library (7 % of a million tracks, 3 % of ten million).
 """
 
 from __future__ import annotations
@@ -46,11 +45,11 @@ def build(library: Library, tracks: Sequence[Path], uids: Int64) -> Exact | Cell
 def successor(
     library: Library, tracks: Sequence[Path], uids: Int64, changed: Sequence[str]
 ) -> Exact | Cells:
-    """Return what `build` does, out of the library's index if that is cheaper.
+    """Return what `build` does, by updating the library's index if that is possible.
 
     Args:
-        library: whose index knows other, or no, tracks of the changed episodes.
-        tracks: the tables there will be, each in its episode's folder.
+        library: before the change: its index has no or older tracks of the changed episodes.
+        tracks: all tables after the change, each in its episode's folder.
         uids: of all their tracks.
         changed: the episodes that are new or have new tracks.
     """
@@ -75,7 +74,7 @@ def write(path: Path, index: Exact | Cells) -> None:
 
 
 def read(library: Library, uids: Int64) -> Exact | Cells:
-    """Return the library's index, built anew from the tables if its file is not there.
+    """Return the library's index, rebuilt from the tables if its file is missing.
 
     Args:
         library: whose index it is.
@@ -94,10 +93,10 @@ def read(library: Library, uids: Int64) -> Exact | Cells:
 
 
 def agrees(library: Library, uids: Int64) -> bool:
-    """Return whether the library's index is what its tables give.
+    """Return whether the library's index matches its tables.
 
-    An exact one byte for byte; one in cells if it keeps every vector, as well as it can: its
-    centres may have been trained on another machine.
+    An exact one must match byte for byte; one in cells must hold every vector up to quantisation,
+    since its centres may have been trained on another machine.
     """
     path = library.root / schema.INDEX
     if not vectors.cells_for(len(uids)):
@@ -152,12 +151,12 @@ def _embeddings(library: Library, tracks: Sequence[Path], uids: Int64) -> Float3
 
 
 def _reusable(library: Library, cells: int, start: int) -> Cells | None:
-    """Return the library's index if it fits so many cells, trained on uids below `start` only."""
+    """Return the library's index if it has `cells` cells, trained on uids below `start`."""
     if not cells or not (library.root / schema.INDEX).exists():
         return None
     try:
         index = _load(library)
-    except StoreError:  # nothing is lost with a derived file: the tables decide
+    except StoreError:  # a derived file: the tables decide
         return None
     if not isinstance(index, Cells) or index.nlist != cells:
         return None

@@ -41,19 +41,19 @@ def publish(  # noqa: PLR0913 - all but one by name
 
     Args:
         library: as `locked` yields it; what is published replaces what was read from it.
-        episodes: finished, in the block of their writers.
+        episodes: finished, inside the blocks of their writers.
         characters: everybody, old and new.
         identities: of every track of each staged episode, and of any other episode that was
             recognised again, by episode id.
         next_character_id: the id that the next new character gets.
-        audits: of the episodes that were judged by the library's settings; where identities were
-            changed by a person's word alone, audit and settings of before are kept.
+        audits: of the episodes that were judged with the library's settings; where only a
+            person's decision changed identities, the earlier audit and settings are kept.
         decisions: the whole log of people's decisions, if something was added to it.
-        strangers: unit rows (M, D), instead of those there were, if given.
+        strangers: unit rows (M, D) that replace those in the library, if given.
         wait_s: seconds to wait for the lock, if it is not held already.
 
     Raises:
-        StoreError: the disk fails (the library is as it was, or the error says that all is
+        StoreError: the disk fails (the library is unchanged, unless the error says that all is
             published), another run published since `library` was read, or a video is in the
             library under another name.
     """
@@ -90,7 +90,7 @@ def publish(  # noqa: PLR0913 - all but one by name
 
 
 def _told(library: Library, decisions: Sequence[Decision] | None) -> Log:
-    """Return what the library will know of its log, which an older one did not."""
+    """Return the expected state of the log, which an older library does not store."""
     if decisions is not None:
         return Log.of(log.encoded(decisions))
     return Log.of(log.content(library)) if library.decisions == UNTOLD else library.decisions
@@ -98,7 +98,7 @@ def _told(library: Library, decisions: Sequence[Decision] | None) -> Log:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What is published, as `publish` takes it."""
+    """What is published: the arguments of `publish`."""
 
     episodes: Sequence[StagedEpisode]
     characters: Sequence[Character]
@@ -137,7 +137,7 @@ def _commit(old: Library, new: Library, change: _Change) -> None:
 
 
 def _move_in(library: Library, episodes: Sequence[StagedEpisode]) -> list[Move]:
-    """Take the episodes out of their writers' hands, who would remove them."""
+    """Move the episodes out of their writers' staging folders, which will be removed."""
     moves = []
     for staged in episodes:
         move = _move(f"{schema.EPISODES}/{staged.episode}")
@@ -148,13 +148,13 @@ def _move_in(library: Library, episodes: Sequence[StagedEpisode]) -> list[Move]:
 
 
 def _write_repeats(library: Library, episodes: Sequence[StagedEpisode]) -> list[Move]:
-    """Write what new episodes repeat, and what is new of those that repeat them."""
+    """Write the repeats of new episodes, and the changed ones of episodes that repeat them."""
     tables_of = {name: rows for one in episodes for name, rows in one.repeated_by.items()}
     tables_of |= {one.episode: one.repeats for one in episodes}
     staged, moves = {one.episode for one in episodes}, []
     for episode, rows in sorted(tables_of.items()):
         move = _move(f"{schema.EPISODES}/{episode}/{schema.REPEATS}")
-        if episode not in staged:  # of a new episode, it moves with all its folder
+        if episode not in staged:  # that of a new episode moves with its folder
             (library.root / move.source).parent.mkdir(parents=True, exist_ok=True)
             moves.append(move)
         _write_table(library, library.root / move.source, rows)
@@ -162,7 +162,7 @@ def _write_repeats(library: Library, episodes: Sequence[StagedEpisode]) -> list[
 
 
 def _write_index(library: Library, episodes: Sequence[StagedEpisode], uids: Int64) -> Move:
-    """Write the index of all tracks, old and new; their tables are where they are just now."""
+    """Write the index of all tracks; the new ones' tables are in the journal's workshop."""
     workshop = library.root / journal.WORKSHOP / schema.EPISODES
     folders = {one: library.episode(one) for one in read.episodes(library)}
     folders |= {one.episode: workshop / one.episode for one in episodes}
@@ -187,7 +187,7 @@ def _write_identities(library: Library, change: _Change) -> list[Move]:
     for episode in sorted(change.identities):
         move = _move(f"{schema.EPISODES}/{episode}/{schema.IDENTITIES}")
         source = library.root / move.source
-        if episode not in staged:  # of a new episode, it moves with all its folder
+        if episode not in staged:  # that of a new episode moves with its folder
             source.parent.mkdir(parents=True, exist_ok=True)
             moves.append(move)
         settings, audit = library.settings, change.audits.get(episode, NO_AUDIT)
@@ -205,7 +205,7 @@ def _write_appearances(
     episodes: Sequence[StagedEpisode],
     identities: Mapping[str, Sequence[Identity]],
 ) -> pa.Table:
-    """Write who is where in all episodes; what is new of them lies in the workshop just now."""
+    """Write the appearances of all episodes; new tables are in the journal's workshop."""
     workshop = new.root / journal.WORKSHOP / schema.EPISODES
     staged = {one.episode for one in episodes}
     sources = [
@@ -251,7 +251,7 @@ def _check_people(library: Library, characters: Sequence[Character], next_id: in
 
 
 def _check_episodes(library: Library, episodes: Sequence[StagedEpisode]) -> None:
-    """Check that no two episodes would have tracks of the same uids."""
+    """Check that no two episodes would have the same track uids."""
     owners = {schema.id_digits(one): one for one in read.episodes(library)}
     if len({one.episode for one in episodes}) < len(episodes):
         raise ValueError(f"episodes: expected none twice, got {[one.episode for one in episodes]}")
@@ -273,7 +273,7 @@ def _check_identities(
     identities: Mapping[str, Sequence[Identity]],
     known: set[int],
 ) -> None:
-    """Check that every track has one identity, and that no identity is of somebody gone."""
+    """Check that every track has one identity, and that every identity's character exists."""
     folders = {one: library.episode(one) for one in read.episodes(library)}
     staged = {one.episode: one.folder for one in episodes}
     unknown = (set(staged) | set(identities)) - (set(identities) & set(folders | staged))
@@ -295,7 +295,7 @@ def _check_identities(
 
 
 def _check_repeats(library: Library, episodes: Sequence[StagedEpisode]) -> None:
-    """Check that what is repeated is in the library."""
+    """Check that repeats refer to other episodes that are in the library."""
     known = set(read.episodes(library))
     for staged in episodes:
         if gone := {one.episode for one in staged.repeats} - (known - {staged.episode}):

@@ -1,4 +1,4 @@
-"""Answers: the scenes of a character, the tracks like a face, who is on screen how long."""
+"""Answers: scenes of a character, tracks that look like a face, and screen time."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class SceneQuery:
     """None of them on screen."""
     min_seconds: float = 0.0
     episode: str = ""
-    """Only this episode, called as `find_episode` understands; all of them if empty."""
+    """Only this episode, by a name that `find_episode` accepts; all of them if empty."""
     repeats: bool = True
-    """Also what an earlier episode showed already."""
+    """Whether to include what an earlier episode showed already."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScreenTime:
-    """A character and how much the library shows of them."""
+    """A character and their screen time in the library."""
 
     id: int
     label: str
@@ -47,8 +47,8 @@ class ScreenTime:
     screen_time_s: float
     """Seconds in which they are on screen at least once."""
     expected_s: float | None
-    """Seconds of the tracks by how likely each shows them, those without a name included; None of
-    somebody without a name."""
+    """Seconds of the tracks, weighted by the probability that each shows the character, tracks
+    without a name included; None for an unnamed character."""
     tracks: int
     episodes: int
 
@@ -76,7 +76,7 @@ def scenes(library: Library, query: SceneQuery) -> list[Hit]:
     """Return the stretches of a shot in which everybody asked for is on screen, best first.
 
     A character is on screen where their tracks are, gaps under `BRIDGE_S` within a shot bridged.
-    A scene's score is the least of the asked-for characters' probabilities, each the
+    A scene's score is the lowest of the asked-for characters' probabilities, each the
     duration-weighted mean over the tracks of the bridged stretch that the scene lies in. Order:
     score (to two decimals), then duration, then episode and start.
 
@@ -106,7 +106,7 @@ def scenes(library: Library, query: SceneQuery) -> list[Hit]:
 def similar(library: Library, embedding: Float32, count: int, *, repeats: bool = True) -> list[Hit]:
     """Return the `count` tracks most like an embedding, (D,), nearest first.
 
-    The score is the cosine; the character's label is empty where nobody knows who it is. Without
+    The score is the cosine similarity; the character's label is empty for an unknown face. Without
     `repeats`, tracks that an earlier episode showed already are left out.
 
     Raises:
@@ -149,7 +149,7 @@ def similar(library: Library, embedding: Float32, count: int, *, repeats: bool =
 def people(library: Library, *, repeats: bool = True) -> list[ScreenTime]:
     """Return every character with their screen time in the library, longest first.
 
-    Who has neither a name nor a track is left out: a split undone, or a person merged. Without
+    Unnamed people without a track, as after an undone split or a merge, are left out. Without
     `repeats`, what an earlier episode showed already does not count.
     """
     if library.revision == 0:
@@ -181,8 +181,8 @@ def screen_times(library: Library, appearances: pa.Table) -> list[ScreenTime]:
     return [ScreenTime(**row) for row in rows.to_pylist()]
 
 
-# Of a track, only what comes after the end of all earlier ones is new. The episode is in the
-# high bits of the uid.
+# Overlapping tracks count once: of each, only the time after the end of all earlier ones is new.
+# The high bits of a uid are the episode's.
 _SCREEN_TIMES = """
     WITH new AS (
         SELECT character, track, end_s, greatest(start_s, coalesce(max(end_s) OVER (

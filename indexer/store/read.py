@@ -1,4 +1,4 @@
-"""What the library holds, as records: tables checked on the way in, episodes and people found."""
+"""The library's tables as records, checked when read; episodes and people found by name."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def read_table(
     _check_there(path, repair)
     with disk.explained(path), path.open("rb") as file:
         try:
-            if where is None:  # in a third of the time
-                # One thread: a process that ends as Arrow starts another is aborted now and then.
+            if where is None:  # takes a third of the time
+                # One thread: a process that exits while Arrow starts another is sometimes aborted.
                 opened = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
                 table = opened.read(names, use_threads=False)
                 if set(opened.schema_arrow.names) < set(wanted.names):
@@ -76,7 +76,7 @@ def read_table(
 
 
 def _since(path: Path, table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """Return a table that was made before with the columns there are since."""
+    """Return a table, with the columns of `schema.SINCE` filled in if it is older than they are."""
     for name, value in schema.SINCE.get(path.name, {}).items():
         if name in names and name not in table.column_names:
             field = pa.field(name, pa.float64(), nullable=False)
@@ -127,7 +127,7 @@ def read_characters(library: Library) -> list[Character]:
 
 
 def read_strangers(library: Library) -> Float32:
-    """Return stills of people who are none of the gallery, unit rows (M, D), if any were given."""
+    """Return embeddings of people who are not in the gallery, unit rows (M, D); M may be 0."""
     path = library.root / schema.STRANGERS
     if not path.exists():
         return np.zeros((0, library.dimension), np.float32)
@@ -155,7 +155,7 @@ def read_identities(library: Library, episode: str) -> list[Identity]:
 
 
 def read_judgement(library: Library, episode: str) -> tuple[dict[str, Any], Audit]:
-    """Return the settings by which an episode was judged, and the audit of it."""
+    """Return the settings with which an episode's identities were judged, and their audit."""
     path = library.episode(episode) / schema.IDENTITIES
     stamp = read_table(library, path, ["track"]).schema.metadata
     try:
@@ -166,7 +166,7 @@ def read_judgement(library: Library, episode: str) -> tuple[dict[str, Any], Audi
 
 
 def read_repeats(library: Library, episode: str) -> list[Repeat]:
-    """Return what an episode shows that earlier ones showed already, in order."""
+    """Return the stretches of an episode that earlier ones showed already, in order."""
     return tables.repeats_of(read_table(library, library.episode(episode) / schema.REPEATS))
 
 
@@ -177,10 +177,10 @@ def read_hashes(library: Library, folder: Path) -> Int64:
 
 
 def frame_at(library: Library, episode: str, time_s: float) -> tuple[int, Float64]:
-    """Return the frame on screen at a time, and the times of all frames, (F,), in seconds.
+    """Return the index of the frame on screen at a time, and all frames' times in seconds, (F,).
 
     Raises:
-        StoreError: the table is missing or damaged, or the video is not on at that time.
+        StoreError: the table is missing or damaged, or the time is outside the video.
     """
     path = library.episode(episode) / schema.FRAMES
     times = np.array(read_table(library, path, ["time_s"])["time_s"].to_pylist(), np.float64)
@@ -193,7 +193,7 @@ def frame_at(library: Library, episode: str, time_s: float) -> tuple[int, Float6
 
 
 def places_in(library: Library, folder: Path, first: int, last: int) -> Places:
-    """Return where faces are from one frame of the episode in a folder to another, itself too."""
+    """Return where the episode in a folder shows faces, from frame `first` to `last` inclusive."""
     path, frame = folder / schema.FACES, pc.field("frame")
     where = (frame >= first) & (frame <= last)
     rows = read_table(library, path, ["track", "frame", "box"], where)
@@ -207,7 +207,7 @@ def places_in(library: Library, folder: Path, first: int, last: int) -> Places:
 
 
 def check_tables(library: Library, episode: str) -> None:
-    """Check that the tables of an episode can be read, byte by byte, without keeping them.
+    """Check that every byte of an episode's tables can be read, a column in memory at a time.
 
     Raises:
         StoreError: one of them is missing or damaged.
@@ -237,7 +237,7 @@ def episodes(library: Library) -> list[str]:
 
 
 def read_manifest(library: Library, episode: str) -> dict[str, Any]:
-    """Return what was written down when the episode was indexed.
+    """Return the manifest that was written when the episode was indexed.
 
     Raises:
         StoreError: it is missing or damaged, or there is no such episode.
@@ -246,7 +246,7 @@ def read_manifest(library: Library, episode: str) -> dict[str, Any]:
 
 
 def manifest_in(folder: Path) -> dict[str, Any]:
-    """Return what `read_manifest` does, of the episode in a folder."""
+    """Return what `read_manifest` does, for the episode in a folder."""
     path = folder / schema.MANIFEST
     _check_there(path, _REPAIR)
     try:
@@ -260,7 +260,7 @@ def manifest_in(folder: Path) -> dict[str, Any]:
 
 
 def find_by_sha256(library: Library, sha256: str) -> str:
-    """Return the id of the episode made of the video with this digest, "" if there is none."""
+    """Return the id of the episode of the video with this digest, "" if there is none."""
     for episode in episodes(library):
         alike = schema.id_digits(episode) == sha256[: len(schema.id_digits(episode))]
         if alike and read_manifest(library, episode)["video"]["sha256"] == sha256:
@@ -271,7 +271,7 @@ def find_by_sha256(library: Library, sha256: str) -> str:
 def find_episode(library: Library, name: str) -> str:
     """Return the id of the episode called `name`.
 
-    That is its id, the only id that starts so, or the only video file (or its stem) so called.
+    In this order: its id; its video's name, stem or path; the beginning of its id.
 
     Raises:
         StoreError: there is none, or more than one.
@@ -293,8 +293,8 @@ def find_episode(library: Library, name: str) -> str:
 def find_character(library: Library, name: str) -> Character:
     """Return the character with the label `name`, whatever the case.
 
-    Who has no name, and no face that tells who it is, is nobody: a person that was split off and
-    taken back.
+    Unnamed people without prototypes do not count: they are what is left of a split that was
+    undone.
 
     Raises:
         StoreError: there is none, or more than one and none spelt exactly so.
@@ -304,7 +304,7 @@ def find_character(library: Library, name: str) -> Character:
     everybody = read_table(library, library.root / schema.CHARACTERS)
     stills = everybody["prototypes"].combine_chunks().value_lengths().to_pylist()
     named = everybody["named"].to_pylist()
-    # Not by Arrow's functions of columns: they load pandas, which takes a second.
+    # Not with Arrow's column functions: they load pandas, which takes a second.
     rows = [row for row, count in enumerate(stills) if count or named[row]]
     spelt = everybody["label"].to_pylist()
     found = [rows[n] for n in labels.called(name, [spelt[row] for row in rows])]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from indexer.errors import StoreError
 
 SCHEMA_VERSION = 2
-"""Goes up when an older version of this project could no longer read what is written."""
+"""Raised when older versions of this project could no longer read what is written."""
 
 LIBRARY = "library.json"
 CHARACTERS = "characters.parquet"
@@ -33,7 +33,7 @@ REPEATS = "repeats.parquet"
 EPISODE_TABLES = (SHOTS, FRAMES, TRACKS, FACES, IDENTITIES, REPEATS)
 THUMBNAILS = "thumbnails"
 AUDIT = "audit"
-"""What the table of identities says besides: how good they are, without a label, as JSON."""
+"""Metadata key of the identities table: the `Audit` of the episode, as JSON."""
 
 VIDEO_KEYS = (
     "path",
@@ -45,10 +45,10 @@ VIDEO_KEYS = (
     "duration_s",
     "time_base",
 )
-"""What a manifest says of its video, and the timeline repeats."""
+"""Keys of "video" in a manifest, and in the timeline."""
 
 _COLOURS = 512
-"""What `indexer.clothes` tells apart, in what is worn."""
+"""Bins of the histograms of `indexer.clothes`."""
 _MAX_TRACKS = 1 << 20
 _DIGITS = 8
 _MAX_SLUG = 60  # characters of up to four bytes: a file name may have 255 bytes
@@ -78,7 +78,7 @@ def track_uid(sha256: str, ordinal: int) -> int:
 
 
 def uid_digits(uid: int) -> str:
-    """Return the 8 digits that the ids of a track and of its episode have in common."""
+    """Return the 8 hexadecimal digits that a track's uid shares with its episode's id."""
     return f"{uid >> 20:0{_DIGITS}x}"
 
 
@@ -127,12 +127,12 @@ def table_schema(name: str, dimension: int) -> pa.Schema:
 
 
 SINCE = {CHARACTERS: {"clear_px": 24.0}}
-"""Numbers that tables made before do not hold, and what is taken for them: as of one face that was
-seen half as clearly as can be, for few people are met again wrongly who were seen better."""
+"""Columns that older tables lack, and the value assumed for them: `clear_px` as of one face at half
+of full clarity, since people who were seen more clearly are rarely recognised again wrongly."""
 
 
 def stamp(encoder_id: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return what every table says of itself: schema version, encoder and resolved settings."""
+    """Return the metadata of every table: schema version, encoder id and resolved settings."""
     return {
         "schema_version": str(SCHEMA_VERSION),
         "encoder_id": encoder_id,

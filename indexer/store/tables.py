@@ -1,7 +1,7 @@
-"""Records as rows of Arrow tables and back, and tables written as they come.
+"""Records as rows of Arrow tables and back, and Parquet files written batch by batch.
 
-Arrow loads pandas, a fifth of a second, for `pa.array`, `pa.scalar` and `to_numpy`: what answers
-questions does without them.
+For `pa.array`, `pa.scalar` and `to_numpy` Arrow loads pandas, which takes a fifth of a second: the
+code behind queries does without them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _NESTED = (
 
 
 class TableWriter:
-    """A new Parquet file, written in groups of so many rows, however the rows come in.
+    """A new Parquet file in row groups of one size, whatever batches the rows arrive in.
 
-    A context manager: the file is whole, and on the disk, when `close` has returned. Nothing in
-    it depends on when, or in which portions, it was written.
+    A context manager: the file is complete and synced when `close` has returned. Its content does
+    not depend on when, or in which batches, it was written.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class TableWriter:
     def __exit__(self, *_: object) -> None:
         if self._file.closed:
             return
-        try:  # the block failed: the file is of no use to anybody, and may well not close
+        try:  # the block failed: the file is useless, and closing it may fail as well
             with suppress(OSError, pa.ArrowException):
                 self._writer.close()
         finally:
@@ -60,14 +60,14 @@ class TableWriter:
                 self._file.close()
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Write the rows of `batch` after those before."""
+        """Append the rows of `batch`."""
         self._waiting.append(batch)
         self._rows_waiting += batch.num_rows
         while self._rows_waiting >= self._rows_per_group:
             self._write_group()
 
     def close(self) -> None:
-        """Write what is left, and wait until the disk has it."""
+        """Write the remaining rows, and wait until the disk has them."""
         if self._rows_waiting:
             self._write_group()
         self._writer.close()
@@ -143,7 +143,7 @@ def integers_of(column: pa.ChunkedArray) -> Int64:
 
 
 def array_of(integers: Int64) -> pa.Array:
-    """Return numbers, (N,), as an array of Arrow."""
+    """Return integers, (N,), as an Arrow array."""
     return pa.Array.from_buffers(pa.int64(), len(integers), [None, pa.py_buffer(integers)])
 
 

@@ -1,7 +1,7 @@
-"""What was seen so far of a video that is indexed in instalments, in a SQLite file of its own.
+"""What has been seen so far of a video indexed in instalments, in a SQLite file of its own.
 
-Every transaction leaves a state to go on from, so that a run may be stopped at any time. The file
-goes when the episode is whole; it is no part of the library that anybody else reads.
+After every transaction a later run can go on from there, so a run may be stopped at any time. The
+file is removed when the episode is complete; no other part of the store reads it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _TABLES = (
 
 
 def exists(library: Library, sha256: str) -> bool:
-    """Return whether a video has been begun in instalments."""
+    """Return whether a video has been indexed in part."""
     return _path(library, sha256).exists()
 
 
 def forget(library: Library, sha256: str) -> None:
-    """Remove what is known of a video, if anything: its episode is whole.
+    """Remove what has been seen of a video, if anything.
 
     Raises:
         StoreError: the disk fails.
@@ -46,7 +46,7 @@ def forget(library: Library, sha256: str) -> None:
     path = _path(library, sha256)
     with disk.explained(path):
         path.unlink(missing_ok=True)
-    with suppress(OSError):  # there is no such folder, or others are begun
+    with suppress(OSError):  # there is no such folder, or it holds other videos' files
         path.parent.rmdir()
 
 
@@ -56,10 +56,10 @@ def _path(library: Library, sha256: str) -> Path:
 
 @contextmanager
 def resumed(library: Library, sha256: str) -> Iterator[Unfinished]:
-    """Yield what is known of a video so far, if it was seen with the same encoder and settings.
+    """Yield what has been seen of a video with the same encoder and settings, maybe nothing.
 
     Raises:
-        StoreError: the disk fails, or another run is at the same video.
+        StoreError: the disk fails, or another run is indexing the same video.
     """
     path = _path(library, sha256)
     facts = [schema.SCHEMA_VERSION, library.encoder_id, library.settings]
@@ -82,7 +82,7 @@ def resumed(library: Library, sha256: str) -> Iterator[Unfinished]:
 
 
 def _locked(path: Path) -> sqlite3.Connection:
-    """Return the database, which no other process can open meanwhile."""
+    """Return the database, locked against all other processes."""
     database = sqlite3.connect(path, timeout=0)
     try:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -97,7 +97,7 @@ def _locked(path: Path) -> sqlite3.Connection:
 
 
 def _opened(path: Path, made_with: str) -> sqlite3.Connection:
-    """Return the database, empty if it was damaged or made with something else."""
+    """Return the database, emptied if it was damaged or of another encoder or other settings."""
     try:
         database = _locked(path)
         found = database.execute("SELECT value FROM facts WHERE name = 'made with'").fetchone()
@@ -117,7 +117,7 @@ def _opened(path: Path, made_with: str) -> sqlite3.Connection:
 
 
 class Unfinished:
-    """Frames and faces of a video, as far as they are known.
+    """Frames and faces of a video, as far as it has been seen.
 
     Used by one thread. Every method raises a sqlite3.OperationalError when the disk fails.
     """
@@ -126,7 +126,7 @@ class Unfinished:
         self._database = database
 
     def clear(self) -> None:
-        """Forget it all, to begin anew."""
+        """Delete everything, to begin anew."""
         with self._database:
             for table in ("frames", "faces", "filled"):
                 self._database.execute(f"DELETE FROM {table}")
@@ -139,13 +139,13 @@ class Unfinished:
         filled: Iterable[int],
         end: DecodeReport | None = None,
     ) -> None:
-        """Keep, all or nothing, what was read and seen.
+        """Store what was read and seen, in one transaction.
 
         Args:
             frames: the next ones of the video.
             faces: of frames looked or glanced at.
-            filled: the looks before which nothing is left to be glanced at, by frame.
-            end: what became of the frames, if the last one is among them.
+            filled: frames of the looks before which no glance is missing.
+            end: the decoder's report, if the video's last frame is among the frames.
         """
         with self._database:
             if end is not None:
@@ -189,16 +189,16 @@ class Unfinished:
             yield _unpacked(*row)
 
     def look(self, frame: int) -> Faces | None:
-        """Return the faces of a frame, if it was looked at."""
+        """Return the faces of a frame, None if it was not looked at."""
         row = self._database.execute("SELECT * FROM faces WHERE frame = ?", (frame,)).fetchone()
         return row and _unpacked(*row)
 
     def boxes_before(self, frame: Frame) -> Float32:
-        """Return the boxes of the last look at a shot up to a frame of it, (N, 4)."""
+        """Return the boxes of the last look at the frame's shot up to that frame, (N, 4)."""
         return self._boxes("frame <= ? AND shot = ? ORDER BY frame DESC", frame)
 
     def boxes_after(self, frame: Frame) -> Float32:
-        """Return the boxes of the first look at a shot from a frame of it on, (N, 4)."""
+        """Return the boxes of the first look at the frame's shot from that frame on, (N, 4)."""
         return self._boxes("frame >= ? AND shot = ? ORDER BY frame", frame)
 
     def _boxes(self, where: str, frame: Frame) -> Float32:
@@ -207,12 +207,12 @@ class Unfinished:
         return _arrays(row[0])["boxes"] if row else np.zeros((0, 4), np.float32)
 
     def filled(self) -> set[int]:
-        """Return the looks before which nothing is left to be glanced at, by frame."""
+        """Return the frames of the looks before which no glance is missing."""
         return {frame for (frame,) in self._database.execute("SELECT look FROM filled")}
 
     @property
     def report(self) -> DecodeReport:
-        """What became of the frames so far; damage is known at the end only."""
+        """The decoder's report of the frames so far; damage is known only at the end."""
         end, last = self._fact("end", ""), self.last()
         if end:
             return DecodeReport(**json.loads(end))
@@ -220,7 +220,7 @@ class Unfinished:
 
     @property
     def is_read(self) -> bool:
-        """Whether the last frame of the video is among them."""
+        """Whether the video has been read to its last frame."""
         return bool(self._fact("end", ""))
 
     @property
@@ -247,7 +247,7 @@ def _frame(row: tuple[int, int, float, int, int, int, int, int]) -> Frame:
 
 
 def _packed(faces: Faces) -> tuple[bytes, bytes]:
-    """Return what was found, and how it looks, without loss."""
+    """Return the detections and the crops as lossless bytes."""
     found, crops = io.BytesIO(), io.BytesIO()
     one = faces.detections
     np.savez(found, boxes=one.boxes, scores=one.scores, landmarks=one.landmarks)

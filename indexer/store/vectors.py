@@ -1,14 +1,14 @@
 """An index of unit vectors by inner product: exact for many, in cells for very many.
 
-Up to `EXACT_UP_TO` vectors, whole vectors are compared one by one. Beyond, each vector lies in the
-cell of the nearest of some trained centres, as a byte for each number (IVF, SQ8: a quarter of the
-size); a search looks into the likeliest cells, and the best of what it finds are compared again
-with their whole vectors, which the caller keeps. So scores are exact whenever the answer is.
+Up to `EXACT_UP_TO` vectors are compared one by one in full precision. Beyond that, each vector is
+in the cell of the nearest trained centre, as a byte for each component (IVF, SQ8: a quarter of the
+size). A search looks into the likeliest cells and ranks its best candidates again by their full
+vectors, which the caller keeps: scores are exact, but a near vector may be missed.
 
-An index in cells is a function of the vectors and their ids, whatever the order and the portions
-in which they came and went: the centres are trained on the vectors with the smallest ids, on one
-thread; vectors find their cell in batches of one shape; ids ascend in every cell. (Another
-machine's arithmetic may differ in the last bit, and with it the bytes.)
+An index in cells depends on the vectors and their ids only, not on the order and the batches in
+which they were added and removed: the centres are trained on the vectors with the smallest ids, on
+one thread; vectors are assigned to cells in batches of one shape; ids ascend in every cell.
+(Another machine's arithmetic may differ in the last bit, and with it the bytes.)
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ Exact = faiss.IndexIDMap2
 Cells = faiss.IndexIVFScalarQuantizer
 
 EXACT_UP_TO = 1 << 18
-"""Vectors: 128 MiB of 128 numbers, read in 0.1 s, searched in 5 ms."""
+"""Vectors; with 128 dimensions they take 128 MiB, 0.1 s to read and 5 ms to search."""
 
 _SAMPLE_PER_CELL = 64
 _CELLS_PER_PROBE = 16
-_AGAIN = 4  # candidates for each answer: those that a byte a number puts too far back
-_BATCH = 1024  # the shape of the batches that find their cells: sums depend on it
+_AGAIN = 4  # candidates for each answer, since quantisation ranks some too low
+_BATCH = 1024  # rows of every batch that is assigned to cells: sums depend on its shape
 _SAME_COSINE = 0.99
 _EVERYTHING = np.iinfo(np.int64).max
 
 
 def cells_for(count: int) -> int:
-    """Return how many cells an index of so many vectors has: near the root; 0 if exact."""
+    """Return the number of cells for so many vectors: near the square root; 0 if exact."""
     return 0 if count <= EXACT_UP_TO else 1 << round(math.log2(count) / 2)
 
 
 def sample_end(uids: Int64) -> int:
-    """Return the largest of the ids, (N,), whose vectors train the centres; no bound if all do."""
+    """Return the largest of the ids, (N,), whose vectors train the centres; unbounded if all do."""
     size = _SAMPLE_PER_CELL * cells_for(len(uids))
     return int(np.partition(uids, size - 1)[size - 1]) if size < len(uids) else _EVERYTHING
 
 
 def exact(dimension: int) -> Exact:
-    """Return an empty index that compares whole vectors."""
+    """Return an empty index that compares full vectors."""
     return Exact(faiss.IndexFlatIP(dimension))
 
 
@@ -99,7 +99,7 @@ def uids_of(index: Exact | Cells) -> Int64:
 
 
 def keeps(index: Cells, uids: Int64, vectors: Float32) -> bool:
-    """Return whether an index in cells keeps vectors, (N, D), as well as it can, by their ids."""
+    """Return whether an index in cells holds vectors, (N, D), by their ids, up to quantisation."""
     index.set_direct_map_type(faiss.DirectMap.Hashtable)  # type: ignore[attr-defined]
     found = index.reconstruct_batch(np.ascontiguousarray(uids))
     best = index.sa_decode(index.sa_encode(np.ascontiguousarray(vectors)))
@@ -117,7 +117,7 @@ def search(
         index: exact or in cells.
         vector: (D,).
         count: at least 1.
-        whole: the vectors with some ids, (N, D); not called by an exact index.
+        whole: returns the full vectors with some ids, (N, D); not called for an exact index.
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}")
@@ -135,7 +135,7 @@ def search(
 
 
 def _homes(index: Cells, vectors: Float32) -> Int64:
-    """Return the cells that vectors belong to, (N,), whatever other vectors come with them."""
+    """Return the cell of each vector, (N,), which does not depend on the other vectors."""
     homes = np.empty(len(vectors), dtype=np.int64)
     for start in range(0, len(vectors), _BATCH):
         some = vectors[start : start + _BATCH]

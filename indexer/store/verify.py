@@ -1,4 +1,4 @@
-"""Whether a library is whole: all that opening a file does not look at."""
+"""Whether a library is whole: what opening a file does not check."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def verify(library: Library) -> list[str]:
 
 
 def _tried(check: Callable[[Library, str], Iterator[str]], library: Library, one: str) -> list[str]:
-    """Return what a check finds, what it cannot read being one of the findings."""
+    """Return the problems that a check finds; a file that it cannot read is one of them."""
     where = library.episode(one) if one else library.root
     found = []
     try:
@@ -95,7 +95,7 @@ def _check_tracks(library: Library, episode: str) -> Iterator[str]:
 def _check_faces(library: Library, episode: str) -> Iterator[str]:
     folder = library.episode(episode)
     for column in ("box", "landmarks", "score", "detected"):
-        read.read_table(library, folder / schema.FACES, [column])  # its checksums are the point
+        read.read_table(library, folder / schema.FACES, [column])  # read for its checksums
     wrong = read.ask(
         """
         SELECT count(*) AS tracks FROM (

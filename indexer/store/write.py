@@ -1,4 +1,4 @@
-"""An episode's files, written as the video is indexed, in a folder that nobody sees yet."""
+"""An episode's files, written to a staging folder as the video is indexed."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _JPEG_QUALITY = 90
 
 @dataclass(frozen=True, slots=True)
 class StagedEpisode:
-    """An episode that is whole but not yet published; gone when its writer's block ends."""
+    """An episode that is complete but not published; removed when its writer's block ends."""
 
     episode: str
     folder: Path
     repeats: tuple[Repeat, ...] = ()
-    """What it shows that earlier episodes showed already."""
+    """Stretches that earlier episodes showed already."""
     repeated_by: Mapping[str, Sequence[Repeat]] = field(default_factory=dict)
-    """What others show again, by episode, where their tracks are matched with its new ones."""
+    """Id of an episode that repeats this one → its repeats, matched with the new tracks here."""
 
 
 class EpisodeWriter:
     """The files of one episode in the making.
 
-    A context manager that owns a staging folder within the library: what was not published
-    when the block ends, for whatever reason, is gone. Shots, frames and tracks come in the
+    A context manager that owns a staging folder within the library: what has not been published
+    when the block ends, for whatever reason, is removed. Shots, frames and tracks are added in the
     video's order; every method raises a StoreError when the disk fails.
     """
 
@@ -89,7 +89,7 @@ class EpisodeWriter:
         return tables.TableWriter(self._folder / name, self._columns[name], rows)
 
     def add_frames(self, frames: Iterable[Frame]) -> None:
-        """Write the next decoded frames; their pixels are not looked at."""
+        """Write the next decoded frames; their pixels are not used."""
         rows = list(frames)
         index = np.array([one.index for one in rows], dtype=np.int64)
         times = np.array([one.time_s for one in rows], dtype=np.float64)
@@ -111,7 +111,7 @@ class EpisodeWriter:
         self._last_s = float(np.max(times, initial=self._last_s))
 
     def add_shot(self, shot: Shot) -> None:
-        """Write the next shot."""
+        """Add the next shot, to be written by `finish`."""
         expected = self._shots[-1].end_frame + 1 if self._shots else 0
         if (shot.shot, shot.start_frame) != (len(self._shots), expected):
             raise ValueError(f"shot: expected {len(self._shots)} from frame {expected}, got {shot}")
@@ -148,8 +148,8 @@ class EpisodeWriter:
         """Complete the files and return the episode, ready to be published within the block.
 
         Args:
-            manifest: what is worth knowing of this episode, as JSON; its "video" says what
-                schema.VIDEO_KEYS name. Counts, settings and encoder are added to it.
+            manifest: facts about the episode, as JSON; its "video" has the keys
+                schema.VIDEO_KEYS. Counts, settings and encoder are added to it.
         """
         self._check_whole(manifest)
         content = {
