@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def add(parsers: Parsers) -> None:
-    """Add them to the parser."""
+    """Add these commands to the parser."""
     summary = "find scenes of a character, or tracks like an image"
     query = parsers.add("query", _query, summary, settings=True)
     who = query.add_mutually_exclusive_group(required=True)

@@ -1,4 +1,4 @@
-"""What all commands share: exit statuses, rows and bars, settings, lengths of time."""
+"""What all commands share: exit statuses, tables and progress bars, settings, times."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ DONE, NOTHING, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says in one line what is wrong, as everything else does."""
+    """A parser that reports an error in one line, as every command does."""
 
     def error(self, message: str) -> NoReturn:
-        """Say it, with the remedy, and leave with the exit status for it."""
+        """Print the message and its remedy, and exit with the status for it."""
         self.exit(complain(IndexerError(self.prog, message, f"see {self.prog} --help")))
 
 
 class Parsers:
-    """The parsers of the commands, and what those share."""
+    """The parsers of the commands, and the options that they share."""
 
     def __init__(self, commands: Any, shared: argparse.ArgumentParser) -> None:  # noqa: ANN401 - argparse has no public name for it
         self._commands = commands
@@ -54,7 +54,7 @@ class Parsers:
 
         Args:
             name: of the command.
-            run: does it and returns the exit status.
+            run: runs the command and returns the exit status.
             summary: a line of help.
             settings: whether it takes --config and --set.
         """
@@ -78,7 +78,7 @@ def seconds(text: str) -> float:
 
 
 def duration(text: str) -> float:
-    """Return the seconds of 90s, 10m or 1h30m."""
+    """Return a length of time, as in 90s, 10m or 1h30m, in seconds."""
     import pandas as pd  # noqa: PLC0415 - half a second
 
     try:
@@ -92,7 +92,7 @@ def duration(text: str) -> float:
 
 
 def moment(text: str) -> float:
-    """Return the seconds of a time in a video: 83.5, 1:23.5 or 0:01:23.5."""
+    """Return a time in a video, as in 83.5, 1:23.5 or 0:01:23.5, in seconds."""
     *whole, last = text.split(":")
     try:
         numbers = [*(int(part) for part in whole), float(last)]
@@ -105,7 +105,7 @@ def moment(text: str) -> float:
 
 
 def track(text: str) -> int:
-    """Return the uid of a track."""
+    """Return a track's uid."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text} is no track: give its number")
     return int(text)
@@ -123,7 +123,7 @@ def count(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command that was parsed and return its exit status, whatever the world does."""
+    """Run the parsed command and return its exit status, expected errors printed on stderr."""
     try:
         status = int(options.run(options) or DONE)
         sys.stdout.flush()
@@ -134,7 +134,7 @@ def run(options: argparse.Namespace) -> int:
         _hush()
         return DONE
     except OSError as error:
-        if error.errno is None:  # not of the system
+        if error.errno is None:  # not from the operating system
             raise
         if error.filename is not None:
             return complain(disk.explanation(str(error.filename), error))
@@ -146,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _hush() -> None:
-    """Let Python flush what nobody takes into nothing when it ends."""
+    """Redirect stdout to the null device, so that Python's flush at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -158,10 +158,10 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 
 def models_for(settings: Settings, library: Library) -> Models:
-    """Return the networks that the settings ask for, which must be those of the library.
+    """Return the networks that the settings ask for, whose encoder must be the library's.
 
     Raises:
-        StoreError: they are others.
+        StoreError: it is another.
     """
     from indexer import models  # noqa: PLC0415
 
@@ -171,25 +171,25 @@ def models_for(settings: Settings, library: Library) -> Models:
 
 
 def bar(items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:
-    """Return the items behind a bar on stderr, which shows itself to a terminal only."""
+    """Return the items with a progress bar on stderr, which only a terminal shows."""
     return tqdm(items, desc=what, total=total or None, disable=None, leave=False)
 
 
 def complain(error: IndexerError) -> int:
-    """Say what is wrong, in one line after its notes, and return the exit status for it."""
+    """Print an error on stderr, in one line after its notes, and return the exit status for it."""
     print(*getattr(error, "__notes__", ()), error, sep="\n", file=sys.stderr)
     return REFUSED
 
 
 def clock(seconds: float) -> str:
-    """Return a time as a person reads it, ``0:01:02.345``."""
+    """Return a time in seconds as hours, minutes and seconds, ``0:01:02.345``."""
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:06.3f}"
 
 
 def print_rows(rows: Sequence[dict[str, Any]], options: argparse.Namespace, nothing: str) -> None:
-    """Print a table, for machines if the options say so, or `nothing` if there is no row."""
+    """Print the rows as JSON with --json; else as a table, or `nothing` if there are none."""
     if options.json:
         print_json(rows)
     else:
@@ -197,5 +197,5 @@ def print_rows(rows: Sequence[dict[str, Any]], options: argparse.Namespace, noth
 
 
 def print_json(value: object) -> None:
-    """Print a value for machines."""
+    """Print a value as JSON."""
     print(json.dumps(value, indent=1))

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from indexer.pipeline import Indexed
 
 _M_MMAP_THRESHOLD = -3
-"""What glibc's malloc.h calls the size from which memory is given back when it is free."""
+"""M_MMAP_THRESHOLD of glibc's malloc.h: blocks from this size on are returned when freed."""
 _FRAME_BYTES = 1 << 20
-"""Less than a frame that is worth the system's time."""
+"""That size in bytes: less than any frame worth a system call."""
 
 
 def add(parsers: Parsers) -> None:
-    """Add them to the parser."""
+    """Add these commands to the parser."""
     index = parsers.add("index", _index, "put videos into the library", settings=True)
     index.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
     index.add_argument(
@@ -64,7 +64,7 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
 
 
 def _accepts(options: argparse.Namespace) -> Accept:
-    """Return what says whether names may change: --accept, or somebody at the terminal."""
+    """Return what decides whether names may change: --accept, or a question at a terminal."""
 
     def accepted(changed: Diff) -> bool:
         if options.accept or not sys.stdin.isatty():
@@ -78,10 +78,10 @@ def _accepts(options: argparse.Namespace) -> Accept:
 
 
 def let_go_of_frames() -> None:
-    """Have glibc give the memory of a frame back to the system as soon as it is free.
+    """Make glibc return a frame's memory to the system as soon as it is freed.
 
-    Else it learns to keep it, between things that stay: what is held grows with the video, by half
-    a gigabyte in three minutes of 1080p. Elsewhere than with glibc nothing happens.
+    Otherwise glibc learns to keep it, among blocks that live longer: memory grows with the video,
+    by half a gigabyte in three minutes of 1080p. Without glibc nothing happens.
     """
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _FRAME_BYTES)
@@ -148,7 +148,7 @@ def _summary(done: Indexed) -> str:
 
 
 def _people_lines(done: Indexed) -> list[str]:
-    """Return what is known of the people's quality, and what changed of them."""
+    """Return lines on the estimated quality of people and names, and on what changed."""
     audit, changed = done.audit, done.diff
     estimated = f"{audit.purity:.1%} pure, {audit.completeness:.1%} complete"
     signs = f"{audit.violations} impossible pairs, halves of tracks agree {audit.split_half:.1%}"
@@ -164,7 +164,7 @@ def _people_lines(done: Indexed) -> list[str]:
 
 
 def _diff_lines(changed: Diff) -> list[str]:
-    """Return what changed of the people."""
+    """Return lines on what changed among the people."""
     lines = []
     for what, some in (("new", changed.new), ("seen more", changed.grown)):
         if some:

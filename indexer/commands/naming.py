@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def add(parsers: Parsers) -> None:
-    """Add them to the parser."""
+    """Add these commands to the parser."""
     name = parsers.add("name", _name, "give somebody a name, or carry out a file of decisions")
     name.add_argument("person", nargs="?", metavar="PERSON", help='as in "Person 3"')
     name.add_argument("name", nargs="?", metavar="NAME")
