@@ -34,11 +34,11 @@ class Encoder:
     """Aligned crops (N, S, S, 3) → vectors (N, D), not yet unit."""
     facts: EncoderFacts
     adapt: Callable[[Float32], Float32] = _as_is
-    """Unit rows (N, D) → unit rows (N, E): a head, if one is put on."""
+    """Unit rows (N, D) → unit rows (N, E): the head, or the identity without one."""
 
     @property
     def yardstick(self) -> Yardstick:
-        """Return what cosines of its vectors are worth."""
+        """Return the yardstick for cosines of its vectors."""
         return yardstick.shipped(self.facts)
 
 
@@ -74,8 +74,8 @@ def load(name: str, device: Device, *, mirrored: bool = False, head: str = "") -
     Args:
         name: of the weights.
         device: where it runs.
-        mirrored: whether it looks at the mirror image of each face too.
-        head: a head's file, or "" for none; it is put on after the mirroring.
+        mirrored: whether it also looks at the mirror image of each face.
+        head: a head's file, or "" for none; it is applied after the mirroring.
 
     Raises:
         WeightsError: a file is missing, damaged, or does not fit its network or encoder.
@@ -112,12 +112,12 @@ def module(path: Path) -> nn.Module:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an encoder says of N faces."""
+    """An encoder's output for N faces."""
 
     vectors: Float32
     """(N, D), unit rows."""
     lengths: Float32
-    """(N,), how long each was before it was made unit: the shorter, the less was made of a face."""
+    """(N,), lengths before normalisation: the shorter, the less the encoder could tell."""
 
 
 def encode(encoder: Encoder, chips: UInt8) -> Float32:
@@ -131,10 +131,10 @@ def encode(encoder: Encoder, chips: UInt8) -> Float32:
 
 
 def look(encoder: Encoder, chips: UInt8) -> Seen:
-    """Return what an encoder says of faces; N may be 0.
+    """Return an encoder's output for faces; N may be 0.
 
-    Encoders learn long vectors for what they can tell apart (Meng et al., "MagFace", CVPR 2021,
-    sec. 3, makes it a rule; others come to it by themselves). It is not size alone that they tell.
+    Encoders learn long vectors for faces that they can tell apart (Meng et al., "MagFace", CVPR
+    2021, sec. 3, enforces it; others learn it unasked). The length reflects more than face size.
 
     Args:
         encoder: the encoder.
@@ -147,9 +147,9 @@ def look(encoder: Encoder, chips: UInt8) -> Seen:
 
 
 def _seen(net: Net, chips: UInt8, *, mirrored: bool) -> tuple[Float32, Float32]:
-    """Return unit rows for faces, or with their mirror images the sums of both, and lengths.
+    """Return unit rows for faces, (N, D), and their lengths before normalisation, (N,).
 
-    The length of a vector before it was made unit, (N,), or the mean of both.
+    With mirror images, the unit sum of both unit vectors and the mean of both lengths.
     """
     [vectors] = net(chips)
     lengths = np.linalg.norm(vectors, axis=1)

@@ -5,8 +5,8 @@ one JSON object with the fields of `HeadFacts`.
 
     y = f(weight · x + bias) / ‖f(weight · x + bias)‖        f: nothing, or relu
 
-``python -m training fit-tracks`` makes one. A cosine of its vectors means something else than one
-of the encoder's, so it comes with a calibration of its own.
+``python -m training fit-tracks`` makes one. A cosine of its outputs does not mean what one
+of the encoder's vectors means, so it comes with a calibration of its own.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class HeadFacts:
 
     schema: Literal["track-head/1"]
     encoder_id: str
-    """Of the vectors that it was trained on."""
+    """Of the encoder whose vectors it was trained on."""
     dimension: int
-    """E, of what comes out."""
+    """E, of the output."""
     activation: Literal["none", "relu"]
     calibration: Calibration
-    """What a cosine of its vectors means."""
+    """What a cosine of its outputs means."""
     digest: str
-    """sha256 over the tensors, as that of an encoder."""
+    """sha256 over the tensors, as for an encoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Head:
 
     def __call__(self, vectors: Float32) -> Float32:
         """Return unit rows (N, E) for unit rows (N, D); N may be 0."""
-        # Row by row: a product of matrices rounds otherwise for each number of rows.
+        # Row by row: how a matrix product rounds depends on the number of rows.
         rows = [self.weight @ vector for vector in vectors]
         found = np.array(rows, np.float32).reshape(-1, len(self.bias)) + self.bias
         if self.facts.activation == "relu":
@@ -77,8 +77,8 @@ class Head:
 
 
 def headed(facts: EncoderFacts, head: Head) -> EncoderFacts:
-    """Return the facts of an encoder that a head is put on: those of what comes out."""
-    # How long vectors are is known of those that the head is given.
+    """Return the facts of an encoder with a head on it: those of the head's output."""
+    # Lengths are measured before the head, on the vectors that it is given.
     calibration = dataclasses.replace(head.facts.calibration, length=facts.calibration.length)
     return dataclasses.replace(
         facts,
@@ -113,12 +113,12 @@ def save(path: Path, head: Head) -> Head:
 
 
 def bare_id(encoder: EncoderFacts) -> str:
-    """Return the id of an encoder that looks at faces once: a head fits however often it looks."""
+    """Return an encoder's id without mirroring: a head fits the encoder with it and without."""
     return dataclasses.replace(encoder, mirrored=False).encoder_id
 
 
 def ids(encoder: EncoderFacts) -> tuple[str, str]:
-    """Return the ids under which heads are an encoder's: its own, and that of looking once."""
+    """Return the ids that a head for an encoder may name: the encoder's own, and `bare_id`."""
     return encoder.encoder_id, bare_id(encoder)
 
 
@@ -127,7 +127,7 @@ def load(path: Path, *encoders: EncoderFacts) -> Head:
 
     Args:
         path: what `save` wrote.
-        encoders: whose vectors it may be given.
+        encoders: those whose vectors it may be given.
 
     Raises:
         WeightsError: the file is missing, damaged or no head, or of another encoder.
@@ -155,6 +155,6 @@ def load(path: Path, *encoders: EncoderFacts) -> Head:
 
 
 def metadata(content: bytes, name: str) -> str:
-    """Return what a safetensors file says in its metadata under a name, "" if nothing."""
+    """Return the entry `name` of a safetensors file's metadata, "" if there is none."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return str(header.get("__metadata__", {}).get(name, ""))

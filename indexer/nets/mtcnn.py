@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 PROPOSE_CELL = 12
-"""Side of what one output of the proposing network sees, in pixels of its pyramid level."""
+"""Receptive field of one output of the proposal network: side in pixels of its pyramid level."""
 PROPOSE_STRIDE = 2
 REFINE_SIDE = 24
 LOCATE_SIDE = 48
@@ -41,7 +41,7 @@ class Mtcnn:
 
 
 def load(device: Device, precision: Precision = "f32") -> Mtcnn:
-    """Return the networks with their weights, for the device and how it multiplies."""
+    """Return the networks with their weights, for the device and its precision."""
     propose = Input(None, _MEAN, _STD)
     refine = Input(REFINE_SIDE, _MEAN, _STD, together=32)
     return Mtcnn(
@@ -53,7 +53,7 @@ def load(device: Device, precision: Precision = "f32") -> Mtcnn:
 
 
 def load_last(device: Device, precision: Precision = "f32") -> Net:
-    """Return the last network, which says whether a square shows a face, and where in it."""
+    """Return the last network, which tells whether a square shows a face, and where."""
     wants = Input(LOCATE_SIDE, _MEAN, _STD, together=4)
     return ready(_network("ONet"), wants, device, precision)
 

@@ -1,9 +1,9 @@
 """A network in, a function on pictures out, run where it is fastest.
 
 On a GPU that is torch. On a CPU it is OpenVINO, which needs a quarter of the time or less; the
-conversion is exact but for the last bits, which the tests hold against torch. Torch takes longer
-to import than everything else together, so that only what needs it does: a GPU, and a conversion
-that is not kept yet.
+conversion is exact but for the last bits, which the tests check against torch. Importing torch
+takes longer than everything else together, so it is imported only for a GPU, or for a conversion
+that is not cached yet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy as np
 from indexer.nets import weights
 from indexer.records import Float32, UInt8
 
-# Else OpenVINO reports to its makers, over the network, that it was imported.
+# Otherwise OpenVINO reports to its makers, over the network, that it was imported.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 import openvino  # noqa: E402
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 
 Device = Literal["cpu", "cuda"]
 Precision = Literal["f32", "bf16"]
-"""How a processor multiplies: in bfloat16 only if it can."""
+"""How a CPU multiplies: in bfloat16 only where it supports that."""
 _ALONE = {
-    "INFERENCE_NUM_THREADS": 1,  # sums do not depend on how many there are
+    "INFERENCE_NUM_THREADS": 1,  # so that sums do not depend on how many there are
     "NUM_STREAMS": 1,
-    "ENABLE_CPU_PINNING": False,  # others use the cores too
+    "ENABLE_CPU_PINNING": False,  # other threads use the cores too
 }
 _ANY_SIDE = 64
-"""Pixels to try a network with that takes any size."""
+"""Side in pixels of the example for a network that takes any size."""
 _MOST_KEPT = 32
-"""Converted networks, several times what one user needs; who trains makes new ones every day."""
+"""Converted networks in the cache: several times what a user needs, as training adds new ones."""
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
 _DEFINED_BY = ("torch", "torchvision", "facenet-pytorch")
-"""The packages that a network's definition, and so what it is converted to, may depend on."""
+"""The packages that a network's definition, and so its conversion, may depend on."""
 
 
 class Net(Protocol):
@@ -61,16 +61,16 @@ class Net(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A torch module that need not be built to be known."""
+    """A torch module that can be identified before it is built."""
 
     key: str
-    """What its definition is called, and a digest of its weights."""
+    """The name of its definition and a digest of its weights."""
     build: Callable[[], nn.Module]
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What a network wants to see."""
+    """The pictures that a network expects."""
 
     side: int | None
     """Height and width in pixels; None for any."""
@@ -79,8 +79,8 @@ class Input:
     std: tuple[float, float, float]
     """Divided by, after that."""
     together: int = 1
-    """How many pictures go through at once on a CPU, the last ones filled up: for every number
-    of them OpenVINO makes another program, which takes longer than the pictures do."""
+    """Batch size on a CPU, the last batch padded: OpenVINO compiles a program for every batch
+    size, which takes longer than the pictures do."""
 
 
 def has_gpu() -> bool:
@@ -105,7 +105,7 @@ def ready(network: Network, wants: Input, device: Device, precision: Precision =
 
     Args:
         network: what runs.
-        wants: what it wants to see.
+        wants: the pictures that it expects.
         device: where; a GPU always runs it in f32.
         precision: of a CPU.
     """
@@ -117,9 +117,9 @@ def ready(network: Network, wants: Input, device: Device, precision: Precision =
 
 
 class _OnCpu:
-    """A program for each thread that calls it, made when there are not enough.
+    """A network on a CPU: a pool of compiled programs, one for each thread that is calling it.
 
-    One program that many threads share makes them wait for its streams, a tenth of the time.
+    Threads that share one program wait for its streams, a tenth of the time.
     """
 
     def __init__(self, network: Network, wants: Input, precision: Precision) -> None:
@@ -127,8 +127,8 @@ class _OnCpu:
         self._how = {**_ALONE, "INFERENCE_PRECISION_HINT": precision}
         self._together = wants.together
         self._idle: list[Any] = []
-        # What OpenVINO sets up at the first call in a process locks two threads up for good if
-        # both come first; whoever loads is alone.
+        # OpenVINO's setup in the first call of a process deadlocks if two threads make it at once:
+        # so it is called here, where one thread loads.
         side = wants.side or _ANY_SIDE
         self(np.zeros((1, side, side, 3), np.float32))
 
@@ -152,7 +152,7 @@ class _OnCpu:
         self._idle.append(program)
 
     def _portions(self, pictures: Float32 | UInt8) -> Iterator[tuple[int, Float32]]:
-        """Yield the pictures in portions of one size, and how many of each are pictures."""
+        """Yield batches of one size, padded with zeros, each with its number of pictures."""
         for start in range(0, len(pictures), self._together):
             some = np.asarray(pictures[start : start + self._together], dtype=np.float32)
             missing = self._together - len(some)
@@ -168,7 +168,7 @@ def _model(network: Network, wants: Input) -> openvino.Model:
             kept.touch()  # it was used
         return model
     model = _converted(network.build(), wants)
-    # Conversion takes seconds, reading what it gave does not.
+    # Conversion takes seconds; reading its result does not.
     with suppress(OSError), TemporaryDirectory(dir=_made(kept.parent)) as folder:
         openvino.save_model(model, Path(folder) / kept.name, compress_to_fp16=False)
         (Path(folder) / kept.name).with_suffix(".bin").replace(kept.with_suffix(".bin"))
@@ -183,7 +183,7 @@ def _converted(module: nn.Module, wants: Input) -> openvino.Model:
     side = wants.side or _ANY_SIDE
     shape = [wants.together, 3, wants.side or -1, wants.side or -1]
     with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # tracing warns of sizes that are fixed here
+        warnings.simplefilter("ignore")  # tracing warns of sizes that become constants
         example = torch.zeros(wants.together, 3, side, side)
         size = openvino.PartialShape(shape)
         model = openvino.convert_model(module.eval(), example_input=example, input=size)
@@ -195,14 +195,14 @@ def _converted(module: nn.Module, wants: Input) -> openvino.Model:
 
 
 def _kept(network: Network, wants: Input) -> Path:
-    """Return the file that keeps the converted network for the next time."""
+    """Return the file that caches the converted network."""
     versions = [metadata.version(package) for package in _DEFINED_BY]
     facts = f"{network.key} {wants} {openvino.__version__} {versions}"
     return weights.cache_folder() / f"{hashlib.sha256(facts.encode()).hexdigest()[:24]}.xml"
 
 
 def _tidy(folder: Path) -> None:
-    """Remove all kept networks but those that were used last."""
+    """Remove all cached networks but those used most recently."""
     by_use = sorted(folder.glob("*.xml"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in by_use[_MOST_KEPT:]:
         path.unlink(missing_ok=True)

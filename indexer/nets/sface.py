@@ -32,7 +32,7 @@ class SFace(nn.Module):
 
     WIDTHS = (64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
     HALVED = (1, 3, 5, 11)
-    """The blocks with a stride of two: of 112 pixels 7 are left."""
+    """Indices of the blocks with a stride of two, which reduce 112 pixels to 7."""
 
     def __init__(self, dimension: int = 128) -> None:
         super().__init__()
@@ -58,6 +58,6 @@ class SFace(nn.Module):
         return out
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Map normalised crops (N, 3, 112, 112) to what the head is given, (N, 1024, 7, 7)."""
+        """Map normalised crops (N, 3, 112, 112) to the head's input, (N, 1024, 7, 7)."""
         out: torch.Tensor = self.blocks(self.stem(x))
         return out

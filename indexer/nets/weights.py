@@ -2,8 +2,8 @@
 
 The tensors are the network's state dict; the file's metadata holds one JSON object under
 ``encoder`` with the fields of `EncoderFacts`. The encoder that comes with the project lies
-beside this module, so that it is there as soon as the package is. It is SFace, whose last layers
-have learnt from itself to see in small and spoilt faces what it sees in clear ones: ``python -m
+beside this module, so that it is there as soon as the package is. It is SFace, its last layers
+distilled from itself to see in small and degraded faces what it sees in clear ones: ``python -m
 training fit`` with ``distil``, ``distil-maps`` and ``distil-deep``, then ``export --half`` and
 ``calibrate --write``.
 """
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 DEFAULT_ENCODER = Path(__file__).with_name("sface-distilled.safetensors")
 SFACE_ENCODER = Path(__file__).with_name("sface.safetensors")
 """What it was made from: SFace as OpenCV Zoo ships it under the Apache License 2.0, out of
-``face_recognition_sface_2021dec.onnx`` by ``python -m training convert-sface``, which rounds what
-is large to 16 bits."""
+``face_recognition_sface_2021dec.onnx`` by ``python -m training convert-sface``, which rounds
+tensors with more than one axis to 16 bits."""
 DLIB_ENCODER = Path(__file__).with_name("resnet29.safetensors")
 """The face recognition ResNet of dlib, which its author Davis King put into the public domain
 (CC0 1.0); out of ``dlib_face_recognition_resnet_model_v1.dat`` by ``python -m training
 convert-dlib``."""
 SHIPPED = {"": DEFAULT_ENCODER, "sface": SFACE_ENCODER, "dlib": DLIB_ENCODER}
-"""By what ``embed.weights`` calls them."""
+"""By their names in ``embed.weights``."""
 VGGFACE2_URL = (
     "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
     "20180402-114759-vggface2.pt"
@@ -56,12 +56,12 @@ _TYPES = {
     "F32": "float32",
     "F64": "float64",
 }
-"""What torch calls the types of a safetensors file; any other is called as there."""
+"""Types of a safetensors file → torch's names; any other keeps its name."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EncoderFacts:
-    """What must be known of an encoder to feed it and to compare what it says."""
+    """What must be known of an encoder to feed it and to compare its embeddings."""
 
     network: str
     """The name of its definition in `indexer.nets.encoder`."""
@@ -81,11 +81,11 @@ class EncoderFacts:
     mirrored: bool = False
     """Whether the vector of the mirror image is added; a setting, not a fact of the file."""
     head: str = ""
-    """Digest of the head that is put on it, if one is; a setting likewise."""
+    """Digest of the head on it, "" for none; a setting, too."""
 
     @property
     def encoder_id(self) -> str:
-        """Return sha256 over all but the calibration: embeddings compare if it is the same."""
+        """Return sha256 over all but the calibration: embeddings are comparable if it is equal."""
         facts = {k: v for k, v in dataclasses.asdict(self).items() if k != "calibration"}
         if not self.mirrored:
             del facts["mirrored"]
@@ -137,8 +137,8 @@ def save(
         path: where to.
         tensors: the network's state.
         facts: what must be known of it.
-        half: whether what has more than one axis is rounded to 16 bits: that halves the file, and
-            leaves SFace's vectors where they were to a cosine of 0.99999.
+        half: whether tensors with more than one axis are rounded to 16 bits: that halves the file,
+            and SFace's vectors keep a cosine of 0.99999 to what they were.
 
     Raises:
         WeightsError: it cannot be written.
@@ -164,7 +164,7 @@ def save(
 
 
 def read_facts(path: Path) -> EncoderFacts:
-    """Return what a weights file says of its encoder, without reading the tensors.
+    """Return the facts in a weights file, without reading the tensors.
 
     Raises:
         WeightsError: there is no such file, or it is not a weights file of this project.
@@ -185,7 +185,7 @@ def read_facts(path: Path) -> EncoderFacts:
 
 
 def check(path: Path) -> EncoderFacts:
-    """Return what a weights file says of its encoder, the tensors held against the digest.
+    """Return the facts in a weights file, its tensors checked against the digest.
 
     Raises:
         WeightsError: as `read_facts`, or the tensors are not the ones that were written.

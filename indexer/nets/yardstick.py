@@ -1,8 +1,8 @@
-"""What cosines of an encoder's vectors are worth, on disk: one safetensors file.
+"""Yardsticks on disk, one safetensors file each: what cosines of an encoder's vectors are worth.
 
-It holds ``cohort`` (M, D), and in the metadata under ``yardstick`` one JSON object with the fields
-of `YardstickFacts`. ``python -m training trust`` makes one. It is no part of the encoder: vectors
-stay what they are when they are measured better.
+A file holds ``cohort`` (M, D), and in the metadata under ``yardstick`` a JSON object with the
+fields of `YardstickFacts`. ``python -m training trust`` makes one. It is not part of the encoder: a
+better measurement changes no embedding.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ SHIPPED = tuple(
     Path(__file__).with_name(f"{encoder}-yardstick.safetensors")
     for encoder in ("sface-distilled", "sface")
 )
-"""Of the default encoder, and of what that was made from."""
+"""Of the default encoder, and of the SFace that it was made from."""
 SCHEMA: Literal["yardstick/4"] = "yardstick/4"
 
 COEFFICIENTS = ("pairs", "helped", "names", "belief", "nobody")
-"""Of `Yardstick`, that are kept as they are called there."""
+"""Fields of `Yardstick` that are stored under the same names."""
 
 
 @dataclass(frozen=True)
 class YardstickFacts:
-    """What is said beside the cohort."""
+    """The metadata stored with the cohort."""
 
     schema: Literal["yardstick/4"]
     encoder_id: str
-    """Of the vectors that it is for."""
+    """Of the encoder that it is for, by `bare_id`."""
     pairs: tuple[float, ...]
     helped: tuple[float, ...]
     names: tuple[float, ...]
@@ -69,7 +69,7 @@ def save(path: Path, stick: Yardstick, encoder_id: str) -> None:
 
 
 def shipped(encoder: EncoderFacts) -> Yardstick:
-    """Return the yardstick that the project has for an encoder's vectors, else a plain one.
+    """Return the shipped yardstick for an encoder's vectors, else one of its calibration alone.
 
     Raises:
         WeightsError: a file is missing or damaged.
@@ -80,7 +80,7 @@ def shipped(encoder: EncoderFacts) -> Yardstick:
 
 
 def load(encoder: EncoderFacts, path: Path) -> Yardstick:
-    """Return the yardstick in a file if it is for the encoder's vectors, else a plain one.
+    """Return the yardstick in a file if it is for the encoder, else one of the calibration alone.
 
     Raises:
         WeightsError: the file is missing or damaged.

@@ -2,8 +2,8 @@
 
 Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 20, 2023.
 The weights beside this module are those of OpenCV Zoo (MIT licence), read out of
-``face_detection_yunet_2023mar.onnx`` by ``python -m training convert-yunet``. What is made of what
-it says is `indexer.onepass`.
+``face_detection_yunet_2023mar.onnx`` by ``python -m training convert-yunet``. `indexer.onepass`
+turns its output into faces.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).with_name("yunet.safetensors")
 STRIDES = (8, 16, 32)
-"""Pixels from one cell to the next, of each output."""
+"""Of each output: pixels from one cell to the next."""
 CELL = STRIDES[-1]
 """A picture's sides must be multiples of this."""
 WINDOW = 160
@@ -34,8 +34,8 @@ _MEAN, _STD = (0.0,) * 3, (1.0,) * 3
 class YuNet:
     """The network, ready to run. It takes RGB levels of 0 to 255, (N, H, W, 3).
 
-    Of each stride s come (N, 15, H / s, W / s): the score, the box's centre, the logarithm of its
-    sides, and five landmarks, all but the score in strides from the cell's corner.
+    For each stride s it returns (N, 15, H / s, W / s): the score; the box's centre, the logarithms
+    of its sides, and five landmarks, in units of s. Points are relative to the cell's corner.
     """
 
     whole: Net
@@ -49,7 +49,7 @@ class YuNet:
 
 
 def load(device: Device, precision: Precision = "f32") -> YuNet:
-    """Return the network with its weights, for the device and how it multiplies."""
+    """Return the network with its weights, for the device and its precision."""
     content = WEIGHTS.read_bytes()
     network = Network(f"yunet {hashlib.sha256(content).hexdigest()}", partial(_built, content))
     return YuNet(

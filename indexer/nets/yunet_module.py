@@ -24,7 +24,7 @@ class YuNet(nn.Module):
     """The network of YuNet as OpenCV Zoo ships it, its batch normalisations folded in.
 
     Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 20,
-    2023. The four outputs that its head has at each stride are one here.
+    2023. Its head's four outputs at each stride are joined into one here.
     """
 
     def __init__(self) -> None:
@@ -42,8 +42,8 @@ class YuNet(nn.Module):
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Map RGB levels (N, 3, H, W), sides in multiples of 32, to (N, 15, H / s, W / s) each.
 
-        For each stride s: the score, the box's centre, the logarithm of its sides, and five
-        landmarks, all but the score in strides from the cell's corner.
+        For each stride s: the score; the box's centre, the logarithms of its sides, and five
+        landmarks, in units of s. Points are relative to the cell's corner.
         """
         fine = self.fine(x)
         middle = self.middle(fine)
