@@ -1,33 +1,33 @@
-"""Path → frames in the order they are shown: the only package that knows a video library.
+"""Path → frames in the order they are shown: the only package that imports PyAV or decord.
 
 **Time** is ``pts * time_base - start``, where `start` is the container's (the earliest of its
-streams'), so that 0 is where a player's clock starts. The pts that come out always rise:
+streams'), so that 0 is where a player's clock starts. The resulting pts always rise:
 
 - where a stream stores decoding times only (AVI), they are used, less the decoder's reordering
   delay; where it stores none (raw H.264), frames follow each other at the nominal rate;
 - a pts that repeats or falls back becomes the last one plus one tick; a leap that the next frame
-  takes back is flattened; where the clock starts anew (joined recordings), the rest is shifted to
-  follow on.
+  reverses is flattened; where the clock restarts (joined recordings), the rest is shifted to follow
+  on.
 
-**Pictures** are made when somebody renders them, at the size asked for: colour matrix and range
-as tagged, area-averaged if smaller, then turned and mirrored as the display matrix says. Without a
-tag the matrix is BT.709 for 1280 wide or over 576 high, else BT.601, as players have it;
-the range is limited. The displayed size makes pixels square: 720x576 at 64:45 is 1024x576. All
-frames have the size of the first, even if the stream changes. Interlaced pictures stay woven.
+**Pictures** are converted when they are rendered, at the size asked for: colour matrix and range
+as tagged, area-averaged if smaller, then rotated and mirrored by the display matrix. Without a tag
+the matrix is BT.709 from 1280 wide or over 576 high, else BT.601, as in players; the range is
+limited. The displayed size makes pixels square: 720x576 at 64:45 is 1024x576. All frames have the
+size of the first, even if the stream changes. Interlaced pictures stay woven.
 
 **Damage**: what can be decoded is yielded, what is damaged is counted. A video is truncated if its
 packets end more than two frames and half a second before the end that the header promises, or if
 the container breaks off. An undamaged video is the same whatever the number of threads; of a
 damaged one, more than one thread may lose the last frames before a broken end.
 
-**Reference frames** alone come out on request: a decoder need not make the pictures that no other
-is made from. They have the pts that they have among all. Streams without presentation times, where
-a frame's place tells its time, come out whole.
+**Reference frames** only, on request: the decoder skips pictures that no other depends on. The rest
+keep the pts that they have among all. Streams without presentation times, where a frame's place
+determines its time, are decoded in full.
 
-**decord** decodes what PyAV has demuxed, so that all of this holds for it too, but it does not tell
-of damage that it covers up: nothing is counted as corrupt. It is refused where it would be wrong:
-streams without presentation times, MPEG-TS and other containers that do not say where decoding can
-start, packets that it cannot decode.
+**decord** decodes what PyAV has demuxed, always all frames. All else above holds for it too, but
+it hides damage: no frame is counted as corrupt. It is refused where it would be wrong: streams
+without presentation times, MPEG-TS and other containers that do not say where decoding can start,
+packets that it cannot decode.
 
     container     a file opened, and its video stream chosen
     source        that stream's packets, and how much of the file there was
@@ -56,7 +56,7 @@ from indexer.errors import VideoError
 from indexer.records import BLANK, DecodeReport, Frame, VideoFacts
 
 _INDEXED = ("mov,mp4", "matroska")
-"""Containers that know where their keyframes are."""
+"""Containers with an index of their keyframes."""
 
 
 def open_video(path: Path, settings: DecodeSettings, start: Frame | None = None) -> Video:
@@ -65,11 +65,11 @@ def open_video(path: Path, settings: DecodeSettings, start: Frame | None = None)
     Args:
         path: the video.
         settings: backend, threads, and which frames.
-        start: a frame that came out of it before: it starts there. Where the container cannot
-            be entered at that very frame, all before it are decoded too, and dropped.
+        start: a frame read from it earlier, to start from. Where seeking does not lead to
+            exactly that frame, all before it are decoded too, and dropped.
 
     Raises:
-        VideoError: the path holds no video, or none that the backend reads rightly.
+        VideoError: the path holds no video, or none that the backend reads correctly.
     """
     if start is not None and start.index:
         entered = _entered(path, settings, start)
@@ -92,7 +92,7 @@ def open_video(path: Path, settings: DecodeSettings, start: Frame | None = None)
 
 
 def _entered(path: Path, settings: DecodeSettings, start: Frame) -> Video | None:
-    """Return the video from a frame on, if a decoder that is sent there yields it first."""
+    """Return the video from a frame on, None if seeking does not lead to exactly that frame."""
     with open_video(path, settings) as video, ExitStack() as stack:
         source = Source(path, stack)
         if settings.backend != "pyav" or not source.format.startswith(_INDEXED):
@@ -152,7 +152,7 @@ class Video:
         self._resources.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        """Return the frames in the order they are shown, as shot 0: nobody has looked for cuts.
+        """Return the frames in the order they are shown, all in shot 0: cuts are found later.
 
         Raises:
             ValueError: the video has been read before, or was closed.
@@ -164,7 +164,7 @@ class Video:
         return islice(self._read(), self._left_out, None)
 
     def without_first(self, count: int) -> Video:
-        """Return the same, which will leave out its first frames."""
+        """Return this video, which will leave out its first `count` frames."""
         self._left_out = count
         return self
 
@@ -191,7 +191,7 @@ class Video:
             picture = following
 
     def report(self) -> DecodeReport:
-        """Return what came out so far; whether it is truncated is known after the last frame."""
+        """Return a report of the frames so far; whether it is truncated is known after the last."""
         return DecodeReport(
             frames=self._frames,
             corrupt_frames=self._corrupt,

@@ -6,11 +6,11 @@ import av
 
 from indexer.decode.source import Source
 
-_DTS_ONLY = ("avi", "matroska,webm")  # Matroska: streams that were taken over from AVI
+_DTS_ONLY = ("avi", "matroska,webm")  # Matroska: streams copied from AVI
 
 
 class Clock:
-    """Gives every picture a pts above the last one's, by the rules at the head of the package."""
+    """Gives every picture a pts above the last one's, by the rules in the package's docstring."""
 
     def __init__(self, source: Source, first: av.VideoFrame) -> None:
         self._step = max(1, round(1 / (source.rate * source.time_base)))

@@ -1,4 +1,4 @@
-"""A file opened, and its video stream chosen: what is no video is refused in words."""
+"""Opening a file and choosing its video stream; what is no video is refused with a reason."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from av.video.stream import VideoStream
 from indexer.errors import VideoError
 
 _OPTIONS = {
-    "protocol_whitelist": "file",  # what a playlist names is not fetched
-    "fflags": "-genpts",  # of B-frames without pts, what it makes up is wrong
+    "protocol_whitelist": "file",  # files that a playlist names are not fetched
+    "fflags": "-genpts",  # the pts that it makes up for B-frames are wrong
 }
 _STILL_FORMATS = ("image2", "ico")
 _STILL_BRANDS = ("avif", "heic", "heix", "mif1")
@@ -25,7 +25,7 @@ def open_container(path: Path) -> InputContainer:
     """Return the open file.
 
     Raises:
-        VideoError: there is no such file, or none that may be read, or that FFmpeg can read.
+        VideoError: the file does not exist, may not be read, or is none that FFmpeg can read.
     """
     try:
         _refuse_no_file(path)
@@ -33,7 +33,7 @@ def open_container(path: Path) -> InputContainer:
         problem = f"cannot be read: {error.strerror}"
         raise VideoError(path, problem, "check its permissions and the disk") from error
     try:
-        # "file:", because a name may look like that of another protocol.
+        # "file:", because a name may look like another protocol's.
         return av.open(f"file:{path}", container_options=_OPTIONS, metadata_errors="replace")
     except av.FFmpegError as error:
         _refuse_cut_mp4(path)
@@ -70,7 +70,7 @@ def choose_stream(path: Path, container: InputContainer) -> VideoStream:
 
 def start_of(container: InputContainer) -> Fraction:
     """Return the time in seconds, on the container's own clock, at which it starts."""
-    # FFmpeg rounds the container's start to microseconds; the stream it came from knows better.
+    # FFmpeg rounds the container's start to microseconds; that of the stream it came from is exact.
     rough = Fraction(container.start_time or 0, av.time_base)
     starts = [
         stream.start_time * stream.time_base

@@ -20,7 +20,7 @@ _HIGH_WIDTH, _STANDARD_HEIGHT = 1280, 576
 
 
 class Screen:
-    """Makes displayed pixels of decoded pictures; may be used from several threads."""
+    """Turns decoded pictures into displayed pixels; may be used from several threads."""
 
     def __init__(self, first: av.VideoFrame, pixel_aspect: Fraction | None) -> None:
         a, b, c, d = 1, 0, 0, 1  # x' = ax + cy, y' = bx + dy
@@ -39,7 +39,7 @@ class Screen:
         self._scaler = lru_cache(maxsize=8)(lambda _size: VideoReformatter())
 
     def presumes_bt709(self, picture: av.VideoFrame) -> bool:
-        """Whether the picture, not saying what its colours mean, is shown as high definition."""
+        """Return whether the picture has no matrix tag, and a size that is shown as BT.709."""
         says = picture.format.is_rgb or picture.format.has_palette
         high = self.width >= _HIGH_WIDTH or self.height > _STANDARD_HEIGHT
         return not says and picture.colorspace == _UNTAGGED and high
@@ -64,12 +64,12 @@ class Screen:
         if self._transposed:
             pixels = pixels.swapaxes(0, 1)
         pixels = pixels[:: -1 if self._flip_y else 1, :: -1 if self._flip_x else 1]
-        # The caller's own: where there was nothing to convert, these are the picture itself.
+        # A copy for the caller: where nothing was converted, these are the picture's own pixels.
         return np.array(pixels, order="C", copy=True if scaled is picture else None)
 
 
 def _stretch(pixel_aspect: Fraction) -> tuple[Fraction, Fraction]:
-    # Nearly square is how somebody rounded the picture's ratio, far from it is a mistake.
+    # Nearly square comes from rounding the picture's ratio; far from square is a mistake.
     if max(pixel_aspect, 1 / pixel_aspect) > _WIDEST_PIXEL or abs(pixel_aspect - 1) < _SQUARE:
         pixel_aspect = Fraction(1)
     return max(pixel_aspect, Fraction(1)), max(1 / pixel_aspect, Fraction(1))

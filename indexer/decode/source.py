@@ -31,7 +31,7 @@ class Source:
         self._ended = self._broken = False
 
     def enter(self, pts: int) -> None:
-        """Go to where a decoder can start so that it yields the picture with that pts."""
+        """Seek to where a decoder can start so that it yields the picture with that pts."""
         with suppress(av.FFmpegError):  # then it stays at the beginning
             self._container.seek(pts, stream=self.stream)
 
@@ -41,10 +41,10 @@ class Source:
         return max(0.0, self._promised - float(self.start)) if self._promised else 0.0
 
     def packets(self) -> Iterator[av.Packet[VideoStream]]:
-        """Yield the packets in decoding order, less a last one that the file's end cuts short.
+        """Yield the packets in decoding order, without a last one that the file's end cuts short.
 
-        Such a packet would fail in the decoder's last moments, when a failure costs the frames
-        that other threads are still at.
+        That counts as lost. It would fail at the end of decoding, when a failure costs the frames
+        that other threads are still decoding.
         """
         held = None
         for packet in self._demux():
@@ -59,7 +59,7 @@ class Source:
         self._ended = True
 
     def _demux(self) -> Iterator[av.Packet[Stream]]:
-        # Where only the whole file's length is known, its longest stream is the one to keep it.
+        # Where only the whole file's length is known, its longest stream is the one to reach it.
         alone = self.stream.duration is not None
         streams = [self.stream] if alone else list(self._container.streams)
         ticks = {stream.index: float(stream.time_base or 0) for stream in streams}
@@ -73,7 +73,7 @@ class Source:
         except av.FFmpegError:
             self._broken = True
         except IndexError:
-            # After the last packet, PyAV may stumble over a stream that appeared on the way.
+            # After the last packet, PyAV may fail on a stream that appeared midway.
             return
 
     def _promise(self) -> float:
@@ -82,11 +82,11 @@ class Source:
             length, start = self._container.duration, self._container.start_time
             unit = Fraction(1, av.time_base)
             if self.format.startswith("matroska"):
-                start = 0  # its duration is when it ends
+                start = 0  # its duration is its end time
         return float(((start or 0) + (length or 0)) * unit)
 
     @property
     def truncated(self) -> bool:
-        """Whether the packets have all been read, and end before the header says."""
+        """Whether all packets were read, and they end in an error or before the header says."""
         early = self._promised - self._reached > max(0.5, float(2 / self.rate))
         return self._ended and (self._broken or early)

@@ -25,8 +25,8 @@ def decode(source: Source, first: av.VideoFrame, threads: int) -> Iterator[av.Vi
     """Yield what `with_pyav.decode` would, already RGB.
 
     decord gets one short run of packets at a time. Given the file itself, decord 0.6.0 drops the
-    head of an MPEG-TS, has no time for what stores none, and, where its frames are not taken at
-    once, decodes ahead until memory is full (dmlc/decord issue 208).
+    head of an MPEG-TS, has no times for streams that store none, and, where its frames are not
+    consumed at once, decodes ahead until memory is full (dmlc/decord issue 208).
     """
     decord = _import_decord(source.path)
     if source.format not in _FORMATS:
@@ -39,7 +39,7 @@ def decode(source: Source, first: av.VideoFrame, threads: int) -> Iterator[av.Vi
     for run in _closed_runs(source, most):
         shown = sorted((pts, packet.is_discard) for pts, packet in run)
         try:
-            # Any stand-in for a frame it cannot decode is one too many.
+            # Not one frame that it cannot decode may be replaced by another.
             reader = decord.VideoReader(
                 _packed(source.stream, run), num_threads=threads, fault_tol=1e-9
             )
@@ -56,9 +56,9 @@ def decode(source: Source, first: av.VideoFrame, threads: int) -> Iterator[av.Vi
 
 
 def without_matrix(picture: av.VideoFrame) -> av.VideoFrame:
-    """Return decord's picture as YUV of no matrix again: it takes all untagged ones for BT.601.
+    """Return decord's picture as untagged YUV again, since decord takes all untagged for BT.601.
 
-    The most saturated colours, where that led out of the range of RGB, stay cut off.
+    The most saturated colours, which that clipped to the range of RGB, stay clipped.
     """
     stored = picture.reformat(format="yuv444p", dst_colorspace=Colorspace.ITU601, threads=1)
     stored.colorspace = picture.colorspace
@@ -71,8 +71,8 @@ class _Timed(NamedTuple):
 
 
 def _closed_runs(source: Source, most: int) -> Iterator[list[_Timed]]:
-    """Yield the packets in runs that can be decoded each by itself: from keyframe to keyframe."""
-    ready: list[_Timed] = []  # held back: the end of the stream must not become a run too short
+    """Yield the packets in runs that can each be decoded alone: from keyframe to keyframe."""
+    ready: list[_Timed] = []  # held back: a short end of the stream must join it
     run: list[_Timed] = []
     group: list[_Timed] = []
     for packet in source.packets():
@@ -92,7 +92,7 @@ def _closed_runs(source: Source, most: int) -> Iterator[list[_Timed]]:
 
 
 def _is_closed(run: list[_Timed], group: list[_Timed]) -> bool:
-    """Whether nothing is shown across the group's keyframe, from either side."""
+    """Return whether the group's keyframe is shown after all of the run and before its own rest."""
     first = min(timed.pts for timed in group)
     return max(timed.pts for timed in run) < first == group[0].pts
 

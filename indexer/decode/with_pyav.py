@@ -17,7 +17,7 @@ def decode(source: Source, settings: DecodeSettings) -> Iterator[av.VideoFrame]:
     context = source.stream.codec_context
     context.thread_type, context.thread_count = "AUTO", settings.threads
     context.flags |= CodecFlags.output_corrupt
-    inside = 0  # packets that the decoder is still at
+    inside = 0  # packets that the decoder still holds
     packets = source.packets()
     first = next(packets, None)
     if settings.frames == "reference" and first is not None and first.pts is not None:
@@ -27,7 +27,7 @@ def decode(source: Source, settings: DecodeSettings) -> Iterator[av.VideoFrame]:
         try:
             pictures = context.decode(packet)
         except av.FFmpegError:
-            # PyAV cannot go on emptying a decoder that failed while being emptied.
+            # PyAV cannot go on flushing a decoder that failed while being flushed.
             source.lost += 1 if packet is not None else max(inside, 1)
             inside -= 1
         else:
