@@ -23,7 +23,7 @@ class TieSettings:
     """When two tracks are tied."""
 
     reach: Annotated[int, Field(ge=0)] = 12
-    """Largest distance in shots between the two: so far, a scene is likely to go on."""
+    """Largest distance between the two, in shots: within it a scene is likely to go on."""
     least: Share = 0.95
     """Least similarity of their clothes: the cosine of the histograms."""
 

@@ -103,9 +103,7 @@ def _check(options: argparse.Namespace) -> int:
     found = check_data.check(source, options.least, bar, expect_empty=options.expect_empty)
     if options.json:
         _write_findings(options.json, source, found)
-    some = sorted(found.findings, key=lambda one: not one.files)[
-        :_SHOWN
-    ]  # those with files to move first
+    some = sorted(found.findings, key=lambda one: not one.files)[:_SHOWN]  # with files first
     rows = [(one.path, one.problem, one.remedy) for one in some]
     if rows:
         print(tabulate(rows, headers=["file", "problem", "remedy"]))
