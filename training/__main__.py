@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if package not in _EXTRA:
             raise
         remedy = "pip install --constraint constraints.txt '.[training]'"
-        if package == "trackeval":  # no release of it asks for the right OpenCV
+        if package == "trackeval":  # no release depends on the right OpenCV package
             remedy = "pip install --no-deps trackeval"
         return complain(ConfigError(package, "is not installed", remedy))
 

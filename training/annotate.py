@@ -1,4 +1,4 @@
-"""An annotated source of any known format in, the one CSV and its label map out."""
+"""An annotated source of any known format in, this project's CSV and its label map out."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def read_source(source: Path, complain: Complain = refuse) -> AnnotatedStills:
     """Return the annotated pictures of a CSV, or of a folder in YOLO's or Pascal VOC's format.
 
     Args:
-        source: a CSV, or a folder; in a folder that holds ``annotations.csv``, that counts.
-        complain: is told of each file that cannot be used, whose picture is left out then.
+        source: a CSV, or a folder; if the folder holds ``annotations.csv``, that file is read.
+        complain: called with each file that cannot be used; its picture is then left out.
 
     Raises:
         ImageError: the source is of no known format, or holds no pictures.
@@ -63,7 +63,7 @@ def listed(source: Path) -> list[Listed]:
 def own_files(source: Path) -> list[Path]:
     """Return where an annotated folder has files of its format beside pictures and their labels.
 
-    In one that holds ``annotations.csv`` the labels that it was made of may lie too.
+    Beside ``annotations.csv`` the label files that it was made from may lie too.
     """
     if table := table_of(source):
         others = (one for one in pictures.visible(source) if one.suffix in _LABELS)
@@ -88,13 +88,13 @@ def _check(source: Path) -> None:
 def deal_splits(
     found: AnnotatedStills, shares: Mapping[str, float], seed: int, *, resplit: bool = False
 ) -> AnnotatedStills:
-    """Return the pictures with a split each; those that have one keep it.
+    """Return the pictures, each with a split; pictures that have one keep it.
 
     Args:
         found: the pictures.
-        shares: of the pictures without a split, by split; the others are for training.
-        seed: of what is left to chance.
-        resplit: deal all pictures anew.
+        shares: each split's share of the pictures without one; the remainder is for training.
+        seed: of the random choices.
+        resplit: assign all pictures anew.
 
     Raises:
         ValueError: as `split.deal`.

@@ -1,4 +1,4 @@
-"""Annotated pictures, whatever their format was: the records, and the one CSV all become.
+"""Annotated pictures of any source format: the records, and the CSV that all are written as.
 
     annotations.csv    image,width,height,split,label,x0,y0,x1,y1
     label_map.json     {"schema": "labels/1", "labels": [names]}
@@ -43,7 +43,7 @@ _ALSO = {
 _SPLIT_NAMES = {split: split for split in SPLITS} | {"valid": "val", "validation": "val"}
 
 Complain = Callable[[ImageError], None]
-"""What is done about a file that cannot be used: `refuse`, or note it and go on."""
+"""What to do about a file that cannot be used: `refuse`, or note it and go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class AnnotatedStill:
     split: str
     """"" if the source does not say."""
     classes: Int64
-    """(N,), by number of the names."""
+    """(N,), indices into the names."""
     boxes: Float32
     """(N, 4), x0, y0, x1, y1 in pixels."""
 
@@ -83,18 +83,18 @@ class Listed:
 
     picture: Path
     labels: Path
-    """The file that says who is in it."""
+    """The file with its annotations."""
     split: str
     """"" if the source does not say."""
 
 
 def refuse(error: ImageError) -> None:
-    """Raise what is wrong."""
+    """Raise the error."""
     raise error
 
 
 def split_of(path: Path) -> str:
-    """Return the split that the folders of a relative path name, "" if they name none."""
+    """Return the split named by a folder of a relative path, "" if there is none."""
     named = (_SPLIT_NAMES.get(part.lower(), "") for part in path.parts[:-1])
     return next(filter(None, named), "")
 
@@ -151,13 +151,13 @@ def listed(table: Path) -> list[Listed]:
 def read_annotations(table: Path, complain: Complain = refuse) -> AnnotatedStills:
     """Return the pictures of a CSV, in its order.
 
-    Columns may also be called as TensorFlow's examples do (filename, class, xmin …). Without
+    Columns may also have the names of TensorFlow's examples (filename, class, xmin …). Without
     ``label_map.json`` beside it, the labels are in order of name. A size that is not given is
     read from the picture.
 
     Args:
         table: the CSV.
-        complain: is told of each row and picture that cannot be used, which is left out then.
+        complain: called once for each picture that is left out: it, or a row of it, is unusable.
 
     Raises:
         ImageError: the file is not such a CSV.
@@ -177,7 +177,7 @@ def read_annotations(table: Path, complain: Complain = refuse) -> AnnotatedStill
 
 
 def _rows(table: Path) -> list[tuple[int, Mapping[str, str]]]:
-    """Return the rows, under this project's names of columns, with the numbers of their lines."""
+    """Return each row's line number and its values by this project's column names."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)

@@ -1,4 +1,4 @@
-"""Who is trained on, and which faces come together: splits by person, balanced and paired draws."""
+"""Splits by person, and the faces of a batch: balanced sampling, whole epochs, pairs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from indexer.records import Bool, Int64
 from training.faces import FaceSet
 
 _PEOPLE = 2
-"""Fewer say nothing of telling people apart."""
+"""With fewer, how well people are told apart cannot be measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Faces by the part that their person plays; nobody is in two of them."""
+    """Faces split by person: nobody is in two parts."""
 
     train: FaceSet
     validation: FaceSet
@@ -24,17 +24,17 @@ class Split:
 
 
 def split(faces: FaceSet, validation: float, test: float, seed: int) -> Split:
-    """Return the faces by person, each person in one part alone.
+    """Return the faces split by person, each person in one part only.
 
-    People with several photos are dealt out, so that the parts have their shares of them; those
-    with one photo, who make no genuine pair, too; of six or more, at least two are in each part
-    that is asked for. Of faces of nobody known, each is dealt alone.
+    People with several photos and people with one, who make no genuine pair, are split separately,
+    so that each part gets its share of both. Of six or more such people, validation and test get
+    at least two each, unless their share is 0. Faces of nobody known are split one by one.
 
     Args:
-        faces: of whom.
+        faces: all of them.
         validation: share of the people.
         test: likewise.
-        seed: of the deal.
+        seed: of the random split.
 
     Raises:
         ValueError: the shares leave nobody to train on.
@@ -42,7 +42,7 @@ def split(faces: FaceSet, validation: float, test: float, seed: int) -> Split:
     if validation < 0 or test < 0 or validation + test >= 1:
         raise ValueError(f"shares: expected less than 1 together, got {validation} and {test}")
     counts = np.bincount(faces.people[faces.people >= 0], minlength=len(faces.names))
-    part = np.zeros(len(faces.names) + 1, np.int64)  # the last is nobody's
+    part = np.zeros(len(faces.names) + 1, np.int64)  # the last is that of person -1, nobody known
     rng = np.random.default_rng(seed)
     for group in (np.flatnonzero(counts > 1), np.flatnonzero(counts == 1)):
         order = rng.permutation(group)
@@ -59,7 +59,7 @@ def split(faces: FaceSet, validation: float, test: float, seed: int) -> Split:
 
 
 def several(faces: FaceSet, least: int = 2, most: int | None = None) -> FaceSet:
-    """Return the faces of people with at least so many photos, at most so many of each."""
+    """Return the faces of people with `least` photos or more, at most `most` of each."""
     kept = [
         np.flatnonzero(faces.people == person)[:most]
         for person, count in enumerate(np.bincount(faces.people[faces.people >= 0]))
@@ -69,7 +69,7 @@ def several(faces: FaceSet, least: int = 2, most: int | None = None) -> FaceSet:
 
 
 def tell_people(faces: FaceSet) -> bool:
-    """Return whether faces say how well people are told apart: two people with two photos each."""
+    """Return whether at least two people have two photos each, as measuring an encoder needs."""
     counts = np.bincount(faces.people[faces.people >= 0])
     return bool(np.sum(counts > 1) >= _PEOPLE)
 
@@ -81,18 +81,18 @@ def renumbered(people: Int64) -> tuple[Int64, int]:
 
 
 def by_person(people: Int64) -> list[Int64]:
-    """Return which faces each person has, in order of their numbers."""
+    """Return the faces of each person, an array for each, in order of the people's numbers."""
     order = np.argsort(people, kind="stable")
     ends = np.flatnonzero(np.diff(people[order])) + 1
     return [part for part in np.split(order, ends) if len(part)]
 
 
 def balanced(groups: Sequence[Int64], people: int, each: int, rng: np.random.Generator) -> Int64:
-    """Return faces of different people, so many of each, (people * each,), grouped by person.
+    """Return `each` faces of each of `people` random people, (people * each,), grouped by person.
 
     Args:
-        groups: the faces of each person; who has fewer than `each` has some of them twice.
-        people: how many; all, if there are not so many.
+        groups: the faces of each person; of fewer than `each`, faces are drawn with replacement.
+        people: how many; all, if there are fewer.
         each: faces of one person.
         rng: chooses.
     """
@@ -104,9 +104,9 @@ def balanced(groups: Sequence[Int64], people: int, each: int, rng: np.random.Gen
 
 
 def portion(count: int, size: int, step: int, seed: int, epoch: int) -> Int64:
-    """Return a batch of an epoch that takes everything once, in an order of its own, (size,).
+    """Return the indices of a batch, (size,), of an epoch that goes through all in random order.
 
-    The last batch is filled up from the beginning of the order.
+    Each epoch has its own order. A batch that reaches its end continues from its beginning.
     """
     order = np.random.default_rng([seed, epoch]).permutation(count)
     return np.take(order, np.arange(step * size, (step + 1) * size), mode="wrap")
@@ -117,7 +117,7 @@ def pairs(people: Int64, count: int, seed: int) -> tuple[Int64, Int64, Bool]:
 
     Args:
         people: (N,), who each face is.
-        count: at most so many of each kind; genuine pairs are taken without repetition.
+        count: pairs of each kind, at most; genuine pairs are drawn without replacement.
         seed: of the choice.
     """
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""A folder of data in, what is wrong with it out: nothing is changed, nothing left unsaid.
+"""A folder of data in, all that is wrong with it out; nothing is changed.
 
 Data are annotated pictures in any format of `annotate`, a folder of photos per person, or photos
 of nobody in particular.
@@ -24,12 +24,12 @@ from training.duplicates import Fingerprint
 from training.pictures import SUFFIXES, is_picture, visible
 
 _OUTSIDE_PX = 1.0
-"""A box may reach so far outside the picture: tools round."""
+"""How far a box may reach outside the picture: annotation tools round."""
 _SAME_FORMAT = {"MPO": "JPEG"}
 _PAPERS = ("readme", "license")
-"""Files of these names come with data, and nobody takes them for a part."""
+"""Files whose names begin like this accompany data and are not reported."""
 _KEPT_FIRST = ("test", "calibration", "val", "train", "")
-"""Of a picture in two splits, the copy that measures is kept and the one that trains goes."""
+"""Of a picture in two splits, the copy for measuring is kept, not the one for training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Finding:
     problem: str
     remedy: str
     files: tuple[Path, ...]
-    """What to put away so that it is right again; none where that would not help."""
+    """The files to quarantine, which solves the problem; none where that would not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,17 @@ class Member:
     group: str
     """Its split, or its person in a folder of people; "" for neither."""
     labels: Path | None
-    """The file that says who is in it, if it has one of its own."""
+    """The file with its annotations, if it has one of its own."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Return the picture and its labels, which are nothing without each other."""
+        """Return the picture and its labels, which are useless without each other."""
         return (self.path,) if self.labels is None else (self.path, self.labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What there is, and what is wrong with it."""
+    """How much data there is, and what is wrong with it."""
 
     pictures: int
     findings: tuple[Finding, ...]
@@ -75,9 +75,9 @@ def check(
 
     Args:
         source: of annotated pictures, or a folder of photos.
-        least: pictures that a label must have in each split, or a person altogether.
+        least: pictures that each label needs in each split, or each person in all.
         progress: shows how far it is.
-        expect_empty: pictures that say that nobody is in them are meant to be there.
+        expect_empty: whether pictures annotated as showing nobody are intended.
 
     Raises:
         ImageError: the source holds no pictures at all, or LFW's archive.
@@ -120,7 +120,7 @@ def _of_folder(source: Path) -> list[Member]:
 
 
 def _refuse_archive(source: Path) -> None:
-    """Raise if the photos are those of LFW's archive, which nothing can be put away from."""
+    """Raise if the photos are in LFW's archive, out of which no file can be moved."""
     archive = lfw.archive_of(source)
     if archive.is_file():
         remedy = f"tar -xf {archive.name}, and name the folder that comes out"
@@ -130,7 +130,7 @@ def _refuse_archive(source: Path) -> None:
 
 
 def _ignored(source: Path) -> Iterator[Finding]:
-    """Yield the files of a folder of people that would be left out without a word."""
+    """Yield the files of a folder of people that would be left out silently."""
     for path in visible(source):
         if not is_picture(path):
             yield _no_picture(path)
@@ -140,7 +140,7 @@ def _ignored(source: Path) -> Iterator[Finding]:
 
 
 def _left_over(source: Path, members: Sequence[Member]) -> Iterator[Finding]:
-    """Yield the files of an annotated folder that are no part of the annotations."""
+    """Yield the files of an annotated folder that do not belong to its annotations."""
     if source.is_file():
         return
     used = [path for member in members for path in member.files] + annotate.own_files(source)
@@ -187,7 +187,7 @@ def _annotations(
         found.append(Finding(Path(error.path), error.problem, error.remedy, files))
 
     read = annotate.read_source(source, note)
-    # What cannot be opened is found when the picture is looked at, with a better reason.
+    # Pictures that cannot be opened are left to `_look`, which gives a better reason.
     found = [one for one in found if one.path not in {member.path for member in members}]
     for still in read.stills:
         files = of_file[still.path].files
@@ -199,7 +199,7 @@ def _annotations(
 def _boxes(
     read: AnnotatedStills, still: AnnotatedStill, *, expect_empty: bool
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the faces of a picture, and what to do."""
+    """Yield each problem with the faces of a picture, and its remedy."""
     if len(still.classes) == 0 and not expect_empty:
         yield "has no label", "annotate it; if nobody is in it, say --expect-empty"
     edges = np.array([still.width, still.height] * 2)
@@ -224,7 +224,7 @@ def _few_labels(source: Path, read: AnnotatedStills, least: int) -> Iterator[Fin
 
 
 def _look(member: Member) -> tuple[Fingerprint | None, list[Finding]]:
-    """Return the fingerprint of a picture, if it can be read, and what is wrong with it."""
+    """Return the fingerprint of a picture, None if it cannot be read, and what is wrong with it."""
     path = member.path
     try:
         pixels = stills.read(path)
@@ -245,8 +245,8 @@ def _copies(
 ) -> Iterator[Finding]:
     """Yield the pictures of which there is another copy.
 
-    The same file is one too many anywhere. What is alike to the eye may be two frames of a scene,
-    and is wrong between two splits or two people, or where there is neither.
+    Identical files are always reported. Pictures that only look the same may be two frames of a
+    scene: they are reported across splits or people, or where there are neither.
     """
     files = np.unique([one.sha256 for one in prints], return_inverse=True)[1]
     groups = np.unique([one.group for one in members], return_inverse=True)[1]
@@ -259,7 +259,7 @@ def _copies(
         for row in np.flatnonzero(wrong)[np.argsort(~same[wrong], kind="stable")]:
             i, j = pairs[row].tolist()
             how = "is the same file as" if same[row] else "looks the same as"
-            both = people and across[row]  # whose it is, a person must say
+            both = people and across[row]  # only a human can tell whose it is
             for gone, kept in [(i, j), (j, i)] if both else [_ranked(members, i, j)]:
                 if not told[gone]:
                     told[gone] = True
@@ -267,7 +267,7 @@ def _copies(
 
 
 def _ranked(members: Sequence[Member], i: int, j: int) -> tuple[int, int]:
-    """Return which of two copies goes and which is kept."""
+    """Return which of two copies is to go and which to stay."""
     splits = [members[row].group for row in (i, j)]
     first, second = (_KEPT_FIRST.index(one) if one in _KEPT_FIRST else 0 for one in splits)
     return (j, i) if first <= second else (i, j)

@@ -1,4 +1,4 @@
-"""The state of a training run, on disk: enough to go on as if it had never stopped."""
+"""The state of a training run, on disk: enough to resume as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from indexer.errors import WeightsError
 
 @dataclass(slots=True)
 class State:
-    """How far a run is, and what it remembers."""
+    """The progress of a run, its history and its best weights."""
 
     epoch: int
     """Epochs done."""
     step: int
-    """Steps done of the epoch that is under way."""
+    """Steps done of the current epoch."""
     loss: float
-    """Their sum."""
+    """Sum of the losses of those steps."""
     history: list[dict[str, float]]
     best_score: float
     best_epoch: int
@@ -70,7 +70,7 @@ def restore(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
 ) -> State:
-    """Put module, optimizer and scaler back to where a run was, and return its state.
+    """Restore a run's module, optimizer and scaler in place, and return its state.
 
     Raises:
         WeightsError: the file is damaged, or is not of this module.

@@ -1,7 +1,7 @@
-"""Who wears the same: tracks of neighbouring shots tied by the clothes below the face.
+"""Tracks of nearby shots tied to each other by the clothes below the face, as of one person.
 
-Within a scene people keep what they wear, so their clothes say who is who in a wide shot whose
-faces say little: pairs of faces of one person that no track could give, found without a label.
+Within a scene people wear the same clothes, which thus identify them in a wide shot whose faces
+hardly do: this gives, without a label, positive pairs that no single track contains.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from training.library import LibraryTracks
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
 class TieSettings:
-    """When two tracks are said to wear the same."""
+    """When two tracks are tied."""
 
     reach: Annotated[int, Field(ge=0)] = 12
-    """Shots within which a scene is likely to go on."""
+    """Largest distance between the two, in shots: within it a scene is likely to go on."""
     least: Share = 0.95
-    """Similarity of their clothes."""
+    """Least similarity of their clothes: the cosine of the histograms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Looks:
     shots: Int64
     """(N,)."""
     together: Bool
-    """(N, N), which tracks are on screen together and so are of two people."""
+    """(N, N), which tracks are on screen together, so of two people."""
 
 
 def looks(tracks: LibraryTracks) -> Looks:
@@ -46,9 +46,10 @@ def looks(tracks: LibraryTracks) -> Looks:
 
 
 def tied(found: Looks, settings: TieSettings) -> Int64:
-    """Return pairs of tracks that wear the same, (P, 2), the lower number first, in order.
+    """Return pairs of tracks tied by their clothes, (P, 2), the lower number first, in order.
 
-    Two tracks are tied if each is the other's likeliest in that other's shot, and alike enough.
+    Two tracks are tied if each is, of all tracks in its shot, the most similar to the other, and
+    they are similar enough.
     """
     count = len(found.shots)
     alike = found.histograms @ found.histograms.T

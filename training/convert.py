@@ -19,7 +19,7 @@ from indexer.nets.yunet_module import YuNet
 from indexer.records import Calibration, Float32, Line
 from indexer.store import disk
 
-#: Of ``python -m training calibrate DATA --photos 900`` on LFW.
+#: Measured by ``python -m training calibrate DATA --photos 900`` on LFW.
 RESNET29_CALIBRATION = Calibration(
     widths=(12.0, 16.0, 22.0, 32.0, 48.0, 96.0),
     wide=(
@@ -90,16 +90,16 @@ SFACE_FACTS = weights.EncoderFacts(
     digest="",
 )
 _SEPARABLE = ((0, "_dw"), (3, ""))
-"""Where in a block the depthwise and the pointwise convolution are, and how they are called."""
+"""Position of the depthwise and the pointwise convolution in a block, and their names' ending."""
 #: The convolutions of YuNet by their numbers in its file, in the order of our definition: body and
-#: necks, then the heads, each of which is four there: class, face or not, box and landmarks.
+#: necks, then the heads, each of which is four in the file: class, objectness, box, landmarks.
 _YUNET = (
     *((at,) for at in (0, 2, 3, 6, 7, 9, 10, 12, 13, 15, 16, 19, 20, 22, 23)),
     *((at,) for at in (26, 27, 29, 30, 33, 34, 36, 37, 51, 52, 45, 46, 39, 40)),
     *((at, at + 12, at + 6, at + 18) for at in range(54, 60)),
 )
 _BEGINNINGS = (b"\x08", b"<")
-"""Of an ONNX file, and of OpenVINO's own."""
+"""The first byte of an ONNX file, and of one in OpenVINO's own format."""
 TENSOR_VERSION = 2
 
 
@@ -133,8 +133,8 @@ def convert_dlib(source: Path, target: Path) -> str:
 def convert_sface(source: Path, target: Path) -> str:
     """Write OpenCV Zoo's SFace as a weights file and return its digest.
 
-    What has more than one axis is rounded to 16 bits, which leaves vectors where they were to a
-    cosine of 0.99999.
+    Tensors with more than one axis are rounded to 16 bits; the cosine of an embedding with the
+    unrounded network's is then 0.99999.
 
     Args:
         source: ``face_recognition_sface_2021dec.onnx`` (Apache License 2.0).
@@ -190,7 +190,7 @@ def _operations(source: Path) -> Mapping[str, openvino.Node]:
     if not source.is_file():
         raise WeightsError(source, "no such file", "check the path")
     with source.open("rb") as file:
-        if file.read(1) not in _BEGINNINGS:  # else its readers would speak before they refuse it
+        if file.read(1) not in _BEGINNINGS:  # OpenVINO's readers print before they refuse
             raise ValueError("no network")
     graph = openvino.Core().read_model(source)
     return {node.get_friendly_name(): node for node in graph.get_ordered_ops()}
@@ -211,7 +211,7 @@ def _constant(node: openvino.Node) -> Float32:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Yield what each tensor of SFace is called here and in OpenCV Zoo's file."""
+    """Yield the name of each tensor of SFace here and in OpenCV Zoo's file."""
     steps = [("stem", 0, "conv_1")]
     for block in range(len(SFace.WIDTHS)):
         steps += [(f"blocks.{block}", at, f"conv_{block + 2}{end}") for at, end in _SEPARABLE]
@@ -235,7 +235,7 @@ def _normalisation(here: str, there: str) -> Iterator[tuple[str, str]]:
 
 
 def _fold(convolution: torch.nn.Conv2d, parameters: Float32, affine: Float32) -> None:
-    """Set the convolution to what dlib's convolution and the affine layer after it do together."""
+    """Fold dlib's convolution and the affine layer after it into one convolution, in place."""
     split = convolution.weight.numel()
     scale, shift = np.split(affine.ravel(), 2)
     weight = parameters.ravel()[:split].reshape(convolution.weight.shape)
@@ -246,7 +246,7 @@ def _fold(convolution: torch.nn.Conv2d, parameters: Float32, affine: Float32) ->
 
 
 def _layers(data: bytes) -> list[tuple[str, Float32]]:
-    """Return (tag, parameters) of each layer that has some, from the input to the output.
+    """Return (tag, parameters) of each layer with parameters, from the input to the output.
 
     A layer is its tag (for the last, also its outputs and inputs), then a tensor: version 2,
     four sizes, and little-endian float32.

@@ -1,4 +1,4 @@
-"""The whole product in one go, on an episode made of faces that installed packages ship."""
+"""The whole product in one go, on an episode synthesized from portraits in installed packages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from training.synthesize import Detect, EpisodeSpec, synthesize
 
 CAST = ("Ada", "Cleo", "Finn")
 STRANGERS = ("Ben", "Dora")
-"""Less like the cast than the other two made people."""
+"""Chosen for looking little like the cast: synthetic people resemble each other."""
 
 
 def demo(folder: Path, say: Callable[[str], None]) -> int:
@@ -24,7 +24,7 @@ def demo(folder: Path, say: Callable[[str], None]) -> int:
 
     Args:
         folder: gets ``faces``, ``episode.mp4`` with its truth, ``library`` and ``timeline.json``.
-        say: takes what is being done, a line at a time.
+        say: called with each line of what is being done.
     """
     video, gallery, library = folder / "episode.mp4", folder / "gallery", folder / "library"
     if not video.is_file():
@@ -50,9 +50,9 @@ def demo(folder: Path, say: Callable[[str], None]) -> int:
 
 
 def detector() -> Detect:
-    """Return what finds the faces of stills that episodes are made of.
+    """Return the detector of faces in the stills that episodes are made of.
 
-    It is MTCNN, whatever finds faces by default: what is made, and its truth, stay the same.
+    It is MTCNN, whatever the default detector: synthesized data, and their truth, stay the same.
     """
     settings = Settings(detect=DetectSettings(method="mtcnn"))
     models = load_models(settings)

@@ -1,8 +1,8 @@
 """Pictures that are the same, to the byte or to the eye.
 
 To the eye by a perceptual hash, the signs of a picture's lowest 16 x 16 frequencies. Measured on
-3,000 photos of LFW: two different ones differ in 54 of 256 signs or more, the same one after
-recompression, scaling by half or 30 % more light in 24 or fewer.
+3,000 photos of LFW: different ones differ in at least 54 of 256 signs, and a photo from itself
+after recompression, scaling by half or 30 % more light in at most 24.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _FREQUENCIES = 16
 _ALIKE = 36
 """Signs, of 256, that may differ between two versions of a picture."""
 _ROWS = 512
-"""Pictures that are compared with all others at a time."""
+"""Pictures compared with all others at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What tells a picture from others."""
+    """What identifies a picture."""
 
     sha256: str
     """Of the file."""

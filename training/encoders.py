@@ -1,4 +1,4 @@
-"""Encoders as torch modules: begun, run and handed back to the indexer as a weights file."""
+"""Encoders as torch modules: loaded, run, and exported as weights files for the indexer."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _FIRST = "make train RECIPE=... first, or set start.weights or the teacher in th
 
 @dataclass(frozen=True, slots=True)
 class Trainable:
-    """An encoder that can be trained, and how it wants to be fed."""
+    """An encoder that can be trained, and the input that it expects."""
 
     module: nn.Module
     """Normalised crops (N, 3, S, S) → vectors (N, D), not yet unit."""
     facts: EncoderFacts
-    """The digest is that of what it started from, "" for chance."""
+    """The digest is that of the weights it started from, "" for random ones."""
 
 
 def start(name: str, network: str, size: int, seed: int) -> Trainable:
@@ -44,8 +44,8 @@ def start(name: str, network: str, size: int, seed: int) -> Trainable:
     Args:
         name: as the setting ``embed.weights``: "" for the default encoder, a weights file,
             ``sface``, ``dlib``, ``vggface2``; or ``scratch`` for random weights.
-        network: of one from scratch: resnet18, resnet50, resnet29, or sface at 112 px.
-        size: of the crops of one from scratch, in pixels; the template is scaled to it.
+        network: if from scratch: resnet18, resnet50, resnet29, or sface at 112 px.
+        size: side of the crops if from scratch, in pixels; the template is scaled to it.
         seed: of random weights.
 
     Raises:
@@ -75,10 +75,10 @@ def start(name: str, network: str, size: int, seed: int) -> Trainable:
 
 
 def encoder_of(name: str, remedy: str = _FIRST) -> str:
-    """Return where an encoder is: a folder means the run that is in it.
+    """Return the weights that a name stands for: of a run's folder, the file in it.
 
     Args:
-        name: as that of `start`, or a run's folder.
+        name: as for `start`, or a run's folder.
         remedy: what to do if there is none.
 
     Raises:
@@ -94,12 +94,12 @@ def encoder_of(name: str, remedy: str = _FIRST) -> str:
 
 
 def keep(module: nn.Module, begun: Path, share: float) -> None:
-    """Mix an encoder's weights with those that it began with, in place.
+    """Average an encoder's weights with those that it started from, in place.
 
     Args:
-        module: trained.
-        begun: the weights file of before.
-        share: of the weights of before, in [0, 1].
+        module: the trained encoder.
+        begun: the weights file that it started from.
+        share: of those weights in the average, in [0, 1].
 
     Raises:
         WeightsError: the file is damaged.
@@ -114,15 +114,15 @@ def keep(module: nn.Module, begun: Path, share: float) -> None:
 
 
 def exactly(device: torch.device) -> torch.autocast:
-    """Return a context in which nothing is rounded, also where a forward pass is (`fit.Schedule`).
+    """Return a context in f32, also inside a forward pass in mixed precision (`fit.Schedule`).
 
-    Losses multiply cosines by a large scale: their third digit counts.
+    Losses multiply cosines by a large scale, so that their third digit counts.
     """
     return torch.autocast(device.type, enabled=False)
 
 
 def tensor(crops: UInt8, facts: EncoderFacts, device: torch.device) -> torch.Tensor:
-    """Return crops (N, S, S, 3) as an encoder wants them, (N, 3, S, S)."""
+    """Return crops (N, S, S, 3) normalised for an encoder, (N, 3, S, S)."""
     levels = torch.from_numpy(np.ascontiguousarray(crops)).to(device).permute(0, 3, 1, 2).float()
     mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (facts.mean, facts.std))
     return (levels - mean) / std
@@ -134,7 +134,7 @@ def encode(encoder: Trainable, crops: UInt8, *, flipped: bool = False) -> Float3
     Args:
         encoder: the module is left in evaluation mode.
         crops: (N, C, C, 3); the middle of each is used.
-        flipped: whether to add the vectors of the mirrored faces (before they are made unit).
+        flipped: whether to add the unit vector of each mirrored face and normalise the sum.
     """
     module, facts = encoder.module.eval(), encoder.facts
     device = next(module.parameters()).device
@@ -169,13 +169,13 @@ def runner(path: Path, workers: Workers, device: Device) -> Callable[[UInt8], Fl
 def export(encoder: Trainable, path: Path, *, half: bool = False) -> EncoderFacts:
     """Write a weights file that the indexer loads (``--set embed.weights=FILE``).
 
-    Its calibration is that of the encoder it started from, but for what lengths of vectors mean,
-    which training moves: ``python -m training calibrate`` measures its own.
+    Its calibration is that of the encoder it started from, without the meaning of the vectors'
+    length, which training changes: ``python -m training calibrate`` measures its own.
 
     Args:
         encoder: what is written.
         path: where to.
-        half: whether what is large is rounded to 16 bits.
+        half: whether tensors with more than one axis are rounded to 16 bits.
 
     Raises:
         WeightsError: it cannot be written.
@@ -186,14 +186,14 @@ def export(encoder: Trainable, path: Path, *, half: bool = False) -> EncoderFact
 
 
 def freeze(module: nn.Module, count: int) -> None:
-    """Leave the first blocks of an encoder as they are: they are not trained.
+    """Exclude the first blocks of an encoder from training, in place.
 
     Args:
         module: an encoder; the children of its sequences count as blocks.
         count: how many blocks, from the input on.
 
     Raises:
-        ConfigError: the encoder has no more than so many.
+        ConfigError: the encoder has no more blocks than that, or the count is negative.
     """
     blocks = [
         block
@@ -208,7 +208,7 @@ def freeze(module: nn.Module, count: int) -> None:
 
 
 def settle(module: nn.Module) -> None:
-    """Leave an encoder's normalisation as it is, and let it drop nothing, also when it is trained.
+    """Freeze an encoder's batch normalisation and disable its dropout for training, in place.
 
     Args:
         module: an encoder.

@@ -1,4 +1,4 @@
-"""Photos in, aligned faces out, kept on disk: what every method is trained and measured on.
+"""Photos in, aligned faces out, kept on disk: the data that encoders are trained and measured on.
 
     lfw.tar, or Name/*.jpg, or *.jpg  ──▶  faces.rgb (N, C, C, 3), faces.json
 
@@ -33,7 +33,7 @@ from training.lfw import Photo
 from training.pictures import is_picture
 
 BORDER = 0.12
-"""Of the kept square around the encoder's, on each side, as a share of the encoder's."""
+"""Width of the border on each side, as a share of the side of the encoder's square."""
 _SETTINGS = Settings(detect=DetectSettings(min_face=0.08))
 """In a photo of somebody the face is large; smaller ones are bystanders."""
 _NOBODY = -1
@@ -43,22 +43,22 @@ _PIXELS, _FACTS = "faces.rgb", "faces.json"
 
 @dataclass(frozen=True, slots=True)
 class FaceSet:
-    """Aligned faces, one of each photo in which one was found."""
+    """Aligned faces, one from each photo in which a face was found."""
 
     chips: UInt8
     """(N, C, C, 3) RGB, the encoder's square with its border."""
     landmarks: Float32
-    """(N, 5, 2), where the detector saw them, in pixels of the chips."""
+    """(N, 5, 2), as the detector found them, in pixels of the chips."""
     people: Int64
     """(N,), who it is, or -1 where the photos do not say."""
     names: Sequence[str]
-    """By number of the people."""
+    """The people's, by number."""
     photos: Sequence[str]
     """(N,), the names of the photos."""
     left_out: Sequence[str]
-    """Photos without a face, and those that cannot be read."""
+    """Photos in which no face was found."""
     digest: str
-    """sha256 over the photos' names and pixels, and how they were cut."""
+    """sha256 over each face's person, photo and aligned pixels."""
 
     def __post_init__(self) -> None:
         count = len(self.photos)
@@ -188,7 +188,7 @@ def _read(folder: Path) -> FaceSet:
 
 
 def _stamp(source: Path) -> str:
-    """Return what changes when a photo is added, removed or replaced."""
+    """Return a digest that changes when a photo is added, removed or replaced."""
     files = sorted(path for path in (source, *source.rglob("*")) if path.is_file())
     seen = [f"{p.relative_to(source)} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in files]
     return hashlib.sha256("\n".join(seen).encode()).hexdigest()
@@ -197,7 +197,7 @@ def _stamp(source: Path) -> str:
 def central(models: Models, photo: Photo, facts: EncoderFacts) -> tuple[UInt8, Float32] | None:
     """Return the face nearest to the middle of a photo, (C, C, 3), and its landmarks, (5, 2).
 
-    None if the photo shows no face. A photo that is all face is given a border first.
+    None if no face is found. A photo that is all face is searched with a border around it.
     """
     found = still_faces(models, photo.pixels, _SETTINGS).detections
     if len(found) == 0:
@@ -216,7 +216,7 @@ def chips(pixels: UInt8, landmarks: Float32, facts: EncoderFacts) -> UInt8:
     Args:
         pixels: RGB uint8 (H, W, 3).
         landmarks: (N, 5, 2), pixels of the picture.
-        facts: of the encoder whose template they are turned to.
+        facts: of the encoder whose template they are aligned to.
     """
     return crops.cut(pixels, _turns(landmarks, facts), side(facts))
 

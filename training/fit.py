@@ -1,9 +1,9 @@
 """The one training loop: a method's batches and losses in, a trained module and its history out.
 
-A plain loop, not Lightning: all it has to do fits on a screen, and it can promise what a framework
-cannot see to, that an interrupted run ends with the very weights of one that was not. Whatever is
-random follows from (seed, epoch, step); whatever is remembered is in the checkpoint; so it does
-not matter when a run was stopped or how many threads made its batches.
+A plain loop, not Lightning: it is short, and it guarantees what a framework does not, that an
+interrupted run ends with the same weights as one that was not. All randomness follows from (seed,
+epoch, step) and all state is in the checkpoint, so neither when a run was stopped nor how many
+threads made its batches matters.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ class Schedule:
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the steps in which the rate rises; it then falls as a cosine, to nothing."""
+    """Share of the steps in which the rate rises linearly; it then falls as a cosine, to 0."""
     clip_norm: Annotated[float, Field(gt=0)] = 5.0
-    """Longest gradient."""
+    """Largest norm of the gradient of each parameter group."""
     patience: Annotated[int, Field(ge=0)] = 0
-    """Stop after so many epochs without a better score; 0 never stops."""
+    """Epochs without a better score after which training stops; 0 never stops it."""
     probed: Annotated[int, Field(ge=1)] = 1
-    """Every how many epochs it is measured, and at the end; 1 where there is patience."""
+    """Epochs from one measurement to the next; the last is measured too. 1 if there is patience."""
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights come out."""
     precision: Literal["f32", "bf16", "f16", "auto"] = "f32"
-    """Of the forward pass; sums and weights stay in f32 (mixed precision). Auto takes bf16 where
-    the processor multiplies in it: elsewhere it is many times slower than f32."""
+    """Of the forward pass; sums and weights stay in f32 (mixed precision). ``auto`` is bf16 where
+    the processor multiplies in it, else f32, since bf16 is then many times slower."""
     seed: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
@@ -81,11 +81,11 @@ class Method(Protocol[Batch]):
         ...
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
-        """Return the parameters to be trained, and what to multiply the learning rate by."""
+        """Return groups of parameters to train, each with a factor for the learning rate."""
         ...
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
-        """Return a batch; called in several threads, it changes nothing."""
+        """Return a batch; called from several threads, so it must not change anything."""
         ...
 
     def loss(self, batch: Batch, device: torch.device) -> torch.Tensor:
@@ -93,21 +93,21 @@ class Method(Protocol[Batch]):
         ...
 
     def measure(self, device: torch.device) -> Mapping[str, float]:
-        """Return numbers on what is not trained on; of the first, more is better."""
+        """Return metrics on held-out data; of the first, the score, more is better."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What came out; the module itself holds the weights that were chosen."""
+    """The course of a training; the module itself holds the weights that were chosen."""
 
     history: Sequence[Mapping[str, float]]
     """For each epoch: ``epoch`` from 1, ``loss``, ``rate``, and what was measured; epoch 0 is
     the module before training, without a loss."""
     chosen: int
-    """The epoch whose weights came out."""
+    """The epoch whose weights were chosen."""
     resumed: bool
-    """Whether an earlier run's checkpoint was gone on from."""
+    """Whether it resumed from an earlier run's checkpoint."""
 
 
 def fit(
@@ -123,16 +123,16 @@ def fit(
     Args:
         method: what is trained.
         schedule: how.
-        where: the checkpoint's file; if it exists, the run that wrote it is gone on with.
-        device: where.
+        where: the checkpoint's file; if it exists, the run that wrote it is resumed.
+        device: to train on.
         workers: make the batches.
         progress: shows how far it is.
 
     Raises:
         WeightsError: the checkpoint is damaged or of another module.
-        ConfigError: the loss or a weight is no longer a number.
+        ConfigError: the loss or a weight is no longer finite.
     """
-    # Convolutions with the channels last take two thirds of the time.
+    # Convolutions take a third less time with the channels last.
     method.module.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
         [{"params": list(some), "scale": scale} for some, scale in method.groups()],
@@ -167,7 +167,7 @@ def _measure(method: Method[Batch], device: torch.device) -> Mapping[str, float]
 
 @dataclass(slots=True)
 class _Run:
-    """What changes while a module is trained."""
+    """All that changes during training."""
 
     module: nn.Module
     optimizer: torch.optim.Optimizer
@@ -175,7 +175,7 @@ class _Run:
     state: State
 
     def closed(self, schedule: Schedule) -> None:
-        """Close an epoch, or begin before the first: note how it went."""
+        """Add an epoch's row to the history, or epoch 0's before the first step."""
         state = self.state
         row: dict[str, float] = {"epoch": state.epoch}
         if state.step:
@@ -186,18 +186,18 @@ class _Run:
         state.step, state.loss = 0, 0.0
 
     def measured(self, numbers: Mapping[str, float]) -> None:
-        """Note the last epoch's numbers, and its weights if they are the best yet."""
+        """Add metrics to the last epoch's row, and keep its weights if they are the best yet."""
         state = self.state
         state.history[-1] = {**state.history[-1], **numbers}
         score = next(iter(numbers.values()), float(state.epoch))
-        # As long as no score is a number, the latest weights are the best.
+        # As long as every score is NaN, the latest weights are the best.
         score = -math.inf if math.isnan(score) else score
         if score > state.best_score or state.best_score == -math.inf:
             state.best_score, state.best_epoch = score, state.epoch
             state.best = {k: v.detach().cpu().clone() for k, v in self.module.state_dict().items()}
 
     def has_waited_for(self, patience: int) -> bool:
-        """Return whether the best epoch is too long ago."""
+        """Return whether the best epoch is `patience` epochs ago or more; never for 0."""
         return 0 < patience <= self.state.epoch - self.state.best_epoch
 
     def save(self, where: Path) -> None:
@@ -240,7 +240,7 @@ def _epoch(
 
 
 def _train(module: nn.Module) -> None:
-    """Set a module to be trained, but for the parts that are not: their statistics stay."""
+    """Set training mode, except for frozen parts: their running statistics must not change."""
     module.train()
     for part in module.modules():
         own = list(part.parameters(recurse=False))
@@ -253,7 +253,7 @@ def _diverged(problem: str) -> ConfigError:
 
 
 def _mixed(precision: str, device: torch.device) -> torch.dtype | None:
-    """Return the type of the forward pass, None for that of the weights."""
+    """Return the data type of the forward pass, None for that of the weights."""
     if precision == "auto":
         return torch.bfloat16 if _multiplies_bf16(device) else None
     return _MIXED.get(precision)

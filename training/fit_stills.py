@@ -45,18 +45,18 @@ from training.views import Viewer
 
 _ENCODED_TOGETHER = 64
 HEAD_ALONE = "stills"
-"""The recipe for an encoder that stays as it is."""
+"""The recipe for a frozen encoder."""
 HEAD_AND_ENCODER = Recipe(
     method="multilabel",
     fit=Schedule(epochs=2, learning_rate=0.001, weight_decay=0.05),
     multilabel=MultiLabelSettings(together=32, unfrozen=True, encoder_rate=0.01),
 )
-"""For one that is trained too."""
+"""The recipe for an encoder that is trained too."""
 
 
 @dataclass(frozen=True, slots=True)
 class FittedHead:
-    """A head, how good it is, and how it came to be."""
+    """A trained head, its test scores, and its training history."""
 
     head: Head
     scores: StillScores
@@ -64,7 +64,7 @@ class FittedHead:
 
 
 def settings_of(weights: str) -> Settings:
-    """Return the indexer's settings for an encoder that a head for stills is put on.
+    """Return the indexer's settings for the encoder below a head for stills.
 
     Args:
         weights: as ``embed.weights``, or the folder of a run that exported an encoder.
@@ -78,7 +78,7 @@ def settings_of(weights: str) -> Settings:
 def learn(
     found: StillFaces, models: Models, recipe: Recipe, path: Path, progress: Progress = silent
 ) -> FittedHead:
-    """Train a head as a recipe says, with or without its encoder, and write what was trained.
+    """Train a head by a recipe, with or without its encoder, and write what was trained.
 
     Args:
         found: the faces, of all splits.
@@ -105,13 +105,13 @@ def fit_head(
     path: Path,
     progress: Progress = silent,
 ) -> FittedHead:
-    """Train a head for an encoder that stays as it is, and write it.
+    """Train a head on a frozen encoder, and write it.
 
     Args:
         found: the faces, of all splits.
         models: the encoder; its workers encode.
         recipe: how.
-        path: of the head's file; an interrupted run's checkpoint beside it is gone on with.
+        path: of the head's file; a checkpoint of an interrupted run beside it is resumed.
         progress: shows how far it is.
 
     Raises:
@@ -145,13 +145,13 @@ def fit_head_and_encoder(
 ) -> FittedHead:
     """Train a head, then it and its encoder together, and write both.
 
-    A head that is still wrong would spoil the encoder: Kumar et al., "Fine-tuning can distort
+    An untrained head would distort the encoder: Kumar et al., "Fine-tuning can distort
     pretrained features and underperform out-of-distribution", ICLR 2022, section 3.4.
 
     Args:
         found: the faces, of all splits.
-        encoder: what to start from; is trained in place.
-        count: threads that make views.
+        encoder: the encoder to start from; it is trained in place.
+        count: number of threads that make views.
         recipe: how.
         path: of the head's file; the encoder goes to `encoder_path`.
         progress: shows how far it is.
@@ -197,7 +197,7 @@ def fit_head_and_encoder(
 
 
 def _on_vectors(found: StillFaces, plain: Float32, seen: Float32, recipe: Recipe) -> OnVectors:
-    """Return the method for an encoder's vectors, `plain` (N, D) of all faces."""
+    """Return the method on an encoder's vectors: `plain` (N, D) of all faces, `seen` of views."""
     rows = found.rows("train")
     weights = positive_weights(found.targets[rows], recipe.multilabel.balance)
     return OnVectors(
@@ -210,7 +210,7 @@ def _on_vectors(found: StillFaces, plain: Float32, seen: Float32, recipe: Recipe
 
 
 def encoder_path(path: Path) -> Path:
-    """Return where the encoder of a head's file lies, if it was trained with it."""
+    """Return the path of the encoder that was trained together with a head."""
     return path.with_suffix(".encoder.safetensors")
 
 
@@ -245,6 +245,6 @@ def _finished(
 
 
 def _checkpoint(path: Path, found: StillFaces, recipe: Recipe, facts: EncoderFacts) -> Path:
-    """Return where a run of just this is kept while it is under way."""
+    """Return the path of the checkpoint for exactly this recipe, encoder and data."""
     what = hashlib.sha256(f"{recipe} {facts.encoder_id} {found.digest}".encode())
     return path.with_name(f".{path.name}.{what.hexdigest()[:12]}.run")

@@ -1,7 +1,7 @@
 """A head for `embed.head`, learnt from the tracks of a library without a label.
 
-Tracks tied by clothes are of one person, tracks that are on screen together of two. The first even
-out the vectors; both say what a cosine of the new ones means.
+Tracks tied by clothes are pairs of one person, tracks that are on screen together pairs of two. A
+whitening is learnt from the first; the cosines of its vectors are calibrated on both.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from training.methods.whitening import whitening
 _WIDE_PX = 96.0
 _NOISE = 0.01
 ENOUGH = 20
-"""Pairs of each kind; with fewer a head would be guessed, not learnt."""
+"""Pairs of each kind that are needed: with fewer, a head would be a guess."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What the episodes of a library say of who is who."""
+    """The pairs that the episodes of a library give, and the vectors of their tracks."""
 
     means: Float32
     """(N, D), mean vectors of tracks."""
     halves: Float32
-    """(N, 2, D), those of the first and the second half of each, in time."""
+    """(N, 2, D), mean vectors of the first and the second half of each, in time."""
     same: Int64
     """(P, 2), tracks tied by clothes."""
     different: Int64
     """(Q, 2), tracks that are on screen together."""
     people: int
-    """How many the library has."""
+    """How many the library knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What pairs that were left out say of a head."""
+    """A head measured on pairs of tracks."""
 
     calibration: Calibration
     before: float
@@ -61,7 +61,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What came out."""
+    """A head, what it learnt from, and its measurements with and without it."""
 
     head: Head
     gathered: Gathered
@@ -70,15 +70,15 @@ class Learnt:
     after: float
     """By the head's."""
     without: Signs
-    """What the tracks say of the encoder's vectors, without a label,"""
+    """Measurements without a label: of the encoder's vectors,"""
     with_it: Signs
     """and of the head's."""
 
     @property
     def helps(self) -> bool:
-        """Return whether the head is better by what can be told without a label.
+        """Return whether the head is better, as far as that can be measured without a label.
 
-        Pairs left out are told apart better, and no other sign is worse by more than a point.
+        The area under ROC of pairs left out is larger, and no sign is worse by more than 0.01.
         """
         pairs = [
             (getattr(self.without, one.name), getattr(self.with_it, one.name))
@@ -118,7 +118,7 @@ def gather(library: Library, settings: TieSettings, progress: Progress = silent)
 
 
 def halves_of(tracks: LibraryTracks) -> Float32:
-    """Return the mean vectors of both halves of each track, (N, 2, D); alike for a lone face."""
+    """Return the mean vectors of both halves of each track, (N, 2, D); the same for a lone face."""
     found = np.repeat(tracks.features[:, None], 2, axis=1)
     for n in range(len(tracks.uids)):
         mine = np.flatnonzero(tracks.track == n)
@@ -151,7 +151,7 @@ def learn(found: Gathered, encoder_id: str) -> Learnt:
 
 
 def require_enough(found: Gathered) -> None:
-    """Check that there are pairs to say what a head is worth.
+    """Check that there are enough pairs to learn and measure a head.
 
     Raises:
         ValueError: there are fewer than 20 of a kind.
@@ -178,7 +178,7 @@ def fit_tracks(
         out: the head's file.
         settings: which tracks are tied.
         progress: shows how far it is.
-        anyway: whether it is written even if it does not.
+        anyway: whether to write it even if it does not help.
 
     Raises:
         ConfigError: there is too little to learn from.
@@ -197,9 +197,10 @@ def fit_tracks(
 
 
 def _left_out(found: Gathered) -> Judged:
-    """Return what ties that the head has not seen say of it.
+    """Return the head measured on held-out ties: it is learnt from the other half of the tracks.
 
-    Tracks of one person are tied in bundles, so the halves are made of tracks, not of pairs.
+    The split is by track since ties of one person share tracks. If a half has no ties, all ties
+    are both learnt from and measured on.
     """
     half = np.arange(len(found.means)) % 2  # neighbours in time fall into both halves
     tracks = half[found.same]
@@ -212,13 +213,13 @@ def _left_out(found: Gathered) -> Judged:
 
 
 def judge(plain: Float32, moved: Float32, same: Int64, different: Int64) -> Judged:
-    """Return what pairs of tracks say of a head that has not seen them.
+    """Return the calibration of a head's vectors, and the area under ROC without and with it.
 
     Args:
-        plain: (N, D), mean vectors of tracks.
-        moved: (N, E), what the head makes of them.
-        same: (P, 2), tracks of one person, at least one pair.
-        different: (Q, 2), of two, likewise.
+        plain: (N, D), mean vectors of tracks by the encoder.
+        moved: (N, E), the same by the head.
+        same: (P, 2), held-out pairs of tracks of one person, at least one.
+        different: (Q, 2), pairs of two people, at least one.
     """
     pairs = np.concatenate([same, different])
     alike = np.arange(len(pairs)) < len(same)

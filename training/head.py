@@ -1,4 +1,4 @@
-"""A linear head on an encoder's vectors: which of several characters a face is, and how likely.
+"""A linear head on an encoder's vectors: how likely a face is each of several characters.
 
 One small safetensors file holds it: ``weight`` (K, D), ``bias`` (K,), and in the metadata under
 ``head`` one JSON object with the fields of `HeadFacts`.
@@ -6,7 +6,7 @@ One small safetensors file holds it: ``weight`` (K, D), ``bias`` (K,), and in th
     logits z = weight · vector + bias        probability p = 1 / (1 + exp(-slope · z - offset))
 
 with one slope and one offset for all classes: Platt, "Probabilistic outputs for support vector
-machines", 1999, pooled, since a character who is seen seven times cannot have two of its own.
+machines", 1999, pooled, as seven faces of a character are too few to fit two numbers of its own.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from indexer.records import Float32, Float64, Int64
 
 SCHEMA: Literal["head/1"] = "head/1"
 Together = Literal["max", "noisy-or"]
-"""How a picture's probability comes from those of its faces; see `in_pictures`."""
+"""How the probabilities of faces are combined into a picture's; see `in_pictures`."""
 ONCE = ("embed.head=", "embed.mirrored=false")
-"""Settings with which a bare encoder looks at each face once: what is trained on top sees that."""
+"""Settings for the bare encoder without mirror images: the vectors that heads are trained on."""
 
 
 @dataclass(frozen=True)
 class HeadFacts:
-    """What must be known of a head to use it."""
+    """All of a head but its tensors."""
 
     schema: Literal["head/1"]
     classes: tuple[str, ...]
@@ -45,7 +45,7 @@ class HeadFacts:
     encoder_id: str
     """Of the vectors that it was trained on."""
     thresholds: tuple[float, ...]
-    """(K,), the least probability for saying that somebody is in a picture."""
+    """(K,), the least probability at which a character is said to be there."""
     slope: float
     offset: float
     together: Together
@@ -71,7 +71,7 @@ class Head:
 
 
 def logits(head: Head, vectors: Float32) -> Float32:
-    """Return how much each face looks like each character, (N, K), for unit rows (N, D)."""
+    """Return the uncalibrated logits of each face and character, (N, K), for unit rows (N, D)."""
     return (vectors @ head.weight.T + head.bias).astype(np.float32)
 
 
@@ -85,10 +85,10 @@ def in_pictures(faces: Float64, picture: Int64, count: int, together: Together) 
     """Return the probability that each character is in each picture, (M, K); 0 without faces.
 
     Args:
-        faces: (N, K), of the faces.
-        picture: (N,), which of the pictures each face is in.
+        faces: (N, K), the probabilities of the faces.
+        picture: (N,), the index of the picture that each face is in.
         count: M.
-        together: ``max`` takes the largest; ``noisy-or`` takes the faces as independent:
+        together: ``max`` takes the largest; ``noisy-or`` treats the faces as independent:
             1 - Π (1 - p).
     """
     if together == "max":
@@ -129,7 +129,7 @@ def load(path: Path, encoder_id: str) -> Head:
 
     Args:
         path: what `save` wrote.
-        encoder_id: of the encoder whose vectors it will be given.
+        encoder_id: of the encoder whose vectors it will be applied to.
 
     Raises:
         WeightsError: the file is missing, damaged or no head, or of another encoder.

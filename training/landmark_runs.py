@@ -1,6 +1,6 @@
-"""A recipe of landmarks and a folder of faces in, a run folder out, as `training.runs` has it.
+"""A recipe for landmarks and a folder of faces in, a run folder out, as in `training.runs`.
 
-The points to be learnt are those that MTCNN finds in the whole photos.
+The targets are the points that MTCNN finds in the whole photos.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ from training.recipe import Recipe
 
 WEIGHTS = "landmarks.safetensors"
 _FAR = 0.1
-"""Of the distance of the eyes; points further off are of no use for alignment."""
+"""As a share of the distance of the eyes; with larger errors points are useless for alignment."""
 
 
 @dataclass(frozen=True, slots=True)
 class PointsRun:
-    """What came of a recipe of landmarks; errors are by the distance of the eyes."""
+    """The outcome of a recipe for landmarks; errors are relative to the distance of the eyes."""
 
     fitted: Fitted
     guessed: float
-    """Mean error on the test people of putting the same points into every crop."""
+    """Mean error on the test people of a baseline, the mean validation points in every crop."""
     error: float
-    """Mean error of the network there."""
+    """Mean error of the network on the test people."""
     far: float
-    """Share of the faces whose error is larger than a tenth."""
+    """Share of their faces whose error is larger than a tenth."""
     folder: Path
 
 
 def run(
     how: Recipe, source: Path, folder: Path, models: Models, progress: Progress = silent
 ) -> PointsRun:
-    """Run a recipe of landmarks, or go on with a run that was interrupted.
+    """Run a recipe for landmarks, or resume a run that was interrupted.
 
     Args:
         how: the recipe.
         source: faces, as for `training.faces.photos`.
         folder: of the run.
-        models: find the faces and the points.
+        models: with the detector that finds the faces and the points.
         progress: shows how far it is.
 
     Raises:
         ConfigError: the folder holds a run of another recipe or of other faces.
-        IndexerError: as what it is made of.
+        IndexerError: as of the functions that it calls.
     """
     facts = weights.read_facts(weights.DEFAULT_ENCODER)
     faces = read_faces(source, folder.parent / "faces", models, facts, progress)

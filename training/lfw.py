@@ -39,7 +39,7 @@ def photos(folder: Path) -> Iterator[Photo]:
     """Yield the photos under `folder`, from ``lfw.tar`` or from ``Name/Name_0001.jpg``.
 
     Raises:
-        ImageError: there is neither.
+        ImageError: there is neither, or one that cannot be read.
     """
     archive = archive_of(folder)
     if archive.is_file():
@@ -54,7 +54,7 @@ def photos(folder: Path) -> Iterator[Photo]:
 
 
 def people(folder: Path) -> dict[str, list[str]]:
-    """Return the names of everybody's photos in ``lfw.tar``, both sorted; none is decoded.
+    """Return the names of the photos of each person in ``lfw.tar``, all sorted; none is decoded.
 
     Raises:
         ImageError: the archive cannot be read.
@@ -70,7 +70,7 @@ def people(folder: Path) -> dict[str, list[str]]:
 
 
 def of_two(photos: Iterable[Photo]) -> Iterator[Photo]:
-    """Yield the photos of those who have exactly two, given by person."""
+    """Yield the photos of people with exactly two, from photos grouped by person."""
     for _, group in groupby(photos, key=lambda photo: photo.person):
         some = list(group)
         if len(some) == 2:  # noqa: PLR2004
@@ -78,7 +78,7 @@ def of_two(photos: Iterable[Photo]) -> Iterator[Photo]:
 
 
 def some_photos(folder: Path, wanted: Container[str]) -> Iterator[Photo]:
-    """Yield those photos of ``lfw.tar`` whose names are wanted, in its order.
+    """Yield the photos of ``lfw.tar`` whose names are wanted, in the archive's order.
 
     Raises:
         ImageError: the archive cannot be read.

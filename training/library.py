@@ -1,9 +1,9 @@
-"""What a library of the indexer knows, as data to train on: its tracks as arrays, its faces cut.
+"""A library of the indexer as training data: its tracks as arrays, its faces as pictures.
 
-    faces/Ann/pilot-0a1b2c3d-<track>-<frame>.jpg      of somebody with a name
-    faces/unnamed-000012/…                            of somebody without, by the person's id
+    faces/Ann/pilot-0a1b2c3d-<track>-<frame>.jpg      of a person with a name
+    faces/unnamed-000012/…                            of one without, by the person's id
 
-The library keeps boxes, not pictures, so the faces are cut out of the videos it was made of.
+The library keeps boxes, not pictures, so the faces are cut out of the videos that it indexes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from indexer.store import disk, read, schema, tables
 from indexer.store.library import Library
 
 _AROUND = 0.5
-"""What is kept around a face, as a share of its box's sides, so that it can be found again."""
+"""Margin around a face, as a share of its box's sides, so that detectors find it again."""
 _QUALITY = 95
 
 
@@ -46,13 +46,13 @@ class LibraryTracks:
     shots: Int64
     """(N,), within the episode."""
     spans: Int64
-    """(N, 2), the first and the last frame, itself in the track."""
+    """(N, 2), the first and the last frame, both in the track."""
     times: Float64
-    """(N, 2), from when to when, in seconds."""
+    """(N, 2), start and end, in seconds."""
     characters: Int64
-    """(N,), id of whom the library takes it for, 0 for nobody known."""
+    """(N,), id of the person that the library takes the track for, 0 for nobody known."""
     features: Float32
-    """(N, D), the mean of a track's face vectors; shorter than one where they differ."""
+    """(N, D), the mean of a track's face vectors; of norm below 1 if they differ."""
     vectors: Float32
     """(M, D), unit rows, track by track, the best face first."""
     track: Int64
@@ -62,7 +62,7 @@ class LibraryTracks:
     boxes: Float32
     """(M, 4)."""
     clothes: Float32
-    """(N, C), the colours that the tracks' people wear, unit rows; 0 where unseen."""
+    """(N, C), colour histograms of the clothes below the faces, unit rows; 0 where unseen."""
 
     def __post_init__(self) -> None:
         count, faces, width = len(self.uids), len(self.track), self.vectors.shape[1]
@@ -88,7 +88,7 @@ class LibraryTracks:
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """What came of cutting faces."""
+    """How many faces were cut out."""
 
     people: int
     faces: int
@@ -101,7 +101,7 @@ class _Wanted:
     """A face to be cut."""
 
     name: str
-    """Of its file, with the folder."""
+    """Of its file, with its person's folder."""
     box: Float32
     """(4,)."""
 
@@ -142,12 +142,12 @@ def read_tracks(library: Library, some: Sequence[str]) -> LibraryTracks:
 
 
 def write_faces(library: Library, folder: Path, most: int, progress: Progress = silent) -> CutOut:
-    """Write the faces of a library, a folder per person, all or nothing.
+    """Write the faces of a library, a folder per person, all of them or none.
 
     Args:
-        library: whose videos are still where they were.
+        library: its videos must still be where they were.
         folder: where to; must not exist.
-        most: faces of a track: the best of those that were encoded.
+        most: faces of a track, at most: the best of its encoded ones.
         progress: shows how far it is.
 
     Raises:
@@ -229,7 +229,7 @@ def _cut(
 
 
 def pictures(library: Library, episode: str, wanted: Sequence[int]) -> Iterator[tuple[int, UInt8]]:
-    """Yield frames of an indexed video with their numbers, (H, W, 3) RGB, as they come.
+    """Yield frames of an indexed video with their numbers, (H, W, 3) RGB, in the video's order.
 
     Args:
         library: the indexer's.
@@ -272,7 +272,7 @@ def _check_same(path: Path, sha256: str) -> None:
 
 
 def _around(image: UInt8, box: Float32) -> UInt8:
-    """Return a face with what is around it, as far as the picture reaches, (H, W, 3)."""
+    """Return a face with a margin around it, within the picture, (H, W, 3)."""
     height, width = image.shape[:2]
     grow = (box[2:] - box[:2]) * _AROUND
     low = np.clip(np.floor(box[:2] - grow), 0, [width - 1, height - 1]).astype(int)

@@ -1,8 +1,8 @@
-"""Pairs of faces said to be of one person or of two, without anybody's help.
+"""Self-supervised pairs of faces: taken for one person or for two, without a label.
 
 Sharma, Tapaswi, Sarfraz and Stiefelhagen, "Self-supervised learning of face representations for
 video face clustering", FG 2019: SSiam from distances alone, TSiam from tracks; pseudo-relevance
-feedback is what they compare with.
+feedback is a baseline of the paper.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class TrackFaces:
     track: Int64
     """(M,), rising, of 0 to N - 1; every track has a face."""
     together: Bool
-    """(N, N), which tracks are on screen together and so are of two people; symmetric."""
+    """(N, N), which tracks are on screen together, so of two people; symmetric."""
     ties: Int64 = field(default_factory=lambda: np.zeros((0, 2), np.int64))
-    """(P, 2), tracks said to be of one person by something else than faces."""
+    """(P, 2), tracks taken for one person by other evidence than faces."""
 
     def __post_init__(self) -> None:
         count = len(self.together)
@@ -43,7 +43,7 @@ class TrackFaces:
             raise ValueError(f"ties: expected pairs of 0 to {count - 1}, got {self.ties}")
 
     def means(self, vectors: Float32 | None = None) -> Float32:
-        """Return each track's mean, (N, D), of the faces' vectors or of others in their order."""
+        """Return the mean vector of each track, (N, D), or that of other rows `vectors` (M, D)."""
         rows = self.vectors if vectors is None else vectors
         sums = np.zeros((len(self.together), rows.shape[1]), np.float64)
         np.add.at(sums, self.track, rows)
@@ -52,17 +52,17 @@ class TrackFaces:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """P pairs of faces by number."""
+    """P pairs of faces, by index."""
 
     first: Int64
     """(P,)."""
     second: Int64
     """(P,)."""
     same: Bool
-    """(P,), whether they are said to be of one person."""
+    """(P,), whether the two are taken for one person."""
 
     def __add__(self, other: Pairs) -> Pairs:
-        """Return these and then the others."""
+        """Return these pairs followed by the others."""
         return Pairs(
             np.concatenate([self.first, other.first]),
             np.concatenate([self.second, other.second]),
@@ -71,10 +71,10 @@ class Pairs:
 
 
 def by_ranking(vectors: Float32, subset: int, count: int, rng: np.random.Generator) -> Pairs:
-    """Return SSiam's pairs: the farthest of the nearest, and the nearest of the farthest.
+    """Return SSiam's pairs: the farthest of nearest neighbours, and the nearest of farthest ones.
 
-    Sec. III-B: in a random subset, everybody's nearest neighbour is taken for the same person and
-    everybody's farthest for another; of both, the hardest are kept.
+    Sec. III-B: in a random subset, each face's nearest neighbour is taken for the same person and
+    its farthest for another; of both kinds of pair, the hardest are kept.
 
     Args:
         vectors: (M, D), unit rows; M at least 3.
@@ -93,12 +93,12 @@ def by_ranking(vectors: Float32, subset: int, count: int, rng: np.random.Generat
 
 
 def by_feedback(vectors: Float32, subset: int, count: int, rng: np.random.Generator) -> Pairs:
-    """Return pseudo-relevance feedback's pairs: the nearest and the farthest of random faces.
+    """Return pseudo-relevance feedback's pairs: random anchors with their nearest and farthest.
 
     Args:
         vectors: (M, D), unit rows; M at least 3.
-        subset: faces among which they are, at most.
-        count: faces that ask, at most; each gives a pair of each kind.
+        subset: random faces among which all are searched, at most.
+        count: anchors, at most; each gives a pair of each kind.
         rng: chooses.
     """
     chosen, apart = _subset(vectors, subset, rng)
@@ -108,7 +108,7 @@ def by_feedback(vectors: Float32, subset: int, count: int, rng: np.random.Genera
 
 
 def _subset(vectors: Float32, size: int, rng: np.random.Generator) -> tuple[Int64, Float64]:
-    """Return random faces, (B,), and their distances, (B, B), infinite to themselves."""
+    """Return random faces, (B,), and their cosine distances, (B, B), with an infinite diagonal."""
     chosen = rng.permutation(len(vectors))[:size]
     apart = 1.0 - (vectors[chosen] @ vectors[chosen].T).astype(np.float64)
     np.fill_diagonal(apart, np.inf)
@@ -116,7 +116,7 @@ def _subset(vectors: Float32, size: int, rng: np.random.Generator) -> tuple[Int6
 
 
 def _extremes(apart: Float64) -> tuple[Int64, Int64]:
-    """Return everybody's nearest and farthest other, (B,) each."""
+    """Return the nearest and the farthest other face of each, (B,) each."""
     farthest = np.where(np.isinf(apart), -np.inf, apart)
     return np.argmin(apart, axis=1), np.argmax(farthest, axis=1)
 
@@ -128,14 +128,14 @@ def _pairs(same: Int64, different: Int64) -> Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """For each track, the tracks that show somebody else."""
+    """For each track, the tracks taken for somebody else, its negatives."""
 
     allowed: Bool
     """(N, N)."""
 
 
 def others(faces: TrackFaces, farthest: int = 25) -> Others:
-    """Return who is somebody else: tracks of the same time, for all others the farthest ones.
+    """Return each track's negatives: those on screen with it or, if there are none, the farthest.
 
     Sec. III-C: a track that is never on screen with another (a singleton) takes its negatives
     from the tracks that are farthest by their mean vectors (F in the paper).
@@ -151,12 +151,14 @@ def others(faces: TrackFaces, farthest: int = 25) -> Others:
 
 
 def by_tracks(faces: TrackFaces, rivals: Others, asking: Int64, rng: np.random.Generator) -> Pairs:
-    """Return TSiam's pairs: two of one track and four of two people for each face that asks.
+    """Return TSiam's pairs: for each anchor, two within its track and four with negative tracks.
+
+    An anchor that is alone in its track, or has no negative tracks, gives none of that kind.
 
     Args:
         faces: the show's.
         rivals: from `others`.
-        asking: (A,), faces by number.
+        asking: (A,), the anchors, by index.
         rng: chooses the other face of each pair.
     """
     starts = np.searchsorted(faces.track, np.arange(len(faces.together) + 1))
@@ -175,10 +177,10 @@ def by_tracks(faces: TrackFaces, rivals: Others, asking: Int64, rng: np.random.G
 
 
 def by_ties(faces: TrackFaces, count: int, rng: np.random.Generator) -> Pairs:
-    """Return pairs of random faces of random tied tracks, all said to be of one person.
+    """Return pairs of random faces of random tied tracks, all taken for one person.
 
     Args:
-        faces: the show's; with ties, or there are no pairs.
+        faces: the show's; without ties there are no pairs.
         count: pairs.
         rng: chooses.
     """

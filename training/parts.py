@@ -1,4 +1,4 @@
-"""Who is trained on, who is measured on, and who is left out of a run."""
+"""The people that a run trains on, measures on, and leaves out."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from training.recipe import Data, Recipe
 
 
 def deal(faces: FaceSet, how: Data, source: Path) -> Split:
-    """Return the faces by the part that their person plays.
+    """Return the faces split by person, without those who are not to be trained on.
 
     Args:
-        faces: of whom.
-        how: the shares, and who is not to be trained on.
-        source: the folder of the faces, where the names of those may be.
+        faces: all of them.
+        how: the shares, and the file of names of people not to be trained on.
+        source: of the faces; the file may be in the folder or beside the archive.
 
     Raises:
-        ConfigError: their names cannot be read.
+        ConfigError: the file cannot be read.
     """
     dealt = batches.split(faces, how.validation, how.test, how.seed)
     if not how.without:
@@ -49,7 +49,7 @@ def _barred(names: str, source: Path) -> Set[str]:
 
 
 def trained_on(dealt: Split, how: Recipe) -> FaceSet:
-    """Return the faces that a recipe trains on, of the people set aside for it.
+    """Return those of the training people's faces that a recipe trains on.
 
     Raises:
         ConfigError: there is none.

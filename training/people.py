@@ -1,10 +1,10 @@
-"""Six people for demos and tests, made from two public-domain portraits.
+"""Six synthetic people for demos and tests, made from two public-domain portraits.
 
 The portraits are Eileen Collins (NASA; comes with scikit-image) and Grace Hopper (US Navy; comes
-with matplotlib). Each person here is a mixture of the two whose features were moved: the first two
-little, the others until nobody real is left. The recipes were searched for so that an encoder tells
-them apart and MTCNN finds all of them: to the default one, stills of two people have cosines of at
-most 0.45 and those of one person above 0.97.
+with matplotlib). Each person here is a mixture of the two with the features moved: a little for the
+first two, for the others until they resemble nobody real. The recipes are the result of a search
+for people whom encoders tell apart and MTCNN finds: by the default encoder, stills of two people
+have cosines of at most 0.45 and those of one person above 0.97.
 
     ada, ben, *_ = write_people(folder, stills=4, seed=0)   # folder/Ada/0.png, folder/Ada/1.png, …
 """
@@ -29,7 +29,7 @@ from indexer.records import Float32, Float64, UInt8
 @cache
 def collins() -> UInt8:
     """Return Eileen Collins's portrait, (512, 512, 3): NASA, public domain; of scikit-image."""
-    import skimage.data  # noqa: PLC0415  (only made people need it)
+    import skimage.data  # noqa: PLC0415  (only synthetic people need it)
 
     return np.asarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
 
@@ -65,7 +65,7 @@ _TEMPLATE = np.array([(75, 96), (117, 96), (96, 120), (78, 140), (114, 140)], np
 _FRAME = [(x, y) for x in (0, 64, 128, 192) for y in (0, 224)]
 _FRAME += [(x, y) for x in (0, 192) for y in (75, 150)]
 
-# What each number of `features` moves: {point: (right, down)}, times three units.
+# The points that each number of `features` moves: {point: (right, down)}, times three units.
 _FEATURES: tuple[dict[int, tuple[float, float]], ...] = (
     {0: (-1, 0), 2: (-1, 0), 3: (-1, 0), 6: (-1, 0), 1: (1, 0), 4: (1, 0), 5: (1, 0), 7: (1, 0)},
     {2: (-1, 0), 3: (1, 0), 4: (-1, 0), 5: (1, 0)},  # wide eyes
@@ -89,7 +89,7 @@ class _Recipe:
     shape: float
     """1 for Collins's proportions, -1 for Hopper's; beyond, a caricature."""
     skin: float
-    """Share of Collins's looks."""
+    """Share of Collins's portrait in the mixture of pixels."""
     features: tuple[float, ...]
     tint: tuple[float, float, float]
     gamma: float
@@ -159,7 +159,7 @@ NAMES = tuple(_RECIPES)
 def write_people(
     folder: Path, *, stills: int, seed: int, names: Sequence[str] = NAMES
 ) -> list[str]:
-    """Write ``Name/0.png`` and on, no two alike, the first as drawn; return the names."""
+    """Write ``Name/0.png`` and so on, the first as drawn, the rest varied; return the names."""
     for name in names:
         (folder / name).mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng([seed, *name.encode()])
@@ -171,7 +171,7 @@ def write_people(
 
 @cache
 def portrait(name: str) -> UInt8:
-    """Return somebody's face with what is around it, (336, 288, 3)."""
+    """Return a synthetic person's face with its surroundings, (336, 288, 3)."""
     recipe = _RECIPES[name]
     first, second = (_aligned(points) for points in (_COLLINS, _HOPPER))
     features = np.zeros((len(first), 2))
@@ -202,7 +202,7 @@ def _aligned(points: Sequence[tuple[int, int]]) -> Float64:
 
 
 def _warped(photo: UInt8, points: Sequence[tuple[int, int]], target: Float64) -> Float32:
-    """Return a photograph whose points lie at `target`: a thin-plate spline backwards."""
+    """Return a photograph whose points are warped to `target`: a thin-plate spline backwards."""
     spline = RBFInterpolator(
         np.vstack([target, _FRAME]), np.vstack([_aligned(points), _FRAME]), smoothing=10.0
     )

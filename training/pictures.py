@@ -1,4 +1,4 @@
-"""Files that are pictures, by their names, and what can be told without decoding them."""
+"""Files that are pictures, by their names, and their sizes without decoding them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ OTHER_SUFFIXES = (
     ".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".pgm", ".ppm", ".psd", ".svg", ".tga",
     ".tif", ".tiff",
 )  # fmt: skip
-"""Of pictures of kinds that are not read."""
+"""Suffixes of pictures in formats that are not read."""
 _ON_ITS_SIDE = 5
 """EXIF orientations from this one on swap width and height."""
 
 
 def is_picture(path: Path) -> bool:
-    """Return whether a path is called like a picture; hidden files are not."""
+    """Return whether a path has a picture's suffix and is not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
@@ -31,7 +31,7 @@ def inside(folder: Path) -> list[Path]:
 
 
 def visible(folder: Path) -> Iterator[Path]:
-    """Yield the files anywhere in a folder, but no hidden ones and none of hidden folders."""
+    """Yield the files anywhere in a folder, except hidden ones and those in hidden folders."""
     for place, folders, names in os.walk(folder):
         folders[:] = (name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in names if not name.startswith("."))

@@ -1,4 +1,4 @@
-"""Pictures in, who is in them out: faces, characters with probabilities, and drawings of both.
+"""Pictures in, who is in them out: faces, the probabilities of characters, and drawings.
 
 ``predictions.json``, schema ``stills/1``::
 
@@ -10,8 +10,8 @@
                                "characters": as the picture's}]}],
       "unreadable": [{"path", "problem"}] }
 
-A face's ``characters`` are all whose thresholds it reaches, ``name`` the first of them, and
-``probability`` is that one's; a stranger's is that of the likeliest character.
+A face's ``characters`` are all those whose thresholds it reaches; ``name`` is the first of them and
+``probability`` that one's. A stranger's ``probability`` is that of the likeliest character.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ from training.pictures import OTHER_SUFFIXES, SUFFIXES, inside, visible
 
 SCHEMA = "stills/1"
 AROUND = 0.35
-"""What is shown around a face, as a share of its box's sides."""
+"""Margin of a drawn frame around a face's box, as a share of its sides."""
 _DRAWN = (".jpg", ".jpeg", ".png")
-"""Of the names under which drawings are written."""
+"""Suffixes under which drawings are written."""
 _TOGETHER = 16
-"""Pictures whose faces are encoded in one batch."""
+"""Pictures whose faces are encoded together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Prediction:
     faces: Float64
     """(N, K), the calibrated probability that each is each character."""
     picture: Float64
-    """(K,), that each is in the picture."""
+    """(K,), the calibrated probability that each character is in the picture."""
 
     def __post_init__(self) -> None:
         if self.faces.shape != (len(self.found), len(self.picture)):
@@ -94,7 +94,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def not_read(folder: Path) -> list[ImageError]:
-    """Return the pictures in a folder that `pictures` leaves out, in order of name."""
+    """Return an error for each picture in a folder that `pictures` leaves out, in order of name."""
     remedy = f"convert it to one of {', '.join(SUFFIXES)}, or name the file itself"
     return [
         ImageError(path, f"is left out: {path.suffix} is not read from folders", remedy)
@@ -165,7 +165,7 @@ def _judged(
 def expanded(boxes: Float32, share: float, width: int, height: int) -> Float32:
     """Return boxes grown by a share of their sides on each side, within the picture, (N, 4).
 
-    A box that is outside altogether has no area then.
+    A box entirely outside the picture ends up without area.
     """
     grow = (boxes[:, 2:] - boxes[:, :2]) * share
     grown = np.concatenate([boxes[:, :2] - grow, boxes[:, 2:] + grow], axis=1)
@@ -237,10 +237,10 @@ def write_drawing(prediction: Prediction, head: Head, images: Path, folder: Path
 
     Args:
         prediction: of the picture.
-        head: whose prediction it is.
-        images: the folder, or the picture, that was asked about.
-        folder: gets the copy under the name that it has in `images`; if that says neither JPEG
-            nor PNG, with ``.png`` after it.
+        head: by which it was predicted.
+        images: the folder or the picture given to `pictures`.
+        folder: gets the copy, under its path relative to `images`; unless that is a JPEG's or a
+            PNG's, ``.png`` is appended.
 
     Raises:
         ConfigError: it cannot be written.

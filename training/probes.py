@@ -1,6 +1,6 @@
-"""How a run is followed: numbers of an encoder on validation faces, after each epoch.
+"""Probes: metrics of an encoder on validation faces, by which a run is followed as it trains.
 
-Of the numbers of a probe, the first decides which epoch is kept; more is better.
+The first metric of a probe decides which epoch is the best; more is better.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from training.views import Viewer, ViewSettings, plain, random_view
 
 Probe = Callable[[Trainable], Mapping[str, float]]
 _PROBED = 160
-"""Faces of the validation people that are looked at after each epoch."""
+"""Validation faces in a probe, at most."""
 _OF_ONE = 10
-"""Of one of them, for a vote of neighbours."""
+"""Faces of one person, at most, for k-nearest-neighbour votes."""
 
 
 def verified(faces: FaceSet, size: int) -> Probe:
-    """Return a probe by pairs of faces.
+    """Return a probe by verification of pairs of faces.
 
     Args:
-        faces: such that `batches.tell_people`.
-        size: side of what the encoder sees, in pixels.
+        faces: must satisfy `batches.tell_people`.
+        size: side of the encoder's input, in pixels.
     """
     chosen = several(faces, most=4)
     some = chosen.of(np.arange(len(chosen))[:_PROBED])
@@ -52,7 +52,7 @@ def verified(faces: FaceSet, size: int) -> Probe:
 
 
 def neighbours(faces: FaceSet, size: int) -> Probe:
-    """Return a probe by pairs of faces, and by what their nearest ones say.
+    """Return a probe by verification of pairs, and by k-nearest-neighbour classification.
 
     Args:
         faces: as of `verified`.
@@ -70,7 +70,7 @@ def neighbours(faces: FaceSet, size: int) -> Probe:
 
 
 def found_again(faces: FaceSet, viewer: Viewer, views: ViewSettings) -> Probe:
-    """Return a probe for faces of nobody known: is a face found again by another view of it?
+    """Return a probe for faces of nobody known: the share found again by a random view of them.
 
     Args:
         faces: one or more.
@@ -91,7 +91,7 @@ def found_again(faces: FaceSet, viewer: Viewer, views: ViewSettings) -> Probe:
 
 
 def recognised(faces: FaceSet, size: int) -> Probe:
-    """Return a probe by distorted queries.
+    """Return a probe by top-1 of distorted and clean queries in a clean gallery.
 
     Args:
         faces: as of `verified`.

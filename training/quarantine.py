@@ -1,4 +1,4 @@
-"""Files put away, with a manifest that says from where and why, and brought back by it.
+"""Files moved into quarantine, and back by a manifest of where they were and why they went.
 
 ``quarantine.json``::
 
@@ -6,7 +6,7 @@
      "rewritten": [{"file", "was"}]}
 
 ``from`` and ``file`` are absolute, ``to`` and ``was`` relative to the manifest. A CSV of
-annotations loses the rows of pictures that were put away; ``was`` is a copy of what it said.
+annotations loses the rows of pictures that were moved; ``was`` is a copy of the CSV before that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from training.check_data import Finding
 MANIFEST = "quarantine.json"
 SCHEMA = "quarantine/1"
 _IMAGE = ("image", "filename", "path")
-"""What a CSV calls the column of pictures."""
+"""Names that a CSV may give the column of pictures."""
 
 
 def put_away(
@@ -112,11 +112,12 @@ def _names(table: Path, image: str, away: set[str]) -> bool:
 
 
 def bring_back(folder: Path) -> list[Path]:
-    """Move everything back to where it was and return it; the folder goes.
+    """Move everything back to where it was and return the paths; the folder is removed.
 
     Raises:
-        ConfigError: there is no manifest, or something else is where a file was.
-        StoreError: a file cannot be moved; calling it again goes on.
+        ConfigError: there is no manifest, or it is damaged.
+        ImageError: another file is where one is to be moved back to; nothing is moved.
+        StoreError: a file cannot be moved; calling it again continues.
     """
     path = folder / MANIFEST
     try:

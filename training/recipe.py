@@ -1,4 +1,4 @@
-"""A recipe: everything that a run depends on but its data, in a TOML file.
+"""A recipe: everything that a run depends on except its data, in a TOML file.
 
 The table ``[fit]`` is `training.fit.Schedule`, ``[views]`` `training.views.ViewSettings`, and the
 table named like the method is that method's own settings. An unknown name is refused.
@@ -34,20 +34,20 @@ _SHIPPED = resources.files("training") / "recipes"
 
 @dataclass(config=_STRICT)
 class Data:
-    """Which people are trained on, and which are kept for measuring: the table ``[data]``."""
+    """The people to train on and those held out for measuring: the table ``[data]``."""
 
     validation: Share = 0.1
-    """Of the people."""
+    """Share of the people, as is ``test``."""
     test: Share = 0.3
     least: Annotated[int, Field(ge=1)] = 2
-    """Photos that somebody needs to be trained on."""
+    """Photos that a person must have to be trained on."""
     most: Annotated[int, Field(ge=1)] = 40
-    """Photos of one person that are taken."""
+    """Photos of one person that are trained on, at most."""
     faces: Annotated[int, Field(ge=0)] = 0
-    """To train on, at most; 0 takes all."""
+    """Faces to train on, at most; 0 takes all."""
     without: str = ""
-    """A file of people not to be trained on, as they are another test's: names, one in a line, or
-    LFW's pairs. It may be in the folder of the faces."""
+    """A file of people not to train on since another test uses them: names, one per line, or LFW's
+    pairs. It may be in the folder of the faces."""
     seed: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
@@ -58,28 +58,27 @@ class Data:
 
 @dataclass(config=_STRICT)
 class Start:
-    """What the encoder begins with: the table ``[start]``."""
+    """What the encoder starts from: the table ``[start]``."""
 
     weights: str = ""
     """As ``embed.weights``, or ``scratch``; a run's folder means the encoder it exported."""
     network: str = "resnet18"
-    """Of one from scratch: resnet18, resnet50, resnet29, or sface at 112 px."""
+    """If from scratch: resnet18, resnet50, resnet29, or sface at 112 px."""
     size: Annotated[int, Field(ge=32)] = 112
-    """Side of its crops, in pixels."""
+    """Side of its crops if from scratch, in pixels."""
     frozen: Annotated[int, Field(ge=0)] = 0
-    """Blocks from the input on that are not trained, nor are the statistics of their
-    normalisation."""
+    """Blocks, from the input on, whose weights and normalisation statistics are not trained."""
     settled: bool = False
-    """Whether normalisation stays as it was, and nothing is dropped: the faces that an encoder
-    learnt from tell more of both than a few spoilt ones."""
+    """Whether batch normalisation is frozen and dropout off: its statistics are of the many faces
+    that the encoder was trained on before, and a few distorted ones would make them worse."""
     kept: Share = 0.0
-    """Of the first weights, in those that come out: the mean of both forgets less of what it knew
+    """Share of the starting weights in the final average with the trained ones, which forgets less
     (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, eq. 1)."""
 
 
 @dataclass(config=_STRICT)
 class Recipe:
-    """One run."""
+    """All settings of a run."""
 
     method: Literal[
         "simclr",
@@ -111,10 +110,10 @@ def shipped() -> list[str]:
 
 
 def load(name: str) -> Recipe:
-    """Return a recipe by the name of a shipped one, or by its file.
+    """Return a recipe, given the name of a shipped one or the path of its file.
 
     Raises:
-        ConfigError: there is no such recipe, or it does not say what a recipe says.
+        ConfigError: there is no such recipe, or it is not valid.
     """
     path = Path(name)
     if path.suffix != ".toml":
@@ -134,7 +133,7 @@ def load(name: str) -> Recipe:
 
 
 def as_json(recipe: Recipe) -> str:
-    """Return what a recipe says, in full: its tables but those of other methods."""
+    """Return a recipe as JSON with all its settings, without the tables of other methods."""
     tables: dict[str, Any] = TypeAdapter(Recipe).dump_python(recipe)
     methods = set(Recipe.__annotations__) - {"method", "fit", "data", "start", "views"}
     said = {k: v for k, v in tables.items() if k not in methods - {recipe.method}}
@@ -142,9 +141,9 @@ def as_json(recipe: Recipe) -> str:
 
 
 def says(text: str, recipe: Recipe) -> bool:
-    """Return whether a text is what `as_json` says of a recipe.
+    """Return whether a text, as of `as_json`, describes this recipe.
 
-    Or said before there were all settings, if those since are as if they were not there.
+    In a text from before some setting existed, that setting counts as its default.
     """
     try:
         return as_json(TypeAdapter(Recipe).validate_json(text)) == as_json(recipe)

@@ -1,13 +1,13 @@
 """A recipe and a folder of faces in, a run folder out.
 
 outputs/training/NAME/
-  recipe.json         what was run, in full
+  recipe.json         the recipe with all its settings
   data.json           which faces, by digest; who is in which part
   metrics.csv         a row for each epoch
-  metrics.json        before and after, on people who were not trained on
+  metrics.json        before and after, on held-out people
   weights.safetensors the encoder, as the indexer loads it
-  checkpoint.pt       to go on from, if the run is not finished
-  *.png               curves, similarities, roc, maps of the vectors
+  checkpoint.pt       the state from which an interrupted run resumes
+  *.png               curves, similarities, ROC, maps of the embeddings
 """
 
 from __future__ import annotations
@@ -55,30 +55,30 @@ WEIGHTS = encoders.WEIGHTS
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of a recipe."""
+    """The outcome of a recipe for an encoder."""
 
     fitted: Fitted
     assessed: Mapping[str, Assessment]
-    """Before and after, on people who were not trained on; nothing of faces of nobody known."""
+    """Before and after, on held-out people; empty if too few of them have names."""
     folder: Path
 
 
 def run(
     how: Recipe, source: Path, folder: Path, models: Models, progress: Progress = silent
 ) -> Run:
-    """Run a recipe of an encoder, or go on with a run that was interrupted.
+    """Run a recipe for an encoder, or resume a run that was interrupted.
 
     Args:
         how: the recipe.
         source: faces, as for `training.faces.photos`.
         folder: of the run.
-        models: find the faces.
+        models: with the detector that finds the faces.
         progress: shows how far it is.
 
     Raises:
         ConfigError: the folder holds a run of another recipe, of other faces, or from other
             weights; there are too few people to measure on.
-        IndexerError: as what it is made of.
+        IndexerError: as of the functions that it calls.
     """
     begins = encoder_of(how.start.weights)
     encoder = encoders.start(begins, how.start.network, how.start.size, how.fit.seed)
@@ -103,7 +103,7 @@ def run(
     if not begun.is_file():
         encoders.export(encoder, begun)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for one in (encoder, teacher):  # methods look at faces with them before they train
+    for one in (encoder, teacher):  # methods encode faces with them before training
         if one is not None:
             one.module.to(device)
     with Workers(models.workers) as workers:
@@ -148,7 +148,7 @@ def _method(
         directions = arcface.directions(encoder, faces, how.arcface)
         return ArcFace(encoder, directions, faces, how.arcface, viewer, how.views, probe)
     if how.method == "distil":
-        teacher = teacher or replace(encoder, module=copy.deepcopy(encoder.module))  # as it is now
+        teacher = teacher or replace(encoder, module=copy.deepcopy(encoder.module))  # as it starts
         compare = distil.comparison(teacher, faces, viewer, how.views, how.fit.seed)
         taught = None if how.distil.blended else contrastive.clean_vectors(teacher, faces)
         how_distil = (how.distil, viewer, how.views, how.fit.seed, probe, taught)
@@ -158,7 +158,7 @@ def _method(
 
 
 def _teacher(encoder: Trainable, how: Recipe) -> Trainable | None:
-    """Return the encoder that a recipe names as its teacher; None if it names none."""
+    """Return the teacher that a recipe names; None if it names none."""
     name = _teacher_name(how)
     if name is None:
         return None
@@ -180,14 +180,14 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable | None:
 
 
 def _teacher_name(how: Recipe) -> str | None:
-    """Return the encoder that a recipe names as its teacher; None if it names none."""
+    """Return the name of a recipe's teacher; None if it names none."""
     if how.method == "distil":
         return how.distil.teacher
     return how.contrastive.teacher if how.method == "contrastive" else None
 
 
 def _digests(how: Recipe, encoder: Trainable) -> Mapping[str, str]:
-    """Return the digests of the weights that a run begins with, and looks up to."""
+    """Return the digests of the weights that a run starts from, and of its teacher's."""
     found = {"start": encoder.facts.digest}
     name = _teacher_name(how)
     if name is not None:
@@ -198,17 +198,17 @@ def _digests(how: Recipe, encoder: Trainable) -> Mapping[str, str]:
 def begin(
     folder: Path, how: Recipe, faces: FaceSet, dealt: Split, digests: Mapping[str, str]
 ) -> None:
-    """Write what the run is, or see that it is the one that the folder holds.
+    """Write the recipe and data of a run; check them first if the folder holds a run already.
 
     Args:
         folder: of the run.
         how: the recipe.
         faces: all of them.
-        dealt: who is in which part.
-        digests: of the weights it begins with, by name.
+        dealt: the same faces by part.
+        digests: of the weights that it starts from, by name.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: the folder holds another run.
     """
     people = {
         name: sorted({faces.names[i] for i in part.people if i >= 0})
@@ -222,15 +222,15 @@ def begin(
 
 
 def claim(folder: Path, how: Recipe, data: Mapping[str, Any]) -> None:
-    """Write recipe.json and data.json, or see that they are those that the folder holds.
+    """Write recipe.json and data.json; check first that those in the folder, if any, are the same.
 
     Args:
         folder: of the run.
         how: the recipe.
-        data: what is trained on, its digest among it, as plain tables.
+        data: a description of the training data, with its digest, as plain tables.
 
     Raises:
-        ConfigError: they are not.
+        ConfigError: they are of another run.
     """
     said, about = folder / "recipe.json", folder / "data.json"
     described = json.dumps(data, indent=1) + "\n"
@@ -279,7 +279,7 @@ def write_metrics(folder: Path, fitted: Fitted, tables: Mapping[str, Any]) -> No
 
 
 def numbers(found: Assessment) -> dict[str, Any]:
-    """Return an assessment without its pairs, as plain tables, with the mean error of queries."""
+    """Return an assessment without its pairs as plain tables, plus the mean error of queries."""
     fields = dataclasses.asdict(dataclasses.replace(found, similarities=_NONE, same=_NONE > 0))
     kept = {name: value for name, value in fields.items() if name not in ("similarities", "same")}
     worn = error(found.top1, sunglasses=True)
@@ -288,11 +288,11 @@ def numbers(found: Assessment) -> dict[str, Any]:
 
 _NONE = np.zeros(0, np.float32)
 _CLUSTERS = {"wcp": "clusters, WCP", "f1": "clusters, B-cubed F", "nmi": "clusters, NMI"}
-"""The numbers of a clustering that are shown."""
+"""The metrics of a clustering that are shown, with their captions."""
 
 
 def compared(of: Mapping[str, Assessment]) -> list[list[str]]:
-    """Return a table for people: a row for each number, with a column for each encoder."""
+    """Return a table to print: a row for each metric, a column for each encoder."""
     tables = [numbers(one) for one in of.values()]
     first = tables[0]
     rows = [

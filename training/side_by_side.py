@@ -1,4 +1,4 @@
-"""Several encoders measured on the same people, none of whom a recipe trains on."""
+"""Several encoders measured on the same people: those whom most recipes hold out."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ _NAMES = "name a weights file, the folder of a run, or default"
 def side_by_side(
     names: Sequence[str], source: Path, kept: Path, models: Models, progress: Progress = silent
 ) -> Mapping[str, Assessment]:
-    """Return what encoders are worth on the test people of a folder, by name.
+    """Return the metrics of encoders on the test people of a folder, by the encoders' names.
 
-    The people are those that a recipe sets aside if it says nothing else, so that no encoder was
-    trained on them here, but for the default one: its recipes, `distil` and those after it,
-    leave others out.
+    Test people are those of the default `Data`, on whom no shipped recipe trains except `distil`
+    and those that continue from it, which hold out others; from them comes the default encoder.
 
     Args:
         names: of encoders, each a weights file, the folder of a run, or ``default``.
         source: faces, as for `training.faces.photos`.
         kept: the folder that keeps the aligned faces.
-        models: find the faces.
+        models: with the detector that finds the faces.
         progress: shows how far it is.
 
     Raises:
         ConfigError: there are too few people.
-        IndexerError: as what it is made of.
+        IndexerError: as of the functions that it calls.
     """
     device: Device = "cuda" if torch.cuda.is_available() else "cpu"
     how, found = Data(), {}

@@ -1,4 +1,4 @@
-"""Pictures dealt into splits so that every label is in each about as often as its share says.
+"""Stratified splits: each split gets about its share of the pictures of every label.
 
 Iterative stratification: Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label
 data", ECML PKDD 2011; rarest label first.
@@ -17,13 +17,13 @@ from indexer.records import Bool
 def deal(labels: Bool, shares: Mapping[str, float], rest: str, seed: int) -> list[str]:
     """Return the split of each picture, M names; the same for the same seed.
 
-    Labels come before sizes: a split may be a few pictures smaller or larger than its share.
+    Labels take precedence: a split may be a few pictures smaller or larger than its share.
 
     Args:
         labels: (M, K), which labels are in each picture.
         shares: of the pictures, by split; their sum is less than 1.
         rest: the split of all others.
-        seed: of what is left to chance.
+        seed: of the random choices.
 
     Raises:
         ValueError: a share is less than 0, or nothing is left for the rest.

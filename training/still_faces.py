@@ -1,4 +1,4 @@
-"""The faces that the indexer's own detector finds in annotated stills, and whose they are."""
+"""The faces that the indexer's detector finds in annotated stills, matched to annotations."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class StillFaces:
     chips: UInt8
     """(N, C, C, 3), with the border of `training.faces`."""
     targets: Bool
-    """(N, K), who it is; a row without any is a stranger."""
+    """(N, K), who each face is; a stranger's row is all False."""
     picture: Int64
-    """(N,), ascending, the picture that each face is in."""
+    """(N,), ascending, the index of the picture that each face is in."""
     labels: Bool
-    """(M, K), who is annotated in each picture, found or not."""
+    """(M, K), who is annotated in each picture, whether or not the face was found."""
     splits: tuple[str, ...]
     """(M,)."""
     missed: int
@@ -49,7 +49,7 @@ class StillFaces:
 
     @property
     def digest(self) -> str:
-        """Return sha256 over all of it: the same data gives the same."""
+        """Return the sha256 of all of the data."""
         content = hashlib.sha256(f"{self.names} {self.splits} {self.missed}".encode())
         for part in (self.chips, self.targets, self.picture, self.labels):
             content.update(f"{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
@@ -61,11 +61,11 @@ class StillFaces:
         return int(np.sum(~self.targets.any(axis=1)))
 
     def rows(self, split: str) -> Int64:
-        """Return the numbers of the faces in a split's pictures, (n,)."""
+        """Return the indices of the faces in a split's pictures, (n,)."""
         return np.flatnonzero(self._inside(split)[self.picture])
 
     def of_split(self, split: str) -> tuple[Int64, Bool]:
-        """Return each face's picture within a split, (n,), and the labels of those, (m, K)."""
+        """Return each face's picture, (n,), numbered within the split, and the labels, (m, K)."""
         inside = self._inside(split)
         number = np.cumsum(inside) - 1
         return number[self.picture[self.rows(split)]], self.labels[inside]
@@ -77,7 +77,7 @@ class StillFaces:
 def find_faces(
     annotated: AnnotatedStills, models: Models, settings: Settings, progress: Progress = silent
 ) -> StillFaces:
-    """Return the sure faces of annotated pictures, matched to the annotations.
+    """Return the confident detections in annotated pictures, matched to the annotations.
 
     Faces that score less than ``link.min_score`` are left out, as everywhere.
 
@@ -119,11 +119,11 @@ def _look(
 
 
 def matched(boxes: Float32, annotated: Float32, classes: Int64) -> Int64:
-    """Return the class of each box, (N,), -1 for one that nobody annotated.
+    """Return the class of each box, (N,), -1 if it matches no annotation.
 
     Args:
         boxes: (N, 4).
-        annotated: (A, 4); each goes to one box at most, so that the overlaps' sum is largest.
+        annotated: (A, 4); each is matched to one box at most, maximising the sum of IoU.
         classes: (A,).
     """
     overlap = geometry.iou(boxes, annotated)

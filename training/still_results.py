@@ -1,7 +1,7 @@
-"""A trained head made to mean what it says: logits to probabilities, probabilities to decisions.
+"""A trained head calibrated and measured: logits to probabilities, probabilities to decisions.
 
-``calibration`` pictures give the line from logits to log-odds and the thresholds, ``val``
-pictures decide how faces make a picture, ``test`` pictures are only measured on.
+The line from logits to log-odds and the thresholds are fitted on ``calibration`` pictures; how
+faces are combined into a picture is chosen on ``val``; ``test`` is only for measuring.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ class StillScores:
     """How good a head is on the test pictures."""
 
     before: StillMetrics
-    """Plain sigmoids, the most likely face of a picture, and a threshold of one half."""
+    """With plain sigmoids, the largest over a picture's faces, and thresholds of one half."""
     after: StillMetrics
-    """Calibrated probabilities and their own thresholds."""
+    """With calibrated probabilities and their own thresholds."""
     all_negative: StillMetrics
-    """Nobody is ever there."""
+    """Baseline: nobody is ever there."""
     prior: StillMetrics
-    """Everybody is there as likely as in the training pictures, whatever is seen."""
+    """Baseline: each character's share of the training pictures, whatever a picture shows."""
     mean_ap: Interval
-    """Of ``after``, with other pictures."""
+    """Of ``after``, over resampled pictures, as is that of ``macro_f1``."""
     macro_f1: Interval
     reliability: Reliability
     """Of the probabilities of ``after``."""
     confusion: Int64
-    """(K + 1, K + 1), faces by who they are and whom they were taken for; nobody is the last."""
+    """(K + 1, K + 1), test faces, rows by true and columns by predicted class; last is nobody."""
 
 
 def uncalibrated(weight: Float32, bias: Float32, classes: tuple[str, ...], encoder_id: str) -> Head:
-    """Return a head of weight (K, D) and bias (K,) that takes sigmoids for probabilities."""
+    """Return a head of weight (K, D) and bias (K,) whose probabilities are plain sigmoids."""
     facts = HeadFacts(
         schema=heads.SCHEMA,
         classes=classes,
@@ -62,22 +62,22 @@ def uncalibrated(weight: Float32, bias: Float32, classes: tuple[str, ...], encod
 
 
 def calibrate_head(head: Head, found: StillFaces, vectors: Float32, weights: Float32) -> Head:
-    """Return the head with its slope, offset, thresholds and way of putting faces together.
+    """Return the head with slope, offset, thresholds and the way of combining faces fitted.
 
     Args:
         head: uncalibrated.
         found: the faces, of all splits.
-        vectors: (N, D), theirs.
-        weights: (K,), what positives weighed in training. A class's log-odds are too high by the
-            logarithm of that (Elkan, "The foundations of cost-sensitive learning", IJCAI 2001,
-            theorem 2), which is taken off before all classes share one line.
+        vectors: (N, D), their embeddings.
+        weights: (K,), of positives in the training loss. They raise a class's log-odds by their
+            logarithm (Elkan, "The foundations of cost-sensitive learning", IJCAI 2001, theorem 2),
+            which is subtracted, so that all classes can share one line.
     """
     head = replace(head, bias=(head.bias - np.log(weights)).astype(np.float32))
     rows = found.rows("calibration")
     scores, truth = heads.logits(head, vectors[rows]).reshape(-1, 1), found.targets[rows].ravel()
     slope, offset = 1.0, 0.0
     if truth.any() and not truth.all():
-        # A little regular, since what separates without a mistake has no finite slope.
+        # Slightly regularised: perfectly separable scores have no finite slope.
         line = LogisticRegression(C=10.0).fit(scores, truth)
         slope, offset = float(line.coef_[0, 0]), float(line.intercept_[0])
     facts = replace(head.facts, slope=slope, offset=offset)
@@ -97,7 +97,7 @@ def _surprise(head: Head, found: StillFaces, vectors: Float32, way: Together) ->
 
 
 def seen_in(head: Head, found: StillFaces, vectors: Float32, split: str) -> tuple[Bool, Float64]:
-    """Return who is in the m pictures of a split, and how likely the head takes that to be.
+    """Return who is in the m pictures of a split, and the head's probabilities.
 
     Returns:
         Labels and probabilities, (m, K) each.
@@ -108,7 +108,7 @@ def seen_in(head: Head, found: StillFaces, vectors: Float32, split: str) -> tupl
 
 
 def score(before: Head, after: Head, found: StillFaces, vectors: Float32) -> StillScores:
-    """Return how good a head is, uncalibrated and calibrated, beside knowing nothing."""
+    """Return the test metrics of a head before and after calibration, and of two baselines."""
     labels, plain = seen_in(before, found, vectors, "test")
     half = np.full(labels.shape[1], _HALF)
     _, sure = seen_in(after, found, vectors, "test")
@@ -133,7 +133,7 @@ def score(before: Head, after: Head, found: StillFaces, vectors: Float32) -> Sti
 
 
 def _confusion(head: Head, found: StillFaces, vectors: Float32) -> Int64:
-    """Count the test faces by who they are and the likeliest character above its threshold."""
+    """Count the test faces by true class and by the likeliest class that reaches its threshold."""
     rows = found.rows("test")
     probability = heads.probabilities(head, vectors[rows])
     nobody = probability.shape[1]
@@ -149,17 +149,17 @@ def _confusion(head: Head, found: StillFaces, vectors: Float32) -> Int64:
 def measure_logits(
     found: StillFaces, logits: Float32, weights: Float32, split: str
 ) -> dict[str, float]:
-    """Return how good logits (N, K) of all faces are on a split's.
+    """Return metrics of uncalibrated logits on the faces of a split.
 
     Args:
         found: the faces, of all splits.
-        logits: not calibrated.
-        weights: (K,), what positives weighed in training.
+        logits: (N, K), of all faces.
+        weights: (K,), of positives in the training loss.
         split: which.
 
     Returns:
-        ``likelihood``, minus the mean log loss of a face's decision, which goes on telling
-        heads apart when all put the right ones first; and ``mAP`` over pictures.
+        ``likelihood``, minus the mean log loss over faces and classes, which still tells heads
+        apart when all rank perfectly; and ``mAP`` over pictures.
     """
     picture, labels = found.of_split(split)
     rows = found.rows(split)

@@ -1,7 +1,7 @@
-"""A recipe of a head and annotated stills in, a run folder out, as `training.runs` has it.
+"""A recipe for a head and annotated stills in, a run folder out, as in `training.runs`.
 
-In place of an encoder's weights it holds a head for ``training predict``, and the encoder beside
-it if that was trained too.
+Instead of an encoder's weights it holds a head for ``training predict``, with its encoder if that
+was trained too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD = "head.safetensors"
 def run(
     how: Recipe, source: Path, folder: Path, models: Models, progress: Progress = silent
 ) -> FittedHead:
-    """Run a recipe of a head for stills, or go on with a run that was interrupted.
+    """Run a recipe for a head on stills, or resume a run that was interrupted.
 
     Args:
         how: the recipe.
@@ -40,7 +40,7 @@ def run(
 
     Raises:
         ConfigError: the folder holds a run of another recipe or of other pictures.
-        ImageError: the stills are not annotated as they should, or one is damaged.
+        ImageError: the annotations are not valid or lack a split, or a picture is damaged.
         WeightsError: a file cannot be written.
     """
     found = read(source, models, how.start.weights, progress)
@@ -63,7 +63,7 @@ def read(source: Path, models: Models, weights: str, progress: Progress = silent
 
 
 def write_plots(made: FittedHead, folder: Path) -> None:
-    """Draw what the test pictures say: confusion.png and reliability.png.
+    """Draw the results on the test pictures: confusion.png and reliability.png.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -104,7 +104,7 @@ def _tables(made: FittedHead) -> dict[str, Any]:
 
 
 def _plain(found: StillMetrics, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return numbers, and by class a table of them; JSON knows no NaN."""
+    """Return the metrics, in all and by class; NaN becomes null, as JSON has no NaN."""
     whole = {
         name: getattr(found, name) for name in ("mean_ap", "macro_f1", "micro_f1", "hamming", "ece")
     }

@@ -1,9 +1,8 @@
-"""A recipe of tracks and a library in, a run folder out, as `training.runs` has it.
+"""A recipe for tracks and a library in, a run folder out, as in `training.runs`.
 
-In place of an encoder's weights it holds a head for ``embed.head``: what the method clusters, in
-unit rows. What their cosines mean, and whether they tell people apart, is measured with a second
-head that learns from every other track alone: by tracks among the rest that are tied by clothes,
-and by those that are on screen together.
+Instead of an encoder's weights it holds a head for ``embed.head``: the features that the method
+clusters, as unit rows. They are calibrated and measured by a second head that learns from every
+other track only: on pairs of the remaining tracks, tied by clothes or on screen together.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ HEAD = "head.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class TracksRun:
-    """What came of a recipe of tracks."""
+    """The outcome of a recipe for tracks."""
 
     fitted: Fitted
     learnt: Learnt
@@ -59,7 +58,7 @@ class TracksRun:
 
 @dataclass(frozen=True, slots=True)
 class _Show:
-    """All that a library says of its N tracks."""
+    """A library's N tracks, their faces, and the pairs for measuring."""
 
     tracks: LibraryTracks
     faces: TrackFaces
@@ -67,7 +66,7 @@ class _Show:
 
 
 def run(how: Recipe, source: Path, folder: Path, progress: Progress = silent) -> TracksRun:
-    """Run a recipe of tracks, or go on with a run that was interrupted.
+    """Run a recipe for tracks, or resume a run that was interrupted.
 
     Args:
         how: the recipe.
@@ -113,7 +112,7 @@ def _read(library: Library, progress: Progress) -> _Show:
 
 
 def _every_other(faces: TrackFaces) -> TrackFaces:
-    """Return the faces of the tracks with even numbers: neighbours in time are not both there."""
+    """Return the faces of the tracks with even numbers, so never of two neighbours in time."""
     mine = faces.track % 2 == 0
     ties = faces.ties[(faces.ties % 2 == 0).all(axis=1)]
     return TrackFaces(
@@ -122,22 +121,22 @@ def _every_other(faces: TrackFaces) -> TrackFaces:
 
 
 def _unseen(pairs: Int64) -> Int64:
-    """Return the pairs of two tracks with odd numbers, which the second head has not seen."""
+    """Return the pairs of two tracks with odd numbers, held out from the second head."""
     return pairs[(pairs % 2 == 1).all(axis=1)]
 
 
 def _require_unseen(found: Gathered) -> None:
-    """Check that both kinds of pair are left to judge the second head by.
+    """Check that pairs of both kinds are held out to measure the second head.
 
     Raises:
-        ValueError: one is not.
+        ValueError: there are none of one kind.
     """
     if min(len(_unseen(found.same)), len(_unseen(found.different))) == 0:
         raise ValueError("leaves no pairs of tracks out that could say what a head is worth")
 
 
 def _probed(module: Mlp | Linear, show: _Show) -> Mapping[str, float]:
-    """Return the area under ROC of all pairs, which the module may have learnt from."""
+    """Return the area under ROC on all pairs, among them those that it was trained on."""
     return {"area": _judged(module, show, show.gathered.same, show.gathered.different).after}
 
 
@@ -151,7 +150,7 @@ def _unit(rows: Float32) -> Float32:
 
 
 def _learnt(whole: FromTracks, other: FromTracks, show: _Show, encoder_id: str) -> Learnt:
-    """Return the head of the whole show, its digest empty, and what the other says of it."""
+    """Return the head of the whole show, its digest empty, measured by the second head."""
     found = show.gathered
     judged = _judged(other.module, show, _unseen(found.same), _unseen(found.different))
     head = exported(whole.module, encoder_id, judged.calibration)
@@ -168,7 +167,7 @@ def _learnt(whole: FromTracks, other: FromTracks, show: _Show, encoder_id: str) 
 
 
 def exported(module: Mlp | Linear, encoder_id: str, calibration: Calibration) -> Head:
-    """Return what a module clusters as the indexer applies it; its digest is empty till saved.
+    """Return a module's features as a head of the indexer; its digest is empty until it is saved.
 
     Args:
         module: trained.
@@ -209,5 +208,5 @@ def _tables(learnt: Learnt) -> dict[str, Any]:
 
 
 def _told(found: Signs) -> dict[str, float | None]:
-    """Return the signs; JSON knows no NaN."""
+    """Return the signs; NaN becomes None, as JSON has no NaN."""
     return {name: None if np.isnan(value) else value for name, value in asdict(found).items()}

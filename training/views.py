@@ -1,4 +1,4 @@
-"""Views of a face: random ones for training, the plain one for measuring, and distortions.
+"""Views of a face: random augmentation for training, the plain view for measuring, distortions.
 
 Random numbers come from a generator that the caller seeds; faces are RGB uint8 with the border
 that `training.faces` leaves around the encoder's square.
@@ -22,27 +22,27 @@ from indexer.records import Float32, Float64, UInt8
 SEVERITIES = (1, 2, 3, 4, 5)
 """From just visible to barely recognisable."""
 _VIDEO_QUALITY = 50
-"""Of a JPEG that has lost about as much as a broadcast."""
+"""JPEG quality at which about as much is lost as in a broadcast."""
 _QUALITIES = (20, 85)
-"""Of those that have lost more, and less."""
+"""Range of JPEG qualities of narrow views: worse than a broadcast to better; the last excluded."""
 WIDTH_BY_EYES = 1.85
-"""How wide the detector's box is, in distances of the eyes."""
+"""Width of the detector's box in distances between the eyes."""
 _NARROW_PX = (7.0, 64.0)
-"""Widths of the faces of narrow views."""
+"""Range of face widths of narrow views."""
 _LANDMARK_PX = 0.4
-"""How far off the landmarks of a narrow face are, each way, in pixels of the video."""
+"""Standard deviation of a narrow face's alignment along each axis, in pixels of the video."""
 
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
 class ViewSettings:
-    """How far a random view strays from the plain one: the table ``[views]`` of a recipe."""
+    """The augmentation of random views: the table ``[views]`` of a recipe."""
 
     turn: NotNegative = 8.0
     """Standard deviation of the angle, degrees."""
     scale: NotNegative = 0.05
-    """Standard deviation of the logarithm of the size."""
+    """Standard deviation of the logarithm of the scale factor."""
     shift: NotNegative = 0.03
-    """Standard deviation of the place, as a share of the side."""
+    """Standard deviation of the shift along each axis, as a share of the side."""
     flip: Share = 0.5
     light: NotNegative = 0.25
     """Standard deviation of the logarithms of contrast and gamma."""
@@ -52,30 +52,30 @@ class ViewSettings:
     distorted: Share = 0.3
     """Share of the views that get one of the distortions."""
     severe: NotNegative = 0.0
-    """A severity s is drawn as often as s to this power."""
+    """Severity s is drawn with a probability proportional to s to this power."""
     sunglasses: Share = 0.0
     """Share of the views with drawn sunglasses."""
     narrow: Share = 0.0
-    """Share of the views whose face is as narrow as those of a video, 7 to 64 pixels."""
+    """Share of the views with the face as narrow as in video, 7 to 64 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """What views are made for: an encoder's square and where the template puts the landmarks."""
+    """The input that views are made for: an encoder's square and the landmarks in it."""
 
     size: int
     """Side of the encoder's square, in pixels."""
     template: Float32
-    """(5, 2), in pixels of it."""
+    """(5, 2), where the landmarks lie, in pixels of the square."""
 
     @property
     def face_px(self) -> float:
-        """Return how wide the face in it is, in pixels."""
+        """Return the width of the face in the square, in pixels."""
         return WIDTH_BY_EYES * float(np.linalg.norm(self.template[1] - self.template[0]))
 
 
 def plain(chips: UInt8, size: int) -> UInt8:
-    """Return the middles of faces, (N, size, size, 3)."""
+    """Return faces without their borders, (N, size, size, 3)."""
     border = (chips.shape[1] - size) // 2
     return chips[:, border : border + size, border : border + size]
 
@@ -83,8 +83,8 @@ def plain(chips: UInt8, size: int) -> UInt8:
 def random_view(
     chip: UInt8, viewer: Viewer, settings: ViewSettings, rng: np.random.Generator
 ) -> UInt8:
-    """Return a face turned, scaled, moved, flipped, lit and distorted by chance, (S, S, 3)."""
-    # Without narrow views nothing is drawn for them: those of earlier recipes stay what they were.
+    """Return a face randomly turned, scaled, shifted, flipped, lit and distorted, (S, S, 3)."""
+    # Without narrow views nothing is drawn for them, so that earlier recipes' views stay the same.
     width = _narrow_width(viewer, settings, rng) if settings.narrow else viewer.face_px
     off_px = _off_px(viewer, width)
     view = _moved(chip, viewer, _placed(len(chip), viewer, off_px, settings, rng))
@@ -94,9 +94,9 @@ def random_view(
 def random_pair(
     chip: UInt8, viewer: Viewer, settings: ViewSettings, rng: np.random.Generator
 ) -> tuple[UInt8, UInt8]:
-    """Return a random view, and the face as it is in the same place, each (S, S, 3).
+    """Return a random view, and the clean face turned, scaled and shifted alike, each (S, S, 3).
 
-    Of a narrow view the landmarks are a little off: the other has them where they belong. Nothing
+    A narrow view is slightly misaligned, as by imprecise landmarks; the clean face is not. Neither
     is mirrored.
     """
     width = _narrow_width(viewer, settings, rng)
@@ -133,14 +133,14 @@ def _spoilt(
 
 
 def _narrow_width(viewer: Viewer, settings: ViewSettings, rng: np.random.Generator) -> float:
-    """Return how wide a view's face shall be, in pixels: widths are the rarer the wider."""
+    """Return the width of a view's face in pixels: log-uniform if narrow, else the viewer's."""
     low, high = np.log(np.minimum(_NARROW_PX, viewer.face_px))
     width = float(np.exp(rng.uniform(low, high)))
     return width if rng.random() < settings.narrow else viewer.face_px
 
 
 def _off_px(viewer: Viewer, width_px: float) -> float:
-    """Return how far off the landmarks of a narrow face are, each way, in pixels of the view."""
+    """Return `_LANDMARK_PX` in pixels of the view, 0 for a face that is not narrow."""
     return _LANDMARK_PX * viewer.face_px / width_px if width_px < viewer.face_px else 0.0
 
 
@@ -173,8 +173,8 @@ def sunglasses(view: UInt8, template: Float32, rng: np.random.Generator) -> UInt
 
     Args:
         view: (S, S, 3).
-        template: (5, 2), where its landmarks are.
-        rng: decides on shape and shade.
+        template: (5, 2), the landmarks in it, in pixels.
+        rng: chooses shape and shade.
     """
     half = np.array([rng.uniform(0.32, 0.45), rng.uniform(0.2, 0.34)])
     shade = rng.uniform(0, 60) + rng.uniform(0, 15, 3)
@@ -184,13 +184,13 @@ def sunglasses(view: UInt8, template: Float32, rng: np.random.Generator) -> UInt
 def severe_sunglasses(
     view: UInt8, landmarks: Float32, severity: int, rng: np.random.Generator
 ) -> UInt8:
-    """Return a face with glasses that are the wider and the darker the severer, (S, S, 3).
+    """Return a face with sunglasses, larger and darker with each severity, (S, S, 3).
 
     Args:
         view: (S, S, 3).
         landmarks: (5, 2), in pixels of it.
         severity: 1 to 5.
-        rng: decides on the shade.
+        rng: chooses the shade.
 
     Raises:
         ValueError: no such severity.
@@ -203,7 +203,7 @@ def severe_sunglasses(
 
 
 def _glasses(view: UInt8, landmarks: Float32, half: Float64, shade: Float64, cover: float) -> UInt8:
-    """Draw two ellipses with half axes as shares of the eyes' distance, and their frame."""
+    """Return a face with two ellipses, of half axes in distances of the eyes, and their frame."""
     (left, right), drawn = landmarks[:2], view.copy()
     apart = float(np.linalg.norm(right - left))
     tilt = float(np.degrees(np.arctan2(*(right - left)[::-1])))
@@ -217,13 +217,13 @@ def _glasses(view: UInt8, landmarks: Float32, half: Float64, shade: Float64, cov
 
 
 def distort(view: UInt8, name: str, severity: int, rng: np.random.Generator) -> UInt8:
-    """Return a face spoilt in one of the ways of `DISTORTIONS`, (S, S, 3).
+    """Return a face with one of the `DISTORTIONS`, (S, S, 3).
 
     Args:
         view: (S, S, 3).
         name: of the distortion.
         severity: 1 to 5.
-        rng: decides on what is left to chance, such as a direction or a place.
+        rng: chooses what is random, such as a direction or a place.
 
     Raises:
         ValueError: no distortion of that name, or no such severity.
@@ -236,16 +236,16 @@ def distort(view: UInt8, name: str, severity: int, rng: np.random.Generator) -> 
 
 
 def narrow(view: UInt8, face_px: float, width_px: float, quality: int = _VIDEO_QUALITY) -> UInt8:
-    """Return a face as it is when a video shows it so narrow, enlarged again, (S, S, 3).
+    """Return a face as a video shows it at a small width, enlarged again, (S, S, 3).
 
-    It is shrunk and compressed about as much as a broadcast does; a face that is no wider is
-    compressed alone.
+    It is shrunk, compressed (by default about as much as a broadcast) and enlarged; a face that is
+    no wider than `width_px` is only compressed.
 
     Args:
         view: (S, S, 3).
-        face_px: how wide the face in it is.
-        width_px: how wide it shall have been.
-        quality: of the JPEG that it went through.
+        face_px: width of the face in it, in pixels.
+        width_px: width of the face in the video, in pixels.
+        quality: of the JPEG compression.
     """
     small = max(4, round(len(view) * min(1.0, width_px / face_px)))
     less = cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA)
@@ -255,7 +255,7 @@ def narrow(view: UInt8, face_px: float, width_px: float, quality: int = _VIDEO_Q
 
 
 def _blur(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
-    """Out of focus, or moved in some direction: a coin decides."""
+    """Defocus or motion blur in a random direction, equally likely."""
     reach = len(view) * 0.012 * severity
     if rng.random() < 0.5:  # noqa: PLR2004
         return _levels(cv2.GaussianBlur(view, (0, 0), reach))
@@ -269,7 +269,7 @@ def _blur(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
 
 
 def _fog(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
-    """White that is denser here than there."""
+    """Add white of varying density."""
     coarse = rng.random((5, 5)).astype(np.float32)
     cloud = cv2.resize(coarse, view.shape[1::-1], interpolation=cv2.INTER_CUBIC)[..., None]
     cover = np.clip(0.13 * severity + 0.25 * (cloud - 0.5), 0, 0.95)
@@ -277,7 +277,7 @@ def _fog(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
 
 
 def _low_light(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
-    """Few photons, with the noise that they bring, and what a camera then lifts."""
+    """Darken, with shot and read noise, and amplify again as a camera does."""
     dark = (view / 255.0) ** 1.5 * 0.5 ** (0.9 * severity)
     photons = 900 / severity
     noisy = rng.poisson(dark * photons) / photons + rng.normal(0, 0.004 * severity, view.shape)
@@ -290,13 +290,13 @@ def _noise(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
 
 def _compression(view: UInt8, severity: int, _rng: np.random.Generator) -> UInt8:
     quality = (28, 18, 12, 8, 5)[severity - 1]
-    # The colours' order does not matter to a codec that treats red and blue much alike.
+    # OpenCV expects BGR, but JPEG treats red and blue much alike.
     coded = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
 def _occlusion(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
-    """Something of one colour before part of the face."""
+    """Cover part of the face with a rectangle of one colour."""
     side, covered = len(view), view.copy()
     area = 0.07 * severity * side**2
     width = float(np.sqrt(area) * np.exp(rng.normal(0, 0.3)))
@@ -310,7 +310,7 @@ def _occlusion(view: UInt8, severity: int, rng: np.random.Generator) -> UInt8:
 
 
 def _scaling(view: UInt8, severity: int, _rng: np.random.Generator) -> UInt8:
-    """As far away: the face about 45, 32, 24, 18 and 14 pixels wide."""
+    """Shrink and enlarge, as from far away: the face about 45, 32, 24, 18 and 14 pixels wide."""
     small = max(4, round(len(view) * (0.45, 0.32, 0.24, 0.18, 0.14)[severity - 1]))
     less = cv2.resize(view, (small, small), interpolation=cv2.INTER_AREA)
     return _levels(cv2.resize(less, view.shape[1::-1], interpolation=cv2.INTER_LINEAR))
@@ -329,4 +329,4 @@ DISTORTIONS: Mapping[str, Callable[[UInt8, int, np.random.Generator], UInt8]] = 
     "occlusion": _occlusion,
     "scaling": _scaling,
 }
-"""What may be wrong with a picture of a face, by name."""
+"""The ways to distort a view, by name."""

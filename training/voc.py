@@ -1,8 +1,8 @@
-"""Pictures annotated in Pascal VOC's format: one XML a picture.
+"""Pictures annotated in Pascal VOC's format: one XML file per picture.
 
     Annotations/0.xml, JPEGImages/0.jpg, ImageSets/Main/train.txt     or    [train/]0.xml, 0.jpg
 
-Pixels count from 1, and a box's last ones are still in it: so says the VOC2012 development kit.
+Pixels count from 1, and a box includes its last ones (VOC2012 development kit).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True, slots=True)
 class _Annotation:
-    """What one XML says."""
+    """The content of one XML file."""
 
     size: tuple[int, int] | None
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class _Annotation:
 
 
 def is_voc(folder: Path) -> bool:
-    """Return whether a folder holds an XML file of an annotation; hidden ones do not count."""
+    """Return whether a folder holds an annotation in XML; hidden files do not count."""
     return any(_is_annotation(path) for path in pictures.visible(folder) if _is_xml(path))
 
 
@@ -67,11 +67,11 @@ def _is_annotation(path: Path) -> bool:
 def read_voc(folder: Path, complain: Complain = refuse) -> AnnotatedStills:
     """Return the annotated pictures of a folder, split by split, in order of name.
 
-    The names are those that occur, in order.
+    The classes are the names that occur, sorted.
 
     Args:
         folder: with the XML files and the pictures.
-        complain: is told of each file that cannot be used, whose picture is left out then.
+        complain: called with each file that cannot be used; its picture is then left out.
 
     Raises:
         ImageError: a file cannot be used, and `complain` raises it.
@@ -94,7 +94,7 @@ def read_voc(folder: Path, complain: Complain = refuse) -> AnnotatedStills:
 
 
 def listed(folder: Path) -> list[Listed]:
-    """Return the pictures that have an XML, split by split, in order of name; none is opened."""
+    """Return the pictures with an XML file, split by split, in order of name; none is opened."""
     splits = _splits(folder)
     found = []
     for path in filter(_is_xml, pictures.visible(folder)):
@@ -105,7 +105,7 @@ def listed(folder: Path) -> list[Listed]:
 
 
 def own_files(folder: Path) -> list[Path]:
-    """Return the files of the format that are neither faces' pictures nor their XML."""
+    """Return the format's files that are neither annotated pictures nor their XML files."""
     return [path for name in _OTHER_FOLDERS for path in (folder / name).rglob("*")]
 
 
@@ -121,7 +121,7 @@ def _splits(folder: Path) -> dict[str, str]:
 
 
 def _picture(path: Path) -> Path:
-    """Return the picture of an XML: of the same stem, beside it or in the folder of pictures."""
+    """Return an XML file's picture: of the same stem, beside it or in the folder of pictures."""
     folders = [path.parent, *(path.parent.parent / name for name in _PICTURE_FOLDERS)]
     tried = [
         folder / f"{path.stem}{suffix}"

@@ -1,4 +1,4 @@
-"""Still pictures annotated in YOLO's format: one ``.txt`` a picture, the names in one more file.
+"""Still pictures annotated in YOLO's format: a ``.txt`` per picture, and a file of class names.
 
     data.yaml, or classes.txt                 the names
     images/[train/]0.jpg, labels/[train/]0.txt     or
@@ -32,12 +32,12 @@ from training.annotations import (
 _YAML = ("data.yaml", "data.yml", "dataset.yaml")
 _CLASSES = ("classes.txt", "labels/classes.txt", "obj.names")
 _BESIDE = ("truth.json", "notes.json")
-"""What `training.synthesize.stills` and Label Studio write beside them."""
+"""Files that `training.synthesize.stills` and Label Studio add to the format."""
 _COLUMNS = 5
 
 
 def is_yolo(folder: Path) -> bool:
-    """Return whether a folder holds the names of classes as YOLO's tools write them."""
+    """Return whether a folder holds a file of class names as YOLO's tools write it."""
     return any((folder / name).is_file() for name in (*_YAML, *_CLASSES))
 
 
@@ -46,7 +46,7 @@ def read_annotated(folder: Path, complain: Complain = refuse) -> AnnotatedStills
 
     Args:
         folder: with the names and the pictures.
-        complain: is told of each file that cannot be used, whose picture is left out then.
+        complain: called with each file that cannot be used; its picture is then left out.
 
     Raises:
         ImageError: the folder is not in this format.
@@ -65,7 +65,7 @@ def read_names(folder: Path) -> tuple[str, ...]:
     """Return the names of the classes.
 
     Raises:
-        ImageError: no file says them, or not as it should.
+        ImageError: there is no file of names, or it is not valid.
     """
     path = next((folder / n for n in (*_YAML, *_CLASSES) if (folder / n).is_file()), None)
     if path is None:
@@ -104,7 +104,7 @@ def _settings(path: Path) -> Mapping[str, Any]:
 
 
 def own_files(folder: Path) -> list[Path]:
-    """Return where the format has files that are neither pictures nor labels."""
+    """Return where the format may have files that are neither pictures nor labels."""
     path = next((folder / name for name in _YAML if (folder / name).is_file()), None)
     places = _places(folder, _settings(path)) if path else ()
     lists = [_below(found, folder) for found, _ in places if found.is_file()]
@@ -112,14 +112,14 @@ def own_files(folder: Path) -> list[Path]:
 
 
 def _of_splits(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Yield the pictures that ``data.yaml`` puts in splits."""
+    """Yield the pictures that ``data.yaml`` assigns to splits, with their splits."""
     for found, split in _places(folder, settings):
         for picture in pictures.inside(found) if found.is_dir() else _lines(found):
             yield _below(picture, folder), split
 
 
 def _places(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Yield what ``data.yaml`` names for its splits; what is not there is left out.
+    """Yield the paths that ``data.yaml`` gives for splits, with their splits, if they exist.
 
     A split is a folder, a list of folders, or a text file with a picture a line.
     """
@@ -146,7 +146,7 @@ def _below(path: Path, folder: Path) -> Path:
 
 
 def _label_file(picture: Path, folder: Path) -> Path:
-    """Return the file of a picture's labels: beside it, or in ``labels`` for ``images``."""
+    """Return a picture's label file: beside it, or under ``labels`` in place of ``images``."""
     beside = picture.with_suffix(".txt")
     parts = beside.relative_to(folder).parts if beside.is_relative_to(folder) else ()
     if "images" not in parts or beside.is_file():

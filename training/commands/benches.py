@@ -30,11 +30,11 @@ from training.evaluate.lfw_bench import bench_lfw
 from training.evaluate.repeats import evaluate_repeats
 
 LFW_SETTINGS = ("detect.min_face=0.2",)
-"""Where LFW's photos are looked at often: the face is large in them."""
+"""Settings for measuring on LFW's photos, in which the face is large."""
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
-    """Add them to the parser's commands."""
+    """Add these commands to the parser."""
     bench = commands.add_parser("bench-lfw", help="verification on LFW's 6,000 pairs")
     bench.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar and lfw_pairs.txt")
     bench.add_argument("--roc", type=Path, metavar="PNG", help="draw the curve")

@@ -1,4 +1,4 @@
-"""Commands about data: read, dealt into splits, checked, cut out of a library."""
+"""Commands about data: annotations and splits, checks, and what a library gives to train on."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 FOUND = 1
 """The exit status of a check that found something."""
 _SHOWN = 100
-"""Findings, at most, in the table."""
+"""Findings in the printed table, at most."""
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
-    """Add them to the parser's commands."""
+    """Add these commands to the parser."""
     one = commands.add_parser("annotate", help="bring annotated pictures into one CSV, and split")
     one.add_argument("source", type=Path, metavar="SOURCE", help="YOLO, Pascal VOC, or a CSV")
     one.add_argument("--out", type=Path, required=True, metavar="FOLDER")
@@ -81,7 +81,7 @@ def _annotate(options: argparse.Namespace) -> None:
 
 
 def _counts(found: AnnotatedStills, labels: Bool) -> list[tuple[str | int, ...]]:
-    """Return how many pictures of each split show each label, and how many there are."""
+    """Return the rows of a table: pictures with each label, with nobody and in all, by split."""
     inside = [[still.split == split for still in found.stills] for split in SPLITS]
     rows: list[tuple[str | int, ...]] = [
         (name, *(int(labels[some, number].sum()) for some in inside))
@@ -103,7 +103,7 @@ def _check(options: argparse.Namespace) -> int:
     found = check_data.check(source, options.least, bar, expect_empty=options.expect_empty)
     if options.json:
         _write_findings(options.json, source, found)
-    some = sorted(found.findings, key=lambda one: not one.files)[:_SHOWN]  # of files first
+    some = sorted(found.findings, key=lambda one: not one.files)[:_SHOWN]  # with files first
     rows = [(one.path, one.problem, one.remedy) for one in some]
     if rows:
         print(tabulate(rows, headers=["file", "problem", "remedy"]))
@@ -153,7 +153,7 @@ def _fit_tracks(options: argparse.Namespace) -> None:
 
 
 def show_learnt(learnt: Learnt) -> None:
-    """Print what the tracks of a library say of a head."""
+    """Print the label-free measurements of a head on the tracks of a library."""
     pairs = learnt.gathered
     print(f"{len(pairs.same)} pairs wear the same, {len(pairs.different)} are on screen together")
     print(

@@ -1,4 +1,4 @@
-"""Commands that make weights."""
+"""Commands that train, convert, evaluate and export weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
-    """Add them to the parser's commands."""
+    """Add these commands to the parser."""
     for name, of, kind, convert in (
         ("convert-sface", "OpenCV Zoo's SFace", "ONNX", convert_sface),
         ("convert-dlib", "dlib's encoder", "DAT", convert_dlib),
@@ -90,7 +90,7 @@ def _fit_encoder(how: Recipe, source: Path, folder: Path) -> None:
 
 
 def _tell_left_out(folder: Path) -> None:
-    """Print how many photos of a run show no face."""
+    """Print how many faces a run has, and in how many photos none was found."""
     path = folder / "data.json"
     data = json.loads(path.read_bytes())
     print(

@@ -13,7 +13,7 @@ from indexer.store import disk
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
-    """Add it to the parser's commands."""
+    """Add the command to the parser."""
     who = commands.add_parser("bench-identity", help="names and people on made seasons")
     who.add_argument("data", type=Path, metavar="FOLDER", help="with s0, s1, … of synthesize")
     who.add_argument("--work", type=Path, metavar="FOLDER", help="for libraries; by default in OUT")

@@ -1,4 +1,4 @@
-"""Commands about still pictures: who is in them, learned and said."""
+"""Commands about still pictures: train a head, and predict who is in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
-    """Add them to the parser's commands."""
+    """Add these commands to the parser."""
     learn = commands.add_parser("fit-stills", help="train a head on annotated stills")
     learn.add_argument("data", type=Path, metavar="DATA", help="YOLO, VOC, or a CSV of annotate")
     learn.add_argument("--out", type=Path, required=True, metavar="SAFETENSORS")
@@ -76,7 +76,7 @@ def _fit_stills(options: argparse.Namespace) -> None:
 
 
 def show(made: FittedHead) -> None:
-    """Print the tables, on the test pictures."""
+    """Print the tables of a head's metrics on the test pictures."""
     after, before, facts = made.scores.after, made.scores.before, made.head.facts
     print(
         tabulate(

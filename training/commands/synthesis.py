@@ -1,4 +1,4 @@
-"""Commands that make faces, episodes and stills."""
+"""Commands that synthesize episodes and stills."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SOURCE = "a folder of stills per person, or lfw.tar"
 
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
-    """Add them to the parser's commands."""
+    """Add these commands to the parser."""
     show = commands.add_parser("demo", help="make an episode, enrol its cast, index and query it")
     show.add_argument("folder", type=Path, metavar="FOLDER")
     show.set_defaults(run=lambda options: demo(options.folder, print))
@@ -68,7 +68,7 @@ def _add_stills(commands: Any) -> None:  # noqa: ANN401
 
 
 def _size(text: str) -> tuple[int, int]:
-    """Return the width and height that are said, as in 640x360."""
+    """Return the width and height in a text such as 640x360."""
     said = re.fullmatch(r"(\d+)x(\d+)", text)
     if said is None:
         raise ConfigError("--size", f"{text} is none", "give WIDTHxHEIGHT, as in 640x360")

@@ -1,8 +1,8 @@
-"""ArcFace: faces are told apart by angle, with a margin; at first without one.
+"""ArcFace: people are told apart by angle, with a margin; in the first epochs without one.
 
 Deng et al., "ArcFace: additive angular margin loss for deep face recognition", CVPR 2019, eq. 3.
-The epochs before it are of softmax cross-entropy with smoothed labels over the same cosines:
-against a margin, directions that are still random teach an encoder nothing but to forget.
+The first epochs use softmax cross-entropy with smoothed labels over the same cosines: against
+class directions that do not fit yet, a margin would mostly make the encoder forget.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ class ArcFaceSettings:
     """The table ``[arcface]`` of a recipe."""
 
     people: Annotated[int, Field(ge=2)] = 32
-    """In a batch."""
+    """People in a batch."""
     each: Annotated[int, Field(ge=1)] = 2
-    """Faces of one of them."""
+    """Faces of each of them."""
     margin: NotNegative = 20.0
     """Degrees."""
     scale: Positive = 32.0
     plain_epochs: Annotated[int, Field(ge=0)] = 1
-    """Epochs of cross-entropy, before the margin."""
+    """Epochs of cross-entropy without margin, before the others."""
     smoothing: Share = 0.1
-    """Of the labels, in those."""
+    """Label smoothing in those epochs."""
     encoder_rate: Positive = 0.1
-    """Times the learning rate, for the encoder; the classes' directions have the rate itself."""
+    """Factor of the learning rate for the encoder; that of the class directions is 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Views of faces, and of whom."""
+    """Views of faces, and whose they are."""
 
     crops: UInt8
     """(B, S, S, 3)."""
     people: Int64
     """(B,)."""
     plain: bool
-    """Whether the margin is still left out."""
+    """Whether the loss is cross-entropy without margin."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ArcFace:
 
     encoder: Trainable
     directions: ArcFaceLoss
-    """A direction for each person, and the loss over them."""
+    """The loss, with a direction for each person."""
     faces: FaceSet
     settings: ArcFaceSettings
     viewer: Viewer
@@ -79,7 +79,7 @@ class ArcFace:
 
     @property
     def steps(self) -> int:
-        """Return how many batches are as many faces as there are."""
+        """Return the batches per epoch: together about as many faces as there are."""
         return max(1, len(self.faces) // (self.settings.people * self.settings.each))
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
@@ -110,12 +110,12 @@ class ArcFace:
             return F.cross_entropy(logits, people, label_smoothing=self.settings.smoothing)
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
-        """Return what the probe says of the encoder."""
+        """Return the probe's metrics of the encoder."""
         return self.probe(self.encoder)
 
 
 def directions(encoder: Trainable, faces: FaceSet, settings: ArcFaceSettings) -> ArcFaceLoss:
-    """Return a direction for each person, which begins at the mean vector of his faces."""
+    """Return the loss, each person's direction initialised to the mean vector of their faces."""
     people, count = batches.renumbered(faces.people)
     vectors = encoders.encode(encoder, faces.chips)
     means = np.stack([vectors[group].mean(axis=0) for group in batches.by_person(people)])

@@ -1,9 +1,9 @@
-"""Clean and distorted faces of one person brought together, of two people kept apart.
+"""Contrastive: clean and distorted faces of one person are near, those of two a margin apart.
 
 The second stage for distorted faces. The loss is that of Hadsell, Chopra and LeCun,
-"Dimensionality reduction by learning an invariant mapping", CVPR 2006, eq. 4, over anchors that
-are clean faces, positives that are distorted ones of the same person, and the nearest other people
-of the batch as negatives.
+"Dimensionality reduction by learning an invariant mapping", CVPR 2006, eq. 4: distorted faces are
+pulled towards clean anchors of the same person, and pushed away from the nearest anchor of another
+person in the batch.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ class ContrastiveSettings:
     """The table ``[contrastive]`` of a recipe."""
 
     people: Annotated[int, Field(ge=2)] = 64
-    """In a batch; each gives a clean anchor and a distorted positive."""
+    """People in a batch; each gives a clean anchor and a distorted positive."""
     margin: Positive = 0.5
     """Distance of unit vectors from which two people are far enough apart."""
     itself: NotNegative = 1.0
-    """Weight of the distance between a distorted face and the very same face when it was clean."""
+    """Weight of the squared distance between a distorted face and the same face undistorted."""
     teacher: str | None = None
-    """Whose vectors of clean faces are the goal, as ``start.weights``; if not given, those of the
-    encoder that this stage begins with. With the encoder of before the first stage, whatever that
-    stage spoilt on clean faces is repaired, and people enrolled with it stay comparable."""
+    """The encoder, as in ``start.weights``, whose vectors of clean faces are the targets; if not
+    given, the one that this stage starts from. With the encoder from before the first stage, what
+    that stage lost on clean faces is regained, and people enrolled with it stay comparable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Distorted views, and where they belong."""
+    """Distorted views, and their targets."""
 
     distorted: UInt8
     """(B, S, S, 3)."""
     same: Float32
-    """(B, D), vectors of the same faces, clean."""
+    """(B, D), vectors of the same faces, undistorted."""
     anchors: Float32
     """(B, D), vectors of clean faces of the same people."""
 
@@ -59,7 +59,7 @@ class Batch:
 class Contrastive:
     """The method: `training.fit.Method`.
 
-    The anchors' vectors are the teacher's and do not change.
+    The vectors of clean faces are the teacher's and do not change.
     """
 
     encoder: Trainable
@@ -78,7 +78,7 @@ class Contrastive:
 
     @property
     def steps(self) -> int:
-        """Return how many batches are as many faces as there are."""
+        """Return the batches per epoch: together about as many faces as there are."""
         return max(1, len(self.faces) // self.settings.people)
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
@@ -86,7 +86,7 @@ class Contrastive:
         return [(encoders.trained(self.module), 1.0)]
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
-        """Return a distorted face of each of many people, and clean vectors for it."""
+        """Return a distorted face of each of several people, with its targets."""
         groups = batches.by_person(self.faces.people)
         both: Int64 = batches.balanced(groups, self.settings.people, 2, rng).reshape(-1, 2)
         crops = [random_view(self.faces.chips[i], self.viewer, self.views, rng) for i in both[:, 0]]
@@ -107,11 +107,11 @@ class Contrastive:
         return positive + negative + self.settings.itself * itself
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
-        """Return what the probe says of the encoder."""
+        """Return the probe's metrics of the encoder."""
         return self.probe(self.encoder)
 
 
 def clean_vectors(encoder: Trainable, faces: FaceSet) -> Float32:
-    """Return the unit vectors of undistorted faces, (N, D), with those of their mirror images."""
+    """Return the unit vectors of undistorted faces averaged with their mirror images', (N, D)."""
     size = encoder.facts.input_size
     return encoders.encode(encoder, plain(faces.chips, size), flipped=True)

@@ -1,16 +1,16 @@
-"""What an encoder sees in clean faces it learns to see in narrow and spoilt ones; no names needed.
+"""Distillation from clean to narrow and distorted faces, without identity labels.
 
-A teacher, the encoder as it was, looks at the clean face and at its mirror image; the encoder that
-is trained looks at a random view, and shall say the same. Closeness alone is bought cheaply, by
-saying something average of whatever is hard to see: so each view shall also be told from the
-clean faces of all others of the batch (van den Oord, Li and Vinyals, "Representation learning
-with contrastive predictive coding", 2018, eq. 4).
+A teacher, by default the encoder before training, embeds the clean face and its mirror image; the
+student, the encoder that is trained, learns to give a random view the same embedding. Closeness
+alone would favour an average embedding for whatever is hard to see, so each view must also be
+told from the clean faces of the rest of the batch (van den Oord, Li and Vinyals, "Representation
+learning with contrastive predictive coding", 2018, eq. 4).
 
-Vectors are compared after a whitening in which what spoiling changes counts less, and what tells
-faces apart more; it is learnt from the training faces, and is no part of what comes out.
+Embeddings are compared after a whitening, in which directions that distortions change count less
+and those that tell faces apart more. It is learnt from the training faces and is not exported.
 
-A vector says little of what was seen where, so that deeper layers soon know a thousand faces by
-heart. With ``maps`` they learn from what the teacher's layers say of each place of the clean face
+An embedding says little about places in the face, so that deeper layers soon memorise a thousand
+faces. With ``maps`` they also learn the teacher's feature maps of the clean face, place by place
 (hints: Romero et al., "FitNets", ICLR 2015, eq. 3).
 """
 
@@ -42,9 +42,9 @@ from training.views import Viewer, ViewSettings, plain, random_pair, random_view
 _SHRINK = 0.5
 """Share of the identity in the covariance of the whitening."""
 _LEARNT_FROM = 1024
-"""Faces that the whitening is learnt from, at most."""
+"""Faces to learn the whitening from, at most."""
 _BLEND = (0.3, 0.7)
-"""Share of the first face in a blend of two."""
+"""Range of the share of the first face in a blend of two."""
 
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
@@ -52,50 +52,51 @@ class DistilSettings:
     """The table ``[distil]`` of a recipe."""
 
     batch: Annotated[int, Field(ge=2)] = 128
-    """Faces."""
+    """Faces in a batch."""
     blended: Share = 0.5
-    """Share of the faces that are mixed with another one, pixel by pixel: people that there are
-    not, of whom the teacher says something all the same."""
+    """Share of the faces that are blended with another, pixel by pixel: people who do not exist,
+    but whom the teacher embeds all the same."""
     temperature: Positive = 0.1
     apart: NotNegative = 0.2
-    """Weight of telling a view from the others of its batch."""
+    """Weight of telling a view's clean face from the others of the batch."""
     maps: NotNegative = 0.0
-    """Weight of the maps of a view being those of the clean face in its place (`unexplained`).
-    Every place of a face teaches, not its one vector: it is not learnt by heart so soon."""
+    """Weight of the error of a view's feature maps against those of the clean face, aligned with it
+    (`unexplained`). Each place in the face is a target, which is memorised less soon than one
+    vector."""
     teacher: str | None = None
-    """Whose vectors and maps of clean faces are the goal, as ``start.weights``; if not given, those
-    of the encoder that this begins with. With the one that an earlier stage began with, what that
-    stage lost on clean faces is learnt again."""
+    """The encoder, as in ``start.weights``, whose vectors and maps of clean faces are the targets;
+    if not given, the one that this stage starts from. With the one that an earlier stage started
+    from, what that stage lost on clean faces is regained."""
     compiled: bool = False
-    """Whether maps come from code that is compiled first, in a minute, by a C++ compiler: a step
-    takes half the time, and rounds differently."""
+    """Whether the student's maps are computed by compiled code, which takes a C++ compiler and a
+    minute at first: a step then takes half the time, and rounds differently."""
     head_rate: NotNegative = 1.0
-    """What the learning rate of the head is multiplied by; 0 leaves it as it is. It has most of
-    the weights, and is the first to learn faces by heart."""
+    """Factor of the learning rate for the head; 0 freezes it. It has most of the weights, and is
+    the first part to memorise faces."""
 
 
 class Mapped(Protocol):
-    """A network that says what its head is given."""
+    """A network that gives its feature maps, which are the input of its head."""
 
     head: nn.Module
 
     def maps(self, x: torch.Tensor) -> torch.Tensor:
-        """Map normalised crops (N, 3, S, S) to what the head is given, (N, C, H, W)."""
+        """Map normalised crops (N, 3, S, S) to the head's input, (N, C, H, W)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Faces as they are, and a view of each."""
+    """Clean faces, and a view of each."""
 
     clean: UInt8
     """(B, S, S, 3)."""
     views: UInt8
     """(B, S, S, 3)."""
     taught: Float32 | None = None
-    """(B, D), what the teacher says of them, if it need not be asked."""
+    """(B, D), the teacher's vectors of the clean faces, if they are known already."""
     placed: UInt8 | None = None
-    """(B, S, S, 3), the clean faces where their views are, if maps are compared."""
+    """(B, S, S, 3), the clean faces aligned with their views, if maps are compared."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Distil:
     seed: int
     probe: Callable[[Trainable], Mapping[str, float]]
     taught: Float32 | None = None
-    """(N, D), what the teacher says of the faces themselves; None to ask it every time."""
+    """(N, D), the teacher's vectors of the faces; None to compute them for each batch."""
 
     def __post_init__(self) -> None:
         if self.taught is not None and (
@@ -127,11 +128,11 @@ class Distil:
 
     @property
     def steps(self) -> int:
-        """Return how many batches an epoch has; what does not fill the last is left out."""
+        """Return the batches per epoch; faces that do not fill a last one are left out."""
         return max(1, len(self.faces) // self.settings.batch)
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
-        """Return the encoder's trained parameters, those of its head apart if they are slower."""
+        """Return the encoder's trained parameters, the head's apart if their rate differs."""
         everything = encoders.trained(self.module)
         if self.settings.head_rate == 1:
             return [(everything, 1.0)]
@@ -181,11 +182,11 @@ class Distil:
             return closer + self.settings.apart * apart + self.settings.maps * missed
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
-        """Return what the probe says of the encoder."""
+        """Return the probe's metrics of the encoder."""
         return self.probe(self.encoder)
 
     def _goal(self, batch: Batch, device: torch.device) -> torch.Tensor:
-        """Return what the teacher says of clean faces, compared, (B, D)."""
+        """Return the teacher's vectors of clean faces, whitened, (B, D)."""
         with torch.no_grad(), encoders.exactly(device):
             if batch.taught is not None:
                 return self._compared(torch.from_numpy(batch.taught).to(device))
@@ -200,7 +201,7 @@ class Distil:
         return torch.compile(maps) if self.settings.compiled else maps
 
     def _maps(self, placed: UInt8, device: torch.device) -> torch.Tensor:
-        """Return what the teacher sees of clean faces, (B, C, H, W)."""
+        """Return the teacher's feature maps of clean faces, (B, C, H, W)."""
         teacher = self.teacher.module.to(device).to(memory_format=torch.channels_last).eval()
         with torch.no_grad():
             levels = encoders.tensor(placed, self.teacher.facts, device)
@@ -215,11 +216,11 @@ class Distil:
 
 
 def prepare(module: nn.Module, settings: DistilSettings) -> None:
-    """See whether an encoder can be taught so, and leave its head as it is if that is asked.
+    """Check that an encoder can be trained with the settings, and freeze its head if they say so.
 
     Raises:
-        ConfigError: the network has no maps or no head, and something is asked of them; nothing
-            is there to compile, or to compile with.
+        ConfigError: the settings need maps or a head that the network lacks, or ask for compiled
+            maps without using maps or without a compiler.
     """
     head = getattr(module, "head", None)
     if settings.compiled and not settings.maps:
@@ -239,10 +240,10 @@ def prepare(module: nn.Module, settings: DistilSettings) -> None:
 
 
 def require_others(faces: FaceSet, settings: DistilSettings) -> None:
-    """Check that there are faces to compare, if maps are.
+    """Check that there are two faces or more if maps are compared (`unexplained`).
 
     Raises:
-        ConfigError: there is a single one.
+        ConfigError: there is only one.
     """
     if settings.maps and len(faces) == 1:
         problem = "compares faces, and there is one to train on"
@@ -250,14 +251,15 @@ def require_others(faces: FaceSet, settings: DistilSettings) -> None:
 
 
 def unexplained(seen: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Return the squared error of what was seen, over the variance of what was wanted.
+    """Return the share of the targets' variance over the batch that is unexplained.
 
     Args:
-        seen: (B, ...).
-        wanted: (B, ...), of B faces that differ; B is 2 or more.
+        seen: (B, ...), the student's maps.
+        wanted: (B, ...), the teacher's, of B faces that differ; B is 2 or more.
 
     Returns:
-        A scalar: 0 if both are the same, about 1 if each row of ``seen`` is the mean of ``wanted``.
+        A scalar: squared error over variance. 0 if both are the same, about 1 if each row of
+        ``seen`` is the mean of ``wanted``.
     """
     wanted = wanted.detach().float()
     missed = (seen.float() - wanted).square().mean(dim=0).sum()
@@ -265,7 +267,7 @@ def unexplained(seen: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def blend(one: UInt8, other: UInt8, share: float) -> UInt8:
-    """Return a face between two aligned ones, (C, C, 3).
+    """Return the weighted mean of two aligned faces, (C, C, 3).
 
     Args:
         one: (C, C, 3).
@@ -279,14 +281,14 @@ def blend(one: UInt8, other: UInt8, share: float) -> UInt8:
 def comparison(
     teacher: Trainable, faces: FaceSet, viewer: Viewer, views: ViewSettings, seed: int
 ) -> Whitening:
-    """Return the map after which what the views change counts as much in every direction.
+    """Return a whitening of the differences between the vectors of views and of clean faces.
 
     Args:
-        teacher: its vectors are compared.
+        teacher: the encoder whose vectors are whitened.
         faces: one or more.
-        viewer: what the encoder sees.
-        views: how far views stray.
-        seed: of the faces and views that are taken.
+        viewer: the encoder's input.
+        views: the augmentation.
+        seed: of the choice of faces and of their views.
     """
     rng = np.random.default_rng(seed)
     which: Int64 = rng.permutation(len(faces))[:_LEARNT_FROM]

@@ -29,7 +29,7 @@ SIDE = 64
 _POINTS = 5
 _TOGETHER = 256
 _MIRRORED = (1, 0, 2, 4, 3)
-"""Which point each one is in a mirror."""
+"""The point that each one becomes in a mirror image."""
 
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
@@ -38,21 +38,22 @@ class LandmarkSettings:
 
     batch: Annotated[int, Field(ge=1)] = 64
     width: Positive = 10.0
-    """Of the loss's curved part, in hundredths of the side (w in the paper)."""
+    """Half width of the loss's curved part, in hundredths of the side (w in the paper)."""
     curvature: Positive = 2.0
-    """In the same unit (epsilon in the paper)."""
+    """Of that part, in the same unit (epsilon in the paper)."""
     turn: NotNegative = 15.0
     """Standard deviation of the angle of a view, degrees."""
     scale: NotNegative = 0.12
     """Standard deviation of the logarithm of its size."""
     shift: NotNegative = 0.06
-    """Standard deviation of its place, as a share of the side."""
+    """Standard deviation of its shift along each axis, as a share of the side."""
 
 
 def wing(error: torch.Tensor, width: float, curvature: float) -> torch.Tensor:
-    """Return the wing loss of each error, of its shape.
+    """Return the wing loss of each error, of the same shape.
 
-    A logarithm near zero, where L1 and L2 hardly push, and L1 from `width` on.
+    Logarithmic near zero, so that small errors, to which L1 and L2 give little weight, count more;
+    L1 from `width` on.
     """
     size = error.abs()
     shift = width - width * math.log1p(width / curvature)
@@ -60,7 +61,7 @@ def wing(error: torch.Tensor, width: float, curvature: float) -> torch.Tensor:
 
 
 class Regressor(nn.Module):
-    """Five convolutions, each followed by a pool that halves, and two dense layers."""
+    """Five convolutions, each followed by pooling to half the size, and two dense layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +112,7 @@ class Landmarks:
         return [(list(self.module.parameters()), 1.0)]
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
-        """Return views of faces, turned, scaled, moved and mirrored by chance."""
+        """Return views of faces, randomly turned, scaled, shifted and mirrored."""
         size = min(self.settings.batch, len(self.faces))
         which = batches.portion(len(self.faces), size, step, self.seed, epoch)
         return views(self.faces, which.tolist(), self.settings, rng)
@@ -123,7 +124,7 @@ class Landmarks:
         return wing(error, self.settings.width, self.settings.curvature).mean()
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
-        """Return the mean error on the validation faces, by the distance of the eyes."""
+        """Return the mean error on the validation faces, relative to the distance of the eyes."""
         found = locate(self.module, self.validation.crops)
         error = float(np.mean(error_by_eyes(found, self.validation.points)))
         return {"accuracy": 1 - error, "error_by_eyes": error}
@@ -147,7 +148,7 @@ def locate(module: nn.Module, crops: UInt8) -> Float32:
 
 
 def error_by_eyes(found: Float32, true: Float32) -> Float64:
-    """Return the mean distance of each face's points over that of its eyes, (N,).
+    """Return the mean error of each face's points, divided by the distance of its eyes, (N,).
 
     Args:
         found: (N, 5, 2).

@@ -1,9 +1,9 @@
-"""Several characters a picture: a linear head on an encoder, each class for itself.
+"""Multi-label classification by a linear head on an encoder, each class independently.
 
-Binary cross-entropy for each class and face; faces of nobody among the classes are negatives of
-all. An encoder's unit vectors fill a narrow cone, so the head looks at what deviates from their
-mean, in units of how much they do. `OnVectors` leaves the encoder as it is, so that each face is
-encoded only once, in a few views; `OnCrops` trains it too.
+Binary cross-entropy for each class and face; strangers' faces are negatives of all classes. An
+encoder's unit vectors fill a narrow cone, so the head takes their deviations from their mean, in
+units of these deviations' RMS. `OnVectors` freezes the encoder, so that each face is encoded only
+once, in a few views; `OnCrops` trains it too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.encoders import Trainable
 from training.views import Viewer, ViewSettings, random_view
 
 _ALIKE = 4.0
-"""Of so many dimensions of an encoder, about one says something of its own."""
+"""Dimensions of an encoder for each independent one, as they are correlated: about so many."""
 
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
@@ -36,13 +36,13 @@ class MultiLabelSettings:
     together: Annotated[int, Field(ge=1)] = 128
     """Faces in a batch."""
     views: Annotated[int, Field(ge=1)] = 1
-    """Of each face, the plain one among them, where the encoder stays as it is."""
+    """Views of each face, the plain one among them, if the encoder is frozen."""
     balance: Share = 1.0
-    """A class's positives weigh (negatives / positives) to the power of this."""
+    """The weight of a class's positives is (negatives / positives) to this power."""
     unfrozen: bool = False
     """Whether the encoder is trained too."""
     encoder_rate: Positive = 0.02
-    """Times the learning rate, for an encoder that is trained."""
+    """Factor of the learning rate for an encoder that is trained."""
 
 
 class LinearHead(nn.Module):
@@ -52,11 +52,11 @@ class LinearHead(nn.Module):
     scale: torch.Tensor
 
     def __init__(self, vectors: Float32, targets: Bool) -> None:
-        """Begin as the discriminant of classes that scatter alike around their means.
+        """Initialise to the linear discriminant of each class against everybody else.
 
-        Against everybody else, who scatter so around the centre (Bishop, "Pattern Recognition
-        and Machine Learning", 2006, eq. 4.66 and 4.67 with a spherical covariance): a class seen
-        a few times is then told apart from the first step on, which chance takes long for.
+        Classes are taken to scatter equally around their means, everybody else around the centre
+        (Bishop, "Pattern Recognition and Machine Learning", 2006, eq. 4.66 and 4.67 with a
+        spherical covariance). From random weights it takes long to tell apart a rare class.
 
         Args:
             vectors: (N, D), N > 0.
@@ -79,7 +79,7 @@ class LinearHead(nn.Module):
         return logits
 
     def folded(self) -> tuple[Float32, Float32]:
-        """Return weight (K, D) and bias (K,) that do the same to the vectors as they are."""
+        """Return the weight (K, D) and bias (K,) that give the same logits of unscaled vectors."""
         with torch.no_grad():
             weight = self.linear.weight / self.scale
             bias = self.linear.bias - weight @ self.centre
@@ -87,7 +87,7 @@ class LinearHead(nn.Module):
 
 
 def _discriminant(vectors: Float32, targets: Bool) -> tuple[Float32, Float32]:
-    """Return the weight (K, D) and bias (K,) that the means of the classes give."""
+    """Return the weight (K, D) and bias (K,) of the linear discriminants of the classes."""
     counts = np.maximum(targets.sum(axis=0), 1)  # (K,)
     means = (targets.T.astype(np.float32) @ vectors) / counts[:, None]  # (K, D)
     rows, whose = np.nonzero(targets)
@@ -99,10 +99,10 @@ def _discriminant(vectors: Float32, targets: Bool) -> tuple[Float32, Float32]:
 
 
 def positive_weights(targets: Bool, balance: float) -> Float32:
-    """Return what a positive of each class weighs, (K,): (negatives / positives) ** balance.
+    """Return the weight of each class's positives, (K,): (negatives / positives) ** balance.
 
     Args:
-        targets: (N, K); a class without positives is taken to have one.
+        targets: (N, K); a class without positives counts as having one.
         balance: 0 weighs all alike, 1 makes both sides of a class equal.
     """
     positives = np.maximum(targets.sum(axis=0), 1)
@@ -120,7 +120,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class OnVectors:
-    """The method with an encoder that stays as it is: `training.fit.Method`."""
+    """The method on a frozen encoder's vectors: `training.fit.Method`."""
 
     module: LinearHead
     vectors: Float32
@@ -129,11 +129,11 @@ class OnVectors:
     """(N, K)."""
     settings: MultiLabelSettings
     probe: Callable[[Callable[[Float32], Float32]], Mapping[str, float]]
-    """What to measure of a function from unit vectors (n, D) to logits (n, K)."""
+    """Metrics of a function from unit vectors (n, D) to logits (n, K)."""
 
     @property
     def steps(self) -> int:
-        """Return how many batches show every view once."""
+        """Return the batches per epoch: together about as many faces as there are views."""
         views, count = self.vectors.shape[:2]
         return -(-views * count // self.settings.together)
 
@@ -142,7 +142,7 @@ class OnVectors:
         return [(list(self.module.parameters()), 1.0)]
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
-        """Return faces by chance, each in one of its views."""
+        """Return random faces, each in one of its views."""
         views, count = self.vectors.shape[:2]
         which = rng.integers(count, size=self.settings.together)
         seen = self.vectors[rng.integers(views, size=len(which)), which]
@@ -154,13 +154,13 @@ class OnVectors:
         return _loss(self.module(vectors), batch, self.targets, self.settings.balance)
 
     def measure(self, device: torch.device) -> Mapping[str, float]:
-        """Return what the probe says of the head."""
+        """Return the probe's metrics of the head."""
         return self.probe(lambda vectors: _logits(self.module, vectors, device))
 
 
 @dataclass(frozen=True)
 class OnCrops:
-    """The method with an encoder that is trained too: `training.fit.Method`."""
+    """The method with the encoder trained too: `training.fit.Method`."""
 
     encoder: Trainable
     module: nn.ModuleDict
@@ -173,11 +173,11 @@ class OnCrops:
     viewer: Viewer
     views: ViewSettings
     probe: Callable[[Trainable, Callable[[Float32], Float32]], Mapping[str, float]]
-    """What to measure of an encoder, and of a function from its vectors to logits."""
+    """Metrics of an encoder and a function from its vectors to logits."""
 
     @property
     def steps(self) -> int:
-        """Return how many batches are as many faces as there are."""
+        """Return the batches per epoch: together about as many faces as there are."""
         return -(-len(self.chips) // self.settings.together)
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
@@ -186,21 +186,21 @@ class OnCrops:
         return [(encoder, self.settings.encoder_rate), (head, 1.0)]
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> Batch:
-        """Return random views of faces by chance."""
+        """Return random views of random faces."""
         which = rng.integers(len(self.chips), size=self.settings.together)
         crops = [random_view(self.chips[i], self.viewer, self.views, rng) for i in which]
         return Batch(np.stack(crops), self.targets[which])
 
     def loss(self, batch: Batch, device: torch.device) -> torch.Tensor:
         """Return the loss over the batch."""
-        # The few faces of a batch would spoil the statistics of batch norm, where there is one.
+        # A batch is too small for the statistics of batch normalisation, if there is any.
         self.module["encoder"].eval()
         crops = encoders.tensor(np.asarray(batch.faces, np.uint8), self.encoder.facts, device)
         vectors = F.normalize(self.module["encoder"](crops).float())
         return _loss(self.module["head"](vectors), batch, self.targets, self.settings.balance)
 
     def measure(self, device: torch.device) -> Mapping[str, float]:
-        """Return what the probe says of encoder and head."""
+        """Return the probe's metrics of encoder and head."""
         head = self.module["head"]
         return self.probe(self.encoder, lambda vectors: _logits(head, vectors, device))
 

@@ -1,8 +1,8 @@
-"""Siamese: pairs of one person are near, pairs of two at least a margin apart.
+"""Siamese: genuine pairs are near, impostor pairs at least a margin apart.
 
 Chopra, Hadsell and LeCun, "Learning a similarity metric discriminatively", CVPR 2005; the loss is
 that of Hadsell et al., "Dimensionality reduction by learning an invariant mapping", CVPR 2006,
-eq. 4, on Euclidean distance.
+eq. 4, on Euclidean distance, except that both terms are linear instead of squared.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class SiameseSettings:
     """The table ``[siamese]`` of a recipe."""
 
     people: Annotated[int, Field(ge=2)] = 16
-    """In a batch, which has all pairs of its faces."""
+    """People in a batch; all pairs of its faces are used."""
     each: Annotated[int, Field(ge=2)] = 4
-    """Faces of one of them."""
+    """Faces of each of them."""
     margin: Positive = 1.0
-    """Distance from which two people are far enough apart; unit vectors are 2 apart at most."""
+    """Distance at which two people are far enough apart, of unit vectors: at most 2."""
 
 
 @dataclass(frozen=True)
 class Siamese:
-    """The method: `training.fit.Method`. The twin network is the encoder, its vectors unit."""
+    """The method: `training.fit.Method`. Both twins are the encoder, with unit vectors."""
 
     encoder: Trainable
     faces: FaceSet
@@ -57,7 +57,7 @@ class Siamese:
 
     @property
     def steps(self) -> int:
-        """Return how many batches are as many faces as there are."""
+        """Return the batches per epoch: together about as many faces as there are."""
         return max(1, len(self.faces) // (self.settings.people * self.settings.each))
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
@@ -72,7 +72,7 @@ class Siamese:
         return np.stack(crops), self.faces.people[which]
 
     def loss(self, batch: tuple[UInt8, Int64], device: torch.device) -> torch.Tensor:
-        """Return the loss over all pairs of the batch, each kind's own mean."""
+        """Return the sum of the mean losses of genuine and impostor pairs whose loss is not 0."""
         crops, people = batch
         vectors = self.module(encoders.tensor(crops, self.encoder.facts, device))
         loss = ContrastiveLoss(pos_margin=0, neg_margin=self.settings.margin)
@@ -80,5 +80,5 @@ class Siamese:
             return loss(F.normalize(vectors.float()), torch.from_numpy(people).to(device))
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
-        """Return what the probe says of the encoder."""
+        """Return the probe's metrics of the encoder."""
         return self.probe(self.encoder)

@@ -30,13 +30,13 @@ class SimClrSettings:
     """The table ``[simclr]`` of a recipe."""
 
     batch: Annotated[int, Field(ge=2)] = 64
-    """Faces; each gives two views."""
+    """Faces in a batch; each gives two views."""
     temperature: Positive = 0.2
     hidden: Annotated[int, Field(ge=1)] = 512
-    """Width of the projector."""
+    """Width of the projector's hidden layer."""
     projected: Annotated[int, Field(ge=1)] = 128
     encoder_rate: Positive = 1.0
-    """Times the learning rate, for the encoder; the projector has the rate itself."""
+    """Factor of the learning rate for the encoder; that of the projector is 1."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SimClr:
 
     encoder: Trainable
     module: nn.Module
-    """The encoder and, behind it, the projector."""
+    """The encoder followed by the projector."""
     faces: FaceSet
     settings: SimClrSettings
     viewer: Viewer
@@ -55,7 +55,7 @@ class SimClr:
 
     @property
     def steps(self) -> int:
-        """Return how many batches an epoch has; what does not fill the last is left out."""
+        """Return the batches per epoch; faces that do not fill a last one are left out."""
         return max(1, len(self.faces) // self.settings.batch)
 
     def groups(self) -> Sequence[tuple[Sequence[nn.Parameter], float]]:
@@ -64,7 +64,7 @@ class SimClr:
         return [(encoders.trained(self.encoder.module), self.settings.encoder_rate), (projector, 1)]
 
     def batch(self, epoch: int, step: int, rng: np.random.Generator) -> UInt8:
-        """Return two views of each face of a batch, (2B, S, S, 3): all first ones, all second."""
+        """Return two views of each face of a batch, (2B, S, S, 3): all first, then all second."""
         size = min(self.settings.batch, len(self.faces))
         which = batches.portion(len(self.faces), size, step, self.seed, epoch)
         return np.stack(
@@ -83,12 +83,12 @@ class SimClr:
             return NTXentLoss(self.settings.temperature)(projected.float(), labels)
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
-        """Return what the probe says of the encoder."""
+        """Return the probe's metrics of the encoder."""
         return self.probe(self.encoder)
 
 
 def projected(encoder: Trainable, settings: SimClrSettings) -> nn.Module:
-    """Return the encoder with a projector behind it."""
+    """Return the encoder followed by a projector."""
     width = encoder.facts.dimension
     projector = nn.Sequential(
         nn.Linear(width, settings.hidden),

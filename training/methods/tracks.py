@@ -1,12 +1,12 @@
-"""SSiam, TSiam and pseudo-relevance feedback: a small head learns who is who from the show itself.
+"""SSiam, TSiam and pseudo-relevance feedback: a small head, self-supervised on the show itself.
 
 Sharma et al., "Self-supervised learning of face representations for video face clustering", FG
 2019, sec. III: the head is an MLP, D → 512 → 2, under the contrastive loss of Hadsell, Chopra and
-LeCun (CVPR 2006, eq. 4) on Euclidean distance; the 512 numbers are what is clustered.
+LeCun (CVPR 2006, eq. 4) on Euclidean distance; the 512 hidden features are clustered.
 
 On hard shows, where a third of the faces is some pixels wide, what the paper's head learns from
-faces alone is as often wrong as right. A head that is ``tied`` begins as what clothes say, and
-learns the rest from there.
+faces alone is as often wrong as right. A ``tied`` head is initialised with a whitening learnt from
+tracks tied by clothes, and learns the rest from there.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ Activation = Literal["none", "relu"]
 
 @checked(config=ConfigDict(extra="forbid", frozen=True))
 class TrackSettings:
-    """How a head learns from tracks."""
+    """The table ``[tracks]`` of a recipe."""
 
     mining: Literal["ssiam", "tsiam", "pseudo-rf"] = "ssiam"
     head: Literal["mlp", "linear", "tied"] = "mlp"
-    """The paper's; or a matrix that begins as the identity and stays near it; or one after what
-    evens out tracks tied by clothes (`training.methods.whitening`), which are pairs of one person
-    too."""
+    """``mlp`` is the paper's; ``linear`` a matrix initialised to the identity and kept near it;
+    ``tied`` such a matrix after a whitening (`training.methods.whitening`) of tracks tied by
+    clothes, which are positive pairs too."""
     subset: Annotated[int, Field(ge=3)] = 3000
     """Faces that are ranked at a time (B), for SSiam and pseudo-RF."""
     count: Annotated[int, Field(ge=1)] = 64
-    """Pairs of each kind in a batch (K); for TSiam, faces that ask."""
+    """Pairs of each kind in a batch (K); for TSiam, anchors."""
     farthest: Annotated[int, Field(ge=1)] = 25
-    """Tracks that a singleton takes its negatives from (F)."""
+    """The farthest tracks, from which a singleton takes its negatives (F)."""
     steps: Annotated[int, Field(ge=1)] = 40
     """Batches in an epoch."""
     margin: Positive = 1.0
-    """Distance from which two people are far enough apart."""
+    """Distance at which two people are far enough apart."""
     stay: NotNegative = 1.0
     """Weight of a linear head's squared distance from the identity."""
 
@@ -65,26 +65,26 @@ class Mlp(nn.Module):
         self.output = nn.Linear(_HIDDEN, 2)
 
     def features(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Map vectors (N, D) to what is clustered, (N, 512)."""
+        """Map vectors (N, D) to the features that are clustered, (N, 512)."""
         return F.relu(self.hidden(vectors))
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Map vectors (N, D) to what the loss sees, (N, 2)."""
+        """Map vectors (N, D) to the loss's input, (N, 2)."""
         found: torch.Tensor = self.output(self.features(vectors))
         return found
 
     def applied(self) -> tuple[Float32, Float32, Activation]:
-        """Return weight (512, D), bias (512,) and what follows them to get the features."""
+        """Return weight (512, D), bias (512,) and activation of the features."""
         with torch.no_grad():
             return self.hidden.weight.cpu().numpy(), self.hidden.bias.cpu().numpy(), "relu"
 
     def strayed(self) -> torch.Tensor:
-        """Return 0: it began nowhere in particular."""
+        """Return 0: its initial weights are random, nothing to stay near."""
         return torch.zeros((), device=self.hidden.weight.device)
 
 
 class Linear(nn.Module):
-    """A matrix that begins as the identity, after a map that stays as it is, if there is one."""
+    """A matrix initialised to the identity, after an optional whitening that is not trained."""
 
     def __init__(self, dimension: int, after: Whitening | None = None) -> None:
         super().__init__()
@@ -100,30 +100,30 @@ class Linear(nn.Module):
         return F.normalize(F.normalize(vectors @ self.first.T + self.shift) @ self.weight.T)
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Map vectors (N, D) to what the loss sees, the same."""
+        """Map vectors (N, D) to the loss's input: the features, (N, D)."""
         return self.features(vectors)
 
     def applied(self) -> tuple[Float32, Float32, Activation]:
-        """Return weight (D, D), bias (D,) and what follows them to get the features."""
+        """Return weight (D, D), bias (D,) and activation of the features before normalisation."""
         with torch.no_grad():
             weight, bias = self.weight @ self.first, self.weight @ self.shift
         return weight.cpu().numpy(), bias.cpu().numpy(), "none"
 
     def strayed(self) -> torch.Tensor:
-        """Return the squared distance from the identity."""
+        """Return the squared distance of the matrix from the identity."""
         return (self.weight - torch.eye(len(self.weight), device=self.weight.device)).square().sum()
 
 
 @dataclass(frozen=True)
 class FromTracks:
-    """The method: `training.fit.Method`. Pairs are ranked by what the head began with."""
+    """The method: `training.fit.Method`. Pairs are mined on the vectors before training."""
 
     module: Mlp | Linear
     faces: TrackFaces
     settings: TrackSettings
     mine: Callable[[int, np.random.Generator], Pairs]
     probe: Callable[[Mlp | Linear], Mapping[str, float]] = lambda _: {}
-    """What to measure of the module; nothing, where there are no labels."""
+    """Metrics of the module; none by default."""
 
     @property
     def steps(self) -> int:
@@ -139,7 +139,7 @@ class FromTracks:
         return self.mine(epoch * self.steps + step, rng)
 
     def loss(self, batch: Pairs, device: torch.device) -> torch.Tensor:
-        """Return the mean contrastive loss of the pairs, each kind by itself."""
+        """Return the mean contrastive losses of both kinds of pair plus the weighted `strayed`."""
         vectors = torch.from_numpy(self.faces.vectors).to(device)
         one, other = (self.module(vectors[rows]) for rows in (batch.first, batch.second))
         same = torch.from_numpy(batch.same).to(device)
@@ -150,7 +150,7 @@ class FromTracks:
         return stay + sum((kind.mean() for kind in kinds), torch.zeros((), device=device))
 
     def measure(self, _: torch.device) -> Mapping[str, float]:
-        """Return what the probe says."""
+        """Return the probe's metrics of the module."""
         return self.probe(self.module)
 
 
@@ -160,10 +160,10 @@ def from_tracks(faces: TrackFaces, settings: TrackSettings, seed: int) -> FromTr
     Args:
         faces: three or more.
         settings: how.
-        seed: of the head's first weights.
+        seed: of the head's initial weights and of TSiam's order of anchors.
 
     Raises:
-        ValueError: there are fewer, or all tied tracks are the same.
+        ValueError: there are fewer, or the tied tracks of a ``tied`` head do not differ.
     """
     if len(faces.vectors) < 3:  # noqa: PLR2004
         raise ValueError(f"expected three faces or more, got {len(faces.vectors)}")
@@ -200,7 +200,7 @@ def _miner(
 
 
 def features(module: Mlp | Linear, vectors: Float32) -> Float32:
-    """Return what a head makes of vectors, (N, D) → (N, E)."""
+    """Return a head's features of vectors, (N, D) → (N, E)."""
     device = next(module.parameters()).device
     with torch.inference_mode():
         found = module.features(torch.from_numpy(vectors).to(device))

@@ -1,9 +1,9 @@
-"""A map that evens out how one person's vectors differ, in closed form.
+"""A whitening of the differences within one person's vectors, in closed form.
 
 Within-class covariance normalisation: Hatch, Kajarekar and Stolcke, "Within-class covariance
 normalization for SVM-based speaker recognition", Interspeech 2006, eq. 7 to 9; the classes here are
-tracks said to be of one person. Before it, the mean of all tracks is taken away: what all faces of
-a show have in common says nothing about who they are.
+tracks taken for one person. The mean of all tracks is subtracted first: what all faces of a show
+have in common says nothing about who they are.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class Whitening:
 
 
 def whitening(means: Float32, ties: Int64, shrink: float = 0.3) -> Whitening:
-    """Return the map after which tied tracks differ by as much in every direction.
+    """Return the whitening after which tied tracks differ equally in every direction.
 
     Args:
         means: (N, D), mean vectors of tracks.
         ties: (P, 2), tracks of one person.
         shrink: share of the identity in the covariance, in (0, 1]; few pairs do not span D
-            directions, and with less a map fits its own tracks alone.
+            directions, and with less shrinkage the map overfits its own tracks.
 
     Raises:
-        ValueError: there are no ties, or all tied tracks are the same.
+        ValueError: there are no ties, or no tied tracks differ.
     """
     apart = (means[ties[:, 0]] - means[ties[:, 1]]).astype(np.float64)
     spread = apart.T @ apart
