@@ -137,7 +137,7 @@ def learn(found: Gathered, encoder_id: str) -> Learnt:
         encoder_id: of the vectors.
 
     Raises:
-        ValueError: there are fewer.
+        ValueError: there are fewer, or none that can be held out.
     """
     require_enough(found)
     judged = _left_out(found)
@@ -197,19 +197,28 @@ def fit_tracks(
 
 
 def _left_out(found: Gathered) -> Judged:
-    """Return the head measured on held-out ties: it is learnt from the other half of the tracks.
+    """Return the head measured on held-out ties: it is learnt from those of the other tracks.
 
-    The split is by track since ties of one person share tracks. If a half has no ties, all ties
-    are both learnt from and measured on.
+    Raises:
+        ValueError: no ties are left to learn from or to measure on.
     """
-    half = np.arange(len(found.means)) % 2  # neighbours in time fall into both halves
-    tracks = half[found.same]
-    unseen = tracks.all(axis=1)
-    seen = ~tracks.any(axis=1)
-    if min(seen.sum(), unseen.sum()) < 1:
-        seen = unseen = np.ones(len(found.same), bool)
-    learnt = whitening(found.means, found.same[seen])
-    return judge(found.means, learnt(found.means), found.same[unseen], found.different)
+    learnt = whitening(found.means, held_out(found.same, odd=False))
+    return judge(found.means, learnt(found.means), held_out(found.same), found.different)
+
+
+def held_out(pairs: Int64, *, odd: bool = True) -> Int64:
+    """Return the pairs of two tracks with odd numbers, or those of two with even ones.
+
+    The split is by track since ties of one person share tracks; neighbours in time fall into both
+    halves.
+
+    Raises:
+        ValueError: there are none.
+    """
+    some = pairs[(pairs % 2 == odd).all(axis=1)]
+    if not len(some):
+        raise ValueError("leaves no pairs of tracks out that could say what a head is worth")
+    return some
 
 
 def judge(plain: Float32, moved: Float32, same: Int64, different: Int64) -> Judged:

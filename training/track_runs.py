@@ -35,6 +35,7 @@ from training.fit_tracks import (
     Learnt,
     gather,
     halves_of,
+    held_out,
     judge,
     require_enough,
 )
@@ -88,7 +89,7 @@ def run(how: Recipe, source: Path, folder: Path, progress: Progress = silent) ->
         if how.tracks.head == "tied" and not min(len(show.faces.ties), len(half.ties)):
             raise ValueError("ties too few tracks by clothes for a head that begins with them")
         require_enough(show.gathered)
-        _require_unseen(show.gathered)
+        held_out(show.gathered.same), held_out(show.gathered.different)
     except ValueError as error:
         raise ConfigError(source, str(error), "index more episodes of the show") from error
     runs.claim(folder, how, _described(show, library))
@@ -120,21 +121,6 @@ def _every_other(faces: TrackFaces) -> TrackFaces:
     )
 
 
-def _unseen(pairs: Int64) -> Int64:
-    """Return the pairs of two tracks with odd numbers, held out from the second head."""
-    return pairs[(pairs % 2 == 1).all(axis=1)]
-
-
-def _require_unseen(found: Gathered) -> None:
-    """Check that pairs of both kinds are held out to measure the second head.
-
-    Raises:
-        ValueError: there are none of one kind.
-    """
-    if min(len(_unseen(found.same)), len(_unseen(found.different))) == 0:
-        raise ValueError("leaves no pairs of tracks out that could say what a head is worth")
-
-
 def _probed(module: Mlp | Linear, show: _Show) -> Mapping[str, float]:
     """Return the area under ROC on all pairs, among them those that it was trained on."""
     return {"area": _judged(module, show, show.gathered.same, show.gathered.different).after}
@@ -152,7 +138,7 @@ def _unit(rows: Float32) -> Float32:
 def _learnt(whole: FromTracks, other: FromTracks, show: _Show, encoder_id: str) -> Learnt:
     """Return the head of the whole show, its digest empty, measured by the second head."""
     found = show.gathered
-    judged = _judged(other.module, show, _unseen(found.same), _unseen(found.different))
+    judged = _judged(other.module, show, held_out(found.same), held_out(found.different))
     head = exported(whole.module, encoder_id, judged.calibration)
     moved = head(show.faces.vectors)
     with_it = replace(show.tracks, vectors=moved, features=show.faces.means(moved))

@@ -10,7 +10,7 @@ import pytest
 
 from indexer.nets import head as heads
 from training.__main__ import main
-from training.fit_tracks import ENOUGH, Gathered, learn
+from training.fit_tracks import ENOUGH, Gathered, held_out, learn
 
 
 def _show(people: int, seed: int) -> Gathered:
@@ -19,12 +19,12 @@ def _show(people: int, seed: int) -> Gathered:
     who = rng.normal(size=(people, 8)) * 0.3
     common = np.array([2.0, 0, 0, 0, 0, 0, 0, 0])
     far = np.array([0, 1.5, 0, 0, 0, 0, 0, 0]) * rng.normal(size=(2 * people, 1))
-    rows = np.repeat(who, 2, axis=0) + common + far + rng.normal(size=(2 * people, 8)) * 0.05
+    rows = np.tile(who, (2, 1)) + common + far + rng.normal(size=(2 * people, 8)) * 0.05
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    same = np.arange(2 * people).reshape(people, 2)
-    different = np.stack([np.arange(0, 2 * people - 2), np.arange(2, 2 * people)], axis=1)
+    same = np.arange(2 * people).reshape(2, people).T
+    different = np.stack([np.arange(people - 1), np.arange(1, people)], axis=1)
     means = rows.astype(np.float32)
-    jitter = rng.normal(size=(2, 2 * people, 8)).astype(np.float32) * 0.02
+    jitter = rng.normal(size=(2, 2 * people, 8)).astype(np.float32) * 0.01
     return Gathered(means, np.stack(means + jitter, axis=1), same, different, people)
 
 
@@ -58,7 +58,7 @@ def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_a_head_that_does_not_help_is_not_kept() -> None:
     """Everybody is told apart as it is: there is nothing to gain."""
-    rows = np.repeat(np.eye(40, dtype=np.float32), 2, axis=0)
+    rows = np.tile(np.eye(40, dtype=np.float32), (2, 1))
     rows += 0.01 * np.random.default_rng(3).normal(size=rows.shape).astype(np.float32)
     show = replace(_show(40, 0), means=rows, halves=np.stack([rows, rows], axis=1))
     learnt = learn(show, "encoder")
@@ -71,6 +71,17 @@ def test_too_few_pairs_are_refused() -> None:
     few = replace(show, same=show.same[: ENOUGH - 1])
     with pytest.raises(ValueError, match="19 pairs of tracks by clothes"):
         learn(few, "encoder")
+
+
+def test_ties_that_cannot_be_held_out_are_refused() -> None:
+    """Every tie is of an odd and an even track: none is left by which to judge a head."""
+    show = _show(61, 0)
+    with pytest.raises(ValueError, match="leaves no pairs of tracks out"):
+        learn(show, "encoder")
+    with pytest.raises(ValueError, match="leaves no pairs of tracks out"):
+        held_out(show.same)
+    assert held_out(np.array([[1, 3], [1, 2], [2, 4]])).tolist() == [[1, 3]]
+    assert held_out(np.array([[1, 3], [1, 2], [2, 4]]), odd=False).tolist() == [[2, 4]]
 
 
 def test_no_library_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
