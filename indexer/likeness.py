@@ -30,7 +30,7 @@ def name_odds(
         widths: (N,), how clearly they were seen.
         people: (C, D), unit rows: the characters' centres, likewise.
         shared: (D,), what is common.
-        stick: the encoder's.
+        stick: the encoder's yardstick.
     """
     if not stick.names:
         # Stills are taken to be wide: people choose those that show something.
@@ -80,7 +80,7 @@ def usual_odds(
         cosine: to the character's centre.
         width_px: how clearly the face was seen.
         person: (D,), the centre, a unit row.
-        stick: the encoder's.
+        stick: the encoder's yardstick.
         near: how near the face is to others, as `nearness` says.
     """
     if not stick.names:

@@ -84,7 +84,7 @@ def recognize(
         seen: what is known of them.
         characters: C named and calibrated ones.
         apart: who cannot be whom.
-        stick: the encoder's.
+        stick: the encoder's yardstick.
         settings: the prior of strangers, the promise, and the least probability.
     """
     by_all = all_shares(seen, characters, apart, stick, settings)
@@ -189,7 +189,7 @@ def by_look(
         widths: likewise.
         characters: C of them.
         shared: likewise.
-        stick: the encoder's.
+        stick: the encoder's yardstick.
     """
     means, whose = looks(characters, shared)
     odds = likeness.name_odds(vectors, widths, means, shared, stick)

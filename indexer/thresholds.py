@@ -100,7 +100,7 @@ def raised(characters: Sequence[Character], shared: Float32, stick: Yardstick) -
     Args:
         characters: C of them.
         shared: (D,), what faces of the show have in common.
-        stick: the encoder's.
+        stick: the encoder's yardstick.
     """
     if not stick.names or not characters:
         return np.zeros(len(characters))
@@ -137,7 +137,7 @@ def _line(
         person: (D,), the character's centre.
         wanted: the log-odds of the midpoint, and those at which the name is given.
         near: how near a face is to others.
-        stick: the encoder's.
+        stick: the encoder's yardstick.
     """
     cosines = np.linspace(-1, 1, _STEPS)
     odds = np.maximum.accumulate(likeness.usual_odds(cosines, _CLEAR_PX, person, stick, near))
