@@ -160,7 +160,7 @@ def _level(sums: Int32, out: Float32) -> None:
         for length, count in zip(sums.shape[:2], out.shape[:2], strict=True)
     )
     share = np.repeat(1 / np.outer(y1 - y0, x1 - x0).astype(np.float32), 3, axis=1)
-    # Numbers are taken one by one, which is faster than three by three.
+    # Channels are taken one by one, which is faster than three at a time.
     first, past = ((3 * x[:, None] + np.arange(3)).ravel() for x in (x0, x1))  # (columns * 3,)
     flat, levels = sums.reshape(len(sums), -1), out.reshape(len(out), -1)
     for start in range(0, len(out), _BAND):

@@ -223,7 +223,7 @@ class _State:
                 next_character_id=library.next_character_id,
                 decisions=log,
             )
-        for sha256 in sorted(begun):  # its crops of faces are not judged yet
+        for sha256 in sorted(begun):  # what is begun holds crops of faces not judged yet
             unfinished.forget(library, sha256)
 
 

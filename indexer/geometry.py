@@ -93,7 +93,7 @@ def interpolate(at: Int64, known: Int64, values: Float32) -> Float32:
 
 
 def steadied(boxes: Float32, times: Float64, *, over_s: float) -> Float32:
-    """Return the boxes of one face with their sizes evened out, (K, 4); centres stay.
+    """Return the boxes of one face with their sizes smoothed over time, (K, 4); centres stay.
 
     A detector that looks at a face anew judges its size a little differently each time, while
     faces themselves grow slowly. Logarithms of width and height become means over the boxes

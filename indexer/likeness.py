@@ -124,6 +124,6 @@ def _terms(
 ) -> tuple[Float64, ...]:
     clear = np.log(np.maximum(width_px, 1e-3) / _FULL_PX) + 0 * cosine
     close, theirs = near + 0 * cosine, other + 0 * cosine
-    # Squared, a negative cosine would count as evidence for the name.
+    # A negative cosine must not pass for similarity once it is squared.
     squared = np.square(np.maximum(cosine, 0))
     return cosine, clear, cosine * clear, squared, close, theirs, close * clear

@@ -136,7 +136,7 @@ def _merge(roster: Roster, request: Merge) -> Decision:
     person, into = roster.find(request.person), roster.find(request.into)
     if person.id == into.id:
         raise StoreError(person.label, "is the same person already", "name two people")
-    if person.named and not into.named:  # whichever way round it is said, the name stays
+    if person.named and not into.named:  # in either order, the name stays
         person, into = into, person
     both = {person.id, into.id}
     mine = [uid for uid, who in roster.shown().items() if who in both]

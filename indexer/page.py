@@ -99,7 +99,7 @@ def _row(one: Somebody, places: Mapping[str, int]) -> dict[str, Any]:
         "count": one.tracks,
         "episodes": one.episodes,
         "like": list(one.like),
-        "faces": len(one.pictures),  # so many of the tracks, the first ones
+        "faces": len(one.pictures),  # how many of the tracks, from the first, are the best
         "tracks": [_track(picture, places) for picture in (*one.pictures, *one.rest)],
     }
 

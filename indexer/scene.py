@@ -72,7 +72,7 @@ def placed(tracks: Sequence[Track]) -> tuple[Int64, Float64, Bool]:
     """Return how a track's end (row) and another's beginning (column) compare, (N, N) each.
 
     The bits in which the pictures differ; how far apart the faces are, in their sides; and where
-    that says something: neither picture is blank, and the row's shot is before the column's, near.
+    that says something: no picture is blank, and the row's shot is before the column's and near it.
     """
     shots = np.array([track.shot for track in tracks])
     first, last = (np.array([track.views[n] for track in tracks]) for n in (0, 1))

@@ -72,7 +72,7 @@ def torn(one: Encoded, calibration: Calibration) -> list[Encoded]:
     odds = _odds(one.embeddings[order], one.tracklet.quality[order], calibration)
     if odds.min(initial=_LEAST) >= _LEAST:
         return [one]
-    last = order[int(np.argmin(odds))]  # of the crops before
+    last = order[int(np.argmin(odds))]  # the last crop before the tear
     frames = one.tracklet.chip_frames
     before = frames <= frames[last]
     end = _end(one.tracklet.trace, int(frames[last]), int(frames[~before].min()))

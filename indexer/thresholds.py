@@ -69,7 +69,7 @@ def calibrate(
     done = []
     for i, character in enumerate(characters):
         others = [rows @ middles[i] for j, rows in enumerate(stills) if j != i]
-        if not stick.names:  # else they count where somebody is compared with all of them
+        if not stick.names:  # else the cohort counts by `affinity.nearness`
             others.append(stick.cohort @ middles[i])
         less_alike = np.minimum(between[first, i], between[second, i])
         genuine, impostors = held_out(stills[i]), np.concatenate([less_alike, *others])
