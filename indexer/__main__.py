@@ -1,7 +1,8 @@
 """The command line: parse, call, print.
 
-Results go to stdout, for machines with ``--json``; progress and complaints to stderr. Exit 0:
-done; 1: nothing found; 2: the user's or the world's fault, in one line.
+Results go to stdout, for machines with ``--json``; progress and errors to stderr. Exit status 0:
+done; 1: nothing found, or something left after ``forget``; 2: refused, with one line that says
+why; 130: interrupted.
 """
 
 from __future__ import annotations

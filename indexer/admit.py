@@ -1,4 +1,4 @@
-"""An episode's tracks in, a library that has it out: everybody judged by who is known right now."""
+"""An episode's tracks in, the library with that episode out, judged by who is known by then."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def admit(
     looker: Looker,
     accept: Accept,
 ) -> tuple[Library, Diff]:
-    """Return the library with the episode in it, its people judged by who is known right now."""
+    """Return the library with the episode, judged by who is known now, and what that changed."""
     stick, settings, episode = looker.models.encoder.yardstick, looker.settings, writer.episode
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         staged = writer.finish(manifest)
@@ -51,7 +51,7 @@ def admit(
             return Judged(cast.characters, {episode: rows}, {episode: cast.audit}, cast.next_id)
 
         before = People.of(now, [episode]).at(found)
-        # What was said of a part of the video was for the time being.
+        # Names given when only a part of the video was indexed were provisional.
         accept = accept if coverage(now, episode) == 1 else judging.always
         judged, changed = judging.settled(judge, before, {episode: tracks}, accept)
         return judged.published(now, [staged], log if entry else None), changed
@@ -60,7 +60,7 @@ def admit(
 def judged_anew(
     library: Library, episode: str, looker: Looker, accept: Accept
 ) -> tuple[Library, Diff]:
-    """Return the library with an episode judged by the settings, if it was judged by others."""
+    """Return the library, an episode judged anew if by other settings before, and the changes."""
     settings, stick = looker.settings, looker.models.encoder.yardstick
     stick = evidence.among(stick, read.read_strangers(library))
     with libraries.locked(library, settings.store.lock_wait_s) as now:
@@ -77,23 +77,23 @@ def judged_anew(
 
 
 def _known(library: Library, but: str) -> Cast:
-    """Return everybody known, those without a name by all that other episodes show of them."""
+    """Return everybody known, unnamed people by all of their tracks in other episodes."""
     people = evidence.known_anew(read.read_characters(library), _shown(library, but))
     return Cast(people, [], library.next_character_id, next_person=library.next_person)
 
 
 def _shown(library: Library, but: str) -> Iterator[tuple[Sequence[Track], Sequence[Identity]]]:
-    """Yield the tracks of all other episodes, without what an earlier one showed already."""
+    """Yield tracks and identities of all other episodes, without tracks that are repeats."""
     for one in read.episodes(library):
         if one != but:
-            with suppress(StoreError):  # what is damaged tells nothing of anybody
+            with suppress(StoreError):  # a damaged episode is no evidence
                 shown = {uid for part in read.read_repeats(library, one) for uid in part.tracks}
                 tracks = [each for each in read.read_tracks(library, one) if each.uid not in shown]
                 yield tracks, read.read_identities(library, one)
 
 
 def coverage(library: Library, episode: str) -> float:
-    """Return how much of an episode was looked at, 0 if there is none that can be read."""
+    """Return the share of an episode that was looked at, in [0, 1]; 0 if it cannot be read."""
     try:
         if not episode:
             return 0.0

@@ -1,8 +1,8 @@
-"""Tracks in, who may be one person out: faces, clothes, places, and who is seen beside whom.
+"""Tracks in, log-odds that two show one person out: by face, clothes, place and co-occurrence.
 
-A face says who somebody is, the better the clearer it was seen. Within a scene people keep their
-clothes, and places before a camera that it cuts back to, so a face that says little is helped by a
-clear one a few shots away. Two who are on screen together are two people.
+The clearer a face was seen, the more it says about who it is. Within a scene people keep their
+clothes, and their places before a camera that the scene cuts back to, so a face that says little
+is helped by a clear one a few shots away. Tracks that are on screen together are two people.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from indexer.records import Bool, Float32, Float64, Int64, Track, Yardstick
 from indexer.scene import clothes_odds, place_odds
 
 NEVER = -1e3
-"""Log-odds that two on screen together are one."""
+"""Log-odds that two tracks on screen together show one person."""
 _APART = 0.03
-"""Mean cosine of different people, once nothing is common to all."""
+"""Mean cosine of different people once the component common to all faces is subtracted."""
 _PSEUDO_PAIRS = 4.0
 """How many pairs of a show weigh as much as the prior."""
 _STEPS = 21
 _FEW_TRACKS = 10.0
-"""How many tracks it takes until half of their mean may be taken away."""
+"""Number of tracks at which up to half of their mean may be subtracted."""
 _CERTAIN = 8.0
-"""Log-odds beyond which a pair of faces says no more."""
+"""Most log-odds that a pair of faces may contribute, either way."""
 _PRIOR = -4.0
 """Log-odds that two tracks are of one person before anything is seen, in a cast of dozens."""
 _HALF = 0.5
-"""A track is pooled with others that are likelier than this to show the same person."""
+"""A track is pooled with others that show the same person with more than this probability."""
 MOMENT_S = 0.3
 """Two tracks are of two people if they are on screen together for longer."""
 _INSTANT_S = 1e-6
 CLEAR_PX = 48.0
-"""Width of a face that gives an encoder nearly all it will."""
+"""Width of a face beyond which an encoder gains little."""
 NEAREST = 10
-"""How many of the cohort are the most similar."""
+"""How many of the most similar people of the cohort `nearness` averages."""
 _DIM = 0.02
-"""Clarity, as a share, that is told from nothing."""
+"""Added to clarity, as a share of CLEAR_PX, so that its logarithm is bounded below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +48,25 @@ class Affinity:
     """How N tracks of an episode are related."""
 
     common: Float32
-    """(D,), what all its faces have in common; it is taken away before faces are compared."""
+    """(D,), the component common to all its faces, subtracted before faces are compared."""
     vectors: Float32
-    """(N, D), unit rows: the tracks' faces without it."""
+    """(N, D), unit rows: the tracks' embeddings without it."""
     widths: Float32
-    """(N,), how clearly each was seen, as the width in pixels of a face seen as clearly."""
+    """(N,), clarity: the width in pixels of one face seen as clearly as the track."""
     near: Float32
-    """(N,), how near each is to strangers, as `nearness` says."""
+    """(N,), similarity to strangers, from `nearness`."""
     odds: Float32
-    """(N, N), log-odds that two show one person by all of it; NEVER for two on screen together."""
+    """(N, N), log-odds that two show one person by all evidence; NEVER if on screen together."""
     scene: Float32
-    """(N, N), those of clothes and places alone."""
+    """(N, N), the part of the log-odds that clothes and places contribute."""
 
     @property
     def clarity(self) -> Clarity:
-        """Return how clearly each was seen, (N,)."""
+        """Return clarity and similarity to strangers of each track, (N,)."""
         return Clarity(self.widths, self.near)
 
     def only(self, some: Int64) -> Affinity:
-        """Return the same of some of the tracks, by index."""
+        """Return the same for some of the tracks, by index."""
         pairs = np.ix_(some, some)
         return Affinity(
             common=self.common,
@@ -80,14 +80,14 @@ class Affinity:
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """Tracks that were helped by others."""
+    """Tracks, each pooled with others that probably show the same person."""
 
     vectors: Float32
     """(N, D), unit rows."""
     widths: Float32
-    """(N,), as of `Affinity`; more was seen of them."""
+    """(N,), clarity as in `Affinity`, summed over the pool."""
     weights: Float32
-    """(N, N), how much each other track counts for each, 0 to 1; 1 on the diagonal."""
+    """(N, N), weight of the column's track in the row's pool, in [0, 1]; 1 on the diagonal."""
 
 
 def relate(
@@ -104,8 +104,8 @@ def relate(
         tracks: N of them.
         together: (N, N), which of them are on screen together.
         different: (C, D), unit rows of people known to be different: the gallery's centres.
-        stick: the encoder's.
-        scene: whether what they wear, and where they are, counts.
+        stick: the encoder's yardstick.
+        scene: whether clothes and places count.
     """
     vectors = np.array([track.embedding for track in tracks], np.float32)
     vectors = vectors.reshape(len(tracks), different.shape[1])
@@ -126,11 +126,11 @@ def _all_odds(faces: Float32, around: Float32, never: Bool) -> Float32:
 
 
 def helped(known: Affinity, stick: Yardstick) -> Float32:
-    """Return the log-odds that two tracks show one person, (N, N), now that others helped each.
+    """Return the log-odds that two tracks show one person, (N, N), after pooling each.
 
     Args:
-        known: how they are related, each by itself.
-        stick: the encoder's; without coefficients of helped tracks nothing changes.
+        known: how the tracks are related before pooling.
+        stick: the encoder's yardstick; without coefficients for pooled tracks nothing changes.
     """
     if not stick.helped:
         return known.odds
@@ -141,21 +141,21 @@ def helped(known: Affinity, stick: Yardstick) -> Float32:
 
 
 def helped_odds(cosine: Float32, first: Clarity, second: Clarity, stick: Yardstick) -> Float32:
-    """Return what `pair_odds` does, of vectors that several tracks have a part in."""
+    """Return the same as `pair_odds`, for vectors that are pooled from several tracks."""
     return pair_odds(cosine, first, second, replace(stick, pairs=stick.helped or stick.pairs))
 
 
 @dataclass(frozen=True, slots=True)
 class Clarity:
-    """What decides how much a cosine to some vectors says, of any shape."""
+    """What decides how much a cosine to some vectors is worth, in arrays of any shape."""
 
     px: Float32
-    """How clearly each was seen, as the width in pixels of a face seen as clearly."""
+    """Clarity: the width in pixels of one face seen as clearly."""
     near: Float32
-    """How near each is to strangers, as `nearness` says."""
+    """Similarity to strangers, from `nearness`."""
 
     def __getitem__(self, some: Int64) -> Clarity:
-        """Return those of some."""
+        """Return some of them, by index."""
         return Clarity(self.px[some], self.near[some])
 
     @property
@@ -174,9 +174,9 @@ def pair_odds(cosine: Float32, first: Clarity, second: Clarity, stick: Yardstick
 
     Args:
         cosine: of their vectors.
-        first: of the one, broadcast against it.
-        second: of the other, likewise.
-        stick: the encoder's.
+        first: clarity of the one, broadcast against `cosine`.
+        second: clarity of the other, likewise.
+        stick: the encoder's yardstick.
     """
     if not stick.pairs:
         return stick.calibration.log_odds(cosine, first.px, second.px)
@@ -188,10 +188,10 @@ def pair_odds(cosine: Float32, first: Clarity, second: Clarity, stick: Yardstick
 
 
 def pair_terms(cosine: Float32, first: Clarity, second: Clarity) -> Iterator[Float32]:
-    """Yield what the log-odds of pairs are linear in, as `Yardstick.pairs` says, one by one.
+    """Yield the terms in which the log-odds of pairs are linear, as listed at `Yardstick.pairs`.
 
     Args:
-        cosine: as of `pair_odds`, like the others.
+        cosine: as in `pair_odds`.
         first: likewise.
         second: likewise.
     """
@@ -206,12 +206,12 @@ def pair_terms(cosine: Float32, first: Clarity, second: Clarity) -> Iterator[Flo
 
 
 def nearness(vectors: Float32, shared: Float32, stick: Yardstick) -> Float32:
-    """Return the mean cosine to the most similar of the cohort, (N,), 0 without a cohort.
+    """Return the mean cosine to the most similar people of the cohort, (N,); 0 without a cohort.
 
     Args:
-        vectors: (N, D), unit rows without what is common.
-        shared: (D,), what is common.
-        stick: the encoder's.
+        vectors: (N, D), unit rows without the common component.
+        shared: (D,), the common component.
+        stick: the encoder's yardstick.
     """
     if not len(stick.cohort):
         return np.zeros(len(vectors), np.float32)
@@ -221,20 +221,20 @@ def nearness(vectors: Float32, shared: Float32, stick: Yardstick) -> Float32:
 
 
 def clear_px(tracks: Sequence[Track]) -> Float32:
-    """Return how clearly faces were seen, (N,), as the width of one face seen as clearly."""
+    """Return the clarity of each track, (N,): the width in pixels of one face seen as clearly."""
     total = np.array([track.quality.sum() for track in tracks], dtype=np.float32)
     return CLEAR_PX * total
 
 
 def common(vectors: Float32, weights: Float32, together: Bool, different: Float32) -> Float32:
-    """Return what the faces of a show have in common, (D,).
+    """Return the component that the faces of a show have in common, (D,).
 
-    It is a share of their mean: the least with which people known to be different are, on
-    average, no more alike than people are. Without such people it is nothing.
+    It is a share of their mean: the smallest at which people known to be different are, on
+    average, hardly more similar than any two people. Without such people it is 0.
 
     Args:
         vectors: (N, D), unit rows of tracks.
-        weights: (N,), how much each says.
+        weights: (N,), their clarity in pixels.
         together: (N, N), which tracks are on screen together, so are of different people.
         different: (C, D), unit rows of people known to be different.
     """
@@ -257,16 +257,16 @@ def common(vectors: Float32, weights: Float32, together: Bool, different: Float3
 
 
 def without(vectors: Float32, shared: Float32) -> Float32:
-    """Return unit rows (N, D) with what is common to all taken away."""
+    """Return the vectors minus the common component, as unit rows, (N, D)."""
     left = vectors - shared
     lengths = np.maximum(np.linalg.norm(left, axis=-1, keepdims=True), 1e-6)
     return (left / lengths).astype(np.float32)
 
 
 def cooccurring(tracks: Sequence[Track]) -> Bool:
-    """Return which pairs of an episode's tracks are on screen together, (N, N); none with itself.
+    """Return which of an episode's tracks are on screen together, (N, N); none with itself.
 
-    As `together` says.
+    As defined by `together`.
     """
     start = np.array([track.start_s for track in tracks])
     end = np.array([track.end_s for track in tracks])
@@ -277,9 +277,9 @@ def cooccurring(tracks: Sequence[Track]) -> Bool:
 def together(start: Float64, end: Float64, other_start: Float64, other_end: Float64) -> Bool:
     """Return whether tracks are on screen together, so of two people; in seconds, broadcast.
 
-    That is for more than `MOMENT_S`, or for more than half of the time in which either is. Where a
-    face is lost and found its tracks may overlap a little: of the pairs that share less, as many
-    are of one person as of any two tracks.
+    They are if they share more than `MOMENT_S`, or more than half of the time in which either is
+    on screen. Tracks of one face that was lost and found again may overlap for less: of the pairs
+    that share less, as many are of one person as of any two tracks.
     """
     shared = shared_s(start, end, other_start, other_end)
     either = np.maximum(end, other_end) - np.minimum(start, other_start)
@@ -287,19 +287,19 @@ def together(start: Float64, end: Float64, other_start: Float64, other_end: Floa
 
 
 def shared_s(start: Float64, end: Float64, other_start: Float64, other_end: Float64) -> Float64:
-    """Return how long tracks are on screen together, in seconds, broadcast; below 0 if not."""
+    """Return how long tracks are on screen together, in seconds, broadcast; negative if not."""
     return np.asarray(np.minimum(end, other_end) - np.maximum(start, other_start))
 
 
 def pooled(known: Affinity, helpful: Bool | None = None) -> Pooled:
-    """Return each track helped by those that probably show the same person.
+    """Return each track pooled with its helpers, those that probably show the same person.
 
-    Others help the more, the likelier all other helpers, the track itself among them, show the same
-    person as they do, each counted as clearly as it was seen: who looks like somebody else is alike
-    to many of that person's tracks, but more so to those of their own, which are not.
+    A helper weighs more, the likelier it shows the same person as the track and as the track's
+    other helpers, clear ones counting more. So look-alikes are helped by tracks of their own, which
+    support one another, rather than by those of the person they resemble.
 
     Args:
-        known: how they are related.
+        known: how the tracks are related.
         helpful: (N, N), which may help each other; all if not given.
     """
     likely = np.clip((expit(known.odds + _PRIOR) - _HALF) / (1 - _HALF), 0, 1).astype(np.float32)
@@ -318,7 +318,10 @@ def pooled(known: Affinity, helpful: Bool | None = None) -> Pooled:
 
 
 def _vouched(likely: Float32, clear: Float32) -> Float32:
-    """Return by what share of a track's helpers each other one is vouched for, but for itself."""
+    """Return how far each row's helpers support the column's one, (N, N) in [0, 1].
+
+    The weighted mean of `likely` over the row's other helpers, the row's track itself included.
+    """
     votes = likely * clear
-    others = csr_array(votes) @ likely - votes  # few are likely
+    others = csr_array(votes) @ likely - votes  # sparse: few pairs are likely
     return np.clip(others / np.maximum(votes.sum(axis=1, keepdims=True) - votes, 1e-6), 0, 1)

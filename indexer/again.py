@@ -1,4 +1,4 @@
-"""An episode indexed again: which of its tracks are those of before, and what that moves."""
+"""An episode indexed again: which of its tracks were there before, and what they take over."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from indexer.store.write import StagedEpisode
 
 
 def places(library: Library, staged: StagedEpisode) -> dict[int, int]:
-    """Return the new uid of each track of an episode's older index that is there still, by uid.
+    """Return the new uid of each track of an episode's older index that still exists, by old uid.
 
-    With other settings a video gives other tracks: two are the same whose faces are at the same
-    places of the same frames. If the older index cannot be read, nothing is known of its tracks.
+    Other settings give other tracks; two are the same if their faces are at the same places of
+    the same frames. Empty if the older index cannot be read.
 
     Args:
         library: which holds the older index.
@@ -36,9 +36,9 @@ def places(library: Library, staged: StagedEpisode) -> dict[int, int]:
 
 
 def said(library: Library, episode: str, found: Mapping[int, int]) -> dict[int, Identity]:
-    """Return what was said of the tracks of an episode's older index, by the uid they have now.
+    """Return the identities in an episode's older index, by the uid that the tracks have now.
 
-    Nothing, if that cannot be read.
+    Empty if they cannot be read.
 
     Args:
         library: which holds the older index.
@@ -55,7 +55,7 @@ def said(library: Library, episode: str, found: Mapping[int, int]) -> dict[int, 
 def moved(
     log: Sequence[Decision], staged: StagedEpisode, found: Mapping[int, int]
 ) -> Decision | None:
-    """Return the entry of the log that moves decisions to the new tracks, None if all stay.
+    """Return the log entry that moves decisions to the new tracks; None if no uid changes.
 
     Args:
         log: the decisions so far.

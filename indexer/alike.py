@@ -1,4 +1,4 @@
-"""People in, who of them may be one person after all out: what is worth asking."""
+"""People in, those who may be one person out: what is worth asking the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from indexer.records import Character, Float64
 from indexer.store.appearances import Appearance
 
 _LIKELY = 0.45
-"""Cosine of two people from which it is asked whether they are one."""
+"""Least cosine of two people for the user to be asked whether they are one."""
 _MOST_ASKED = 3
 
 
@@ -20,14 +20,14 @@ def alike(
     shown: Callable[[Sequence[int]], Sequence[Appearance]],
     some: Sequence[int] | None = None,
 ) -> dict[int, list[int]]:
-    """Return who each person without a name may be besides, by id: the named, then the likeliest.
+    """Return who else each unnamed person may be, by id: the named first, then the most similar.
 
-    Nobody is two people who are on screen together.
+    At most three each, and nobody who is ever on screen together with the person.
 
     Args:
         people: everybody who is on screen somewhere.
-        shown: tells where some of them are, by id; asked once, for those who look alike.
-        some: ids of those to ask about; all without a name if not given.
+        shown: returns the appearances of people, by id; called at most once, for look-alikes.
+        some: ids of the unnamed people to ask about; all of them if not given.
     """
     asked = [
         n for n, one in enumerate(people) if not one.named and (some is None or one.id in some)

@@ -1,8 +1,8 @@
-"""How good the people of a library are, as far as it can be told without a label.
+"""How good the people of an episode are, as far as that can be told without labels.
 
-Three signs: two tracks on screen together that were taken for one person (no link may say so);
-the two halves of a track, split in time, that find different people nearest; and how alike a
-track is to the rest of its person.
+Three signs: two tracks on screen together that were taken for one person, which no link allows;
+tracks whose two halves, split in time, are nearest to different people; and how likely a track
+is of one person with the others of its group.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from indexer.records import NO_AUDIT, UNKNOWN, Audit, Bool, Float64, Identity, I
 CONFIDENCE = 0.95
 _DRAWS = 4000
 _ROUNDING = 1e-9
-"""Seconds by which two sums of the same may differ."""
+"""Seconds by which rounding may make two equal sums differ."""
 _PRIOR = -1.5
 """Log-odds that two tracks chosen at random are of one person."""
 
@@ -32,12 +32,12 @@ def audit(
     names: Set[int] = frozenset(),
     promise: float = 1.0,
 ) -> Audit:
-    """Return what can be said of an episode's people without a label.
+    """Return how good an episode's people are, estimated without labels.
 
     Args:
         tracks: N of them.
-        identities: of each.
-        related: how they are related.
+        identities: of each track.
+        related: how the tracks are related.
         together: (N, N), which are on screen together.
         names: ids of those who have a name.
         promise: the share of the named screen time that may be wrong.
@@ -61,14 +61,13 @@ def audit(
 def _promise(
     seconds: Float64, identities: Sequence[Identity], names: Set[int], promise: float
 ) -> tuple[float, float, float, float]:
-    """Return the named share of the time, and of what of it is wrong three numbers.
+    """Return the named share of the screen time, and three numbers on how much of that is wrong.
 
-    The share expected, the larger of that and of the one that it is at most with `CONFIDENCE`
-    (where errors are unlikely most draws have none), and how sure the promise is kept.
+    These are the expected share, its upper bound at `CONFIDENCE` (at least the expected share:
+    where errors are unlikely, most draws have none), and the probability that the promise is kept.
 
-    Names are taken to be wrong as many times more often than their probabilities say as
-    `recognize.AIM` allows for; tracks each by its own, in so many draws as tell the 95th percentile
-    well.
+    Errors are taken to be as much likelier than stated as `recognize.AIM` allows for, by a factor
+    of 1 / AIM, and independent between tracks. So many draws give a stable 95th percentile.
     """
     given = np.array([one.character in names for one in identities], bool)
     time = seconds[given]
@@ -86,7 +85,10 @@ def _promise(
 
 
 def _mean_share(likely: Float64, same: Bool, people: Int64, seconds: Float64) -> float:
-    """Return the expected share of each group that is of its most likely core, by screen time."""
+    """Return the expected purity: the share of people's time that is of one person with its core.
+
+    The core is the best supported track; a link to it, or the best to any other, makes one person.
+    """
     total, right = 0.0, 0.0
     for person in np.unique(people[people != UNKNOWN]):
         members = np.flatnonzero(people == person)
@@ -108,14 +110,14 @@ def _helped(likely: Float64, members: Int64) -> Float64:
 
 
 def _completeness(likely: Float64, same: Bool, seconds: Float64) -> float:
-    """Return how much of the likely same-person time of each track is under its own person."""
+    """Return the expected completeness: how much of a track's same-person time is in its group."""
     sure = likely * (likely > 0.5) * seconds  # noqa: PLR2004 - more likely than not
     inside = (sure * same).sum(axis=1)
     return float(np.average(inside / np.maximum(sure.sum(axis=1), 1e-9), weights=seconds + 1e-9))
 
 
 def _split_half(tracks: Sequence[Track], people: Int64, related: Affinity) -> float:
-    """Return how often the two halves of a track are nearest to the same person."""
+    """Return the share of tracks whose two halves are nearest to the same person; 1 if none."""
     ids = np.unique(people)
     clear = np.minimum(related.widths, affinity.CLEAR_PX)
     sums = np.stack([clear[people == one] @ related.vectors[people == one] for one in ids])

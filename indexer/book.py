@@ -1,4 +1,4 @@
-"""What is written down of every frame on its way: times, shots, looks, and rows of the store."""
+"""What is recorded of every frame as it passes: times, hashes, shots, and rows of the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FRAMES_PER_WRITE = 256
 
 
 class Book:
-    """What is written down of every frame on its way: times, shots, and rows of the store."""
+    """What is recorded of every frame as it passes: times, hashes, shots, and rows of the store."""
 
     def __init__(self, writer: EpisodeWriter, frame_s: float) -> None:
         self.writer = writer
@@ -28,7 +28,7 @@ class Book:
         self._waiting: list[Frame] = []
 
     def kept(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        """Yield the frames, each written down before it is passed on."""
+        """Yield the frames, each recorded before it is passed on."""
         for frame in frames:
             if not self.times:
                 self._shot = Shot(0, 0, -1, frame.time_s, frame.time_s)
@@ -51,7 +51,7 @@ class Book:
         return self.times[following] if following < len(self.times) else self._after_last()
 
     def placed(self, track: Track, trace: Trace) -> Track:
-        """Return a track with where it begins and ends, and in which pictures."""
+        """Return a track with its first and last box, and the hashes of these two frames."""
         ends = (trace.boxes[[0, -1]] / np.maximum(self._sides, 1)).astype(np.float32)
         views = np.array([self._hashes[frame] for frame in trace.frames[[0, -1]]], np.int64)
         return dataclasses.replace(track, ends=ends.ravel(), views=views)

@@ -3,7 +3,7 @@
 The cascade proposes squares over a pyramid of the picture, refines them, and locates face and
 landmarks in what is left (Zhang et al., "Joint face detection and alignment using multitask
 cascaded convolutional networks", IEEE SPL 2016, section II). Resizing is cv2's on uint8, which
-on a CPU is most of the work; the networks run where they live.
+on a CPU is most of the work; the networks run on the device that they were loaded on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BAND = 32
 
 
 def find(nets: Mtcnn, images: Sequence[UInt8], settings: DetectSettings) -> list[Detections]:
-    """Return the faces of pictures of one size, in no order, duplicates among them.
+    """Return the faces of pictures of one size, in no particular order and with duplicates.
 
     Args:
         nets: the networks.
@@ -44,10 +44,10 @@ def find(nets: Mtcnn, images: Sequence[UInt8], settings: DetectSettings) -> list
 def find_near(
     nets: Mtcnn, windows: UInt8, expected: Float32, settings: DetectSettings
 ) -> tuple[Detections, Int64]:
-    """Return the faces that are where they should be in squares of their own, and whose they are.
+    """Return the faces found where they are expected, and the index of each one's window, (K,).
 
     Args:
-        nets: the networks; the last is asked alone.
+        nets: the networks; only the last is used.
         windows: RGB (N, S, S, 3).
         expected: (N, 4), where the face should be in each.
         settings: the threshold.
@@ -118,7 +118,7 @@ def _refine(
 def _locate(
     nets: Mtcnn, sums: Sequence[Int32], boxes: Float32, owner: Int64, *, threshold: float
 ) -> tuple[Float32, Float32, Float32, Int64]:
-    """Return boxes, scores, landmarks and pictures of the faces, before duplicates go."""
+    """Return boxes, scores, landmarks and pictures of the faces, duplicates still among them."""
     boxes, owner, crops = _crops(sums, boxes, owner, mtcnn.LOCATE_SIDE)
     if len(crops) == 0:
         return boxes, np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32), owner
@@ -135,9 +135,9 @@ def _locate(
 def _crops(
     sums: Sequence[Int32], boxes: Float32, owner: Int64, side: int
 ) -> tuple[Float32, Int64, Float32]:
-    """Return the boxes that show something of their picture, their owners, and their crops.
+    """Return the boxes that overlap their picture, the index of that picture, and their crops.
 
-    Boxes and crops are filtered together, so that they cannot drift apart. A box that reaches
+    Boxes and crops are filtered together, so that their rows stay aligned. A box that reaches
     outside is cut at the border and what is left is stretched, as the networks are used to.
     """
     height, width = sums[0].shape[0] - 1, sums[0].shape[1] - 1
@@ -160,7 +160,7 @@ def _level(sums: Int32, out: Float32) -> None:
         for length, count in zip(sums.shape[:2], out.shape[:2], strict=True)
     )
     share = np.repeat(1 / np.outer(y1 - y0, x1 - x0).astype(np.float32), 3, axis=1)
-    # Numbers are taken one by one, which is faster than three by three.
+    # Channels are taken one by one, which is faster than three at a time.
     first, past = ((3 * x[:, None] + np.arange(3)).ravel() for x in (x0, x1))  # (columns * 3,)
     flat, levels = sums.reshape(len(sums), -1), out.reshape(len(out), -1)
     for start in range(0, len(out), _BAND):
@@ -194,10 +194,10 @@ def _bins(low: Int64, high: Int64, count: int) -> Int64:
     """Return first and past-the-last source pixel of each target pixel, (2, N, count).
 
     A target pixel averages whole source pixels, from the floor of its start to the ceiling of
-    its end, as torch's ``adaptive_avg_pool2d`` does, which MTCNN's weights are used with: half
-    of the faces come out otherwise by more than 2 % if areas are averaged exactly. Sums from
-    the corner (Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984) make the cost
-    independent of the size of what is averaged.
+    its end, as torch's ``adaptive_avg_pool2d`` does, with which MTCNN's weights are used: if
+    areas are averaged exactly, half of the faces differ by more than 2 %. Sums from the corner
+    (Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984) make the cost independent of
+    the size of what is averaged.
     """
     steps = np.arange(count)
     length = (high - low)[:, None]

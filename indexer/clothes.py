@@ -1,4 +1,4 @@
-"""Faces in a picture in, what their bearers wear out: the colours below each face.
+"""A picture and its faces in, the colours worn below each face out.
 
 Within a scene people keep what they wear, so their clothes say who is who in a wide shot whose
 faces say little.
@@ -13,21 +13,21 @@ from scipy.ndimage import gaussian_filter
 from indexer.records import Float32, UInt8
 
 BINS = (8, 8, 8)
-"""Of lightness and of the two colours of CIELAB."""
+"""Histogram bins of CIELAB's lightness and of its two colour axes."""
 COLOURS = int(np.prod(BINS))
 _LEAST_PX = 4
 _BREADTH, _BELOW, _DOWN_TO = 0.9, 0.35, 1.6
-"""Of the torso: half its breadth in widths of the face, its top and bottom in heights below it."""
+"""The torso: half its breadth in face widths, its top and bottom in face heights below the face."""
 _DULL = (64, 191)
-"""Hardly any cloth is as colourful as the outer half of the scale."""
+"""Range of a colour axis that is used: hardly any cloth is as colourful as its outer half."""
 _FULL = 255.0
 
 
 def colours(image: UInt8, boxes: Float32) -> UInt8:
-    """Return what is worn below each face, (N, COLOURS): all 0 where the picture ends there.
+    """Return the colours worn below each face, (N, COLOURS); all 0 where the picture ends there.
 
     The square roots of a smoothed CIELAB histogram's shares, in steps of 1 / 255, so that the
-    product of two is their Bhattacharyya coefficient.
+    dot product of two is their Bhattacharyya coefficient.
 
     Args:
         image: RGB uint8 (H, W, 3).
@@ -45,7 +45,7 @@ def colours(image: UInt8, boxes: Float32) -> UInt8:
 
 
 def mean(worn: UInt8) -> Float32:
-    """Return the mean of what one person wears, (K, COLOURS), of length one, or 0 if unseen."""
+    """Return the mean of (K, COLOURS) from `colours`, (COLOURS,), of length one; 0 if unseen."""
     total = worn.astype(np.float32).sum(axis=0)
     return (total / max(float(np.linalg.norm(total)), 1e-6)).astype(np.float32)
 

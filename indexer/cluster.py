@@ -1,9 +1,9 @@
-"""Tracks that nobody named in, people out: how many is not known beforehand.
+"""Unnamed tracks in, people out; how many there are is not known beforehand.
 
-Each group is joined with its first neighbour, by the mean log-odds that tracks show one person;
-then the groups that this gives, until no neighbour is likely one. Whoever is on screen together
-with another of the group leaves it, if they are the less like the rest. At last groups are
-compared as a whole, with each other and with the people of earlier episodes.
+Each track is joined with its first neighbour, by the mean log-odds that tracks show one person;
+then so are the resulting groups, until no neighbour is likely to be the same. Of two tracks of a
+group that are on screen together, the one less like the rest leaves it. Finally, groups are
+compared as wholes, with each other and with the people of earlier episodes.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from indexer.records import (
 )
 
 _CERTAIN = 8.0
-"""Log-odds beyond which a pair says no more: no single pair decides for a group."""
+"""Most log-odds that a pair may contribute, so that no single pair decides for a group."""
 _NEVER = 1e9
-"""Distance of two people on screen together: averaged over 10^8 pairs it still keeps them apart."""
+"""Distance of two tracks on screen together: keeps groups apart even averaged over 10^8 pairs."""
 
 
 def group(odds: Float32, apart: Bool, settings: ClusterSettings) -> Int64:
@@ -45,7 +45,7 @@ def group(odds: Float32, apart: Bool, settings: ClusterSettings) -> Int64:
     Args:
         odds: (N, N), log-odds that two tracks show one person.
         apart: (N, N) symmetric, True where two tracks cannot be one person.
-        settings: the least mean log-odds at which two groups are one person.
+        settings: the method, and the least mean log-odds at which two groups are one person.
     """
     if len(odds) < 2:  # noqa: PLR2004
         return np.zeros(len(odds), dtype=np.int64)
@@ -72,18 +72,18 @@ def _in_order(labels: NDArray[np.integer]) -> Int64:
 def _by_first_neighbours(
     between: Callable[[Float64], Float64], barred: Bool, least: float
 ) -> Int64:
-    """Return the group of each of N, each joined with its nearest neighbour, round by round.
+    """Return the group of each of N items, (N,), joining groups with their nearest in rounds.
 
     As FINCH does (Sarfraz, Sharma and Stiefelhagen, "Efficient parameter-free clustering using
     first neighbor relations", CVPR 2019, eq. 1), and, where some pairs are barred, C1C (Kalogeiton
     and Zisserman, "Constrained video face clustering using 1NN relations", BMVC 2020, sec. 3); but
-    it ends where no first neighbour is likely one person.
+    it ends when no first neighbour reaches `least`.
 
     Args:
-        between: which are in which group, (N, G) of 0 and 1 → log-odds that two groups are one,
-            (G, G).
-        barred: (N, N) symmetric, True where two cannot be.
-        least: log-odds of two groups that may be joined.
+        between: which items are in which group, (N, G) of 0 and 1 → log-odds that two groups are
+            one person, (G, G).
+        barred: (N, N) symmetric, True where two items cannot be one person.
+        least: the least log-odds at which two groups are joined.
     """
     labels = np.arange(len(barred))
     while True:
@@ -106,18 +106,18 @@ def _by_first_neighbours(
 
 
 def _mean(odds: Float64, members: Float64) -> Float64:
-    """Return the mean log-odds of two groups, (G, G), of those of their N members, (N, N)."""
+    """Return the mean log-odds of each pair of groups, (G, G), over pairs of members, (N, N)."""
     sizes = members.sum(axis=0)
     return np.asarray(members.T @ odds @ members / np.outer(sizes, sizes))
 
 
 def _parted(labels: Int64, odds: Float64, apart: Bool) -> Int64:
-    """Return labels, (N,), where of two who cannot be one the less like the rest is alone.
+    """Return labels, (N,): of two tracks that cannot be one, the less like the rest gets its own.
 
     Args:
-        labels: (N,), who is one as far as looks go.
-        odds: (N, N), log-odds that two are one.
-        apart: (N, N) symmetric, True where two cannot be.
+        labels: (N,), the groups found without regard to `apart`.
+        odds: (N, N), log-odds that two tracks show one person.
+        apart: (N, N) symmetric, True where two tracks cannot be one person.
     """
     found, after = labels.copy(), int(labels.max()) + 1
     same = labels[:, None] == labels
@@ -135,7 +135,7 @@ def _parted(labels: Int64, odds: Float64, apart: Bool) -> Int64:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The unnamed of an episode: those not met before, and who each track is."""
+    """The unnamed people of an episode: those not met before, and who each track is."""
 
     new: Sequence[Character]
     identities: Sequence[Identity]
@@ -144,15 +144,15 @@ class People:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The unnamed people of the library, and who of an episode's tracks they cannot be."""
+    """The unnamed people of the library, and which of an episode's tracks cannot show them."""
 
     people: Sequence[Character]
     barred: Bool
-    """(N, K), True where a track is on screen with one that is this person already."""
+    """(N, K), True where a track is on screen with this person already, or a user ruled it out."""
     next_id: int
-    """The id of the next new one,"""
+    """The id of the next new person."""
     next_person: int = 1
-    """and the least number that nobody without a name ever had."""
+    """The least number that no unnamed person ever had in a label like "Person 3"."""
 
 
 def people(
@@ -163,20 +163,20 @@ def people(
     stick: Yardstick,
     settings: ClusterSettings,
 ) -> People:
-    """Return a person for each group: one met before if alike enough, or a new one.
+    """Return a person for each group: one met before if similar enough, else a new one.
 
     Several groups may turn out to be one person: all that was seen of a group tells more than its
     tracks one by one.
 
-    New ones are called "Person 1", "Person 2" and so on by screen time, after those there were.
+    New ones are called "Person 1", "Person 2" and so on by screen time, after the existing ones.
 
     Args:
         tracks: of one episode.
         groups: (N,), as `group` returns them.
         known: the unnamed people of the library.
         related: how the tracks are related.
-        stick: the encoder's.
-        settings: how alike groups, and people met before, have to be.
+        stick: the encoder's yardstick.
+        settings: the least log-odds at which groups, and people met before, are one.
     """
     if not tracks:
         return People([], [])
@@ -214,18 +214,18 @@ def people(
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """What groups of tracks have in common."""
+    """Groups of tracks, each described by all of its members together."""
 
     sums: Float32
-    """(G, D), sums of the tracks' vectors by how clearly they were seen."""
+    """(G, D), sums of the tracks' vectors, weighted by clarity."""
     centres: Float32
-    """(G, D), unit rows."""
+    """(G, D), the same as unit rows."""
     raw: Float32
-    """(G, D), unit rows: the same of what the encoder said, with what is common to all."""
+    """(G, D), unit rows: the same of the raw embeddings, the common component included."""
     clear: Float32
-    """(N,), how clearly each track was seen, as a width in pixels that more does not help."""
+    """(N,), clarity of each track in pixels, capped at CLEAR_PX."""
     clarity: Clarity
-    """(G,), how clearly each group was seen."""
+    """(G,), clarity of each group and its similarity to strangers."""
     seconds: Float32
     """(G,), screen time."""
 
@@ -249,12 +249,12 @@ class _Groups:
 def _joined(
     seen: _Groups, groups: Int64, known: Known, related: Affinity, rules: tuple[Yardstick, float]
 ) -> tuple[Int64, dict[int, int]]:
-    """Return the groups, some of them joined, (N,), and which known person each is, by index.
+    """Return the groups, (N,), some of them joined, and group → index of the known person it is.
 
     Groups and known people are joined with their first neighbours as tracks are, by all that was
-    seen of each so far, but no two of the known: they have met, and are two until somebody says
-    otherwise. The more there are, the likelier it is by chance that one of them looks alike: to be
-    one of them, odds shall be better than one to their number.
+    seen of each so far. Two known people are never joined: they stay two until a user says
+    otherwise. The more people are known, the likelier that one is similar by chance: to be one of
+    K known people, a group needs odds of at least K to 1.
 
     Args:
         seen: the groups.
@@ -273,7 +273,7 @@ def _joined(
         for rows, px in ((theirs, clear), (seen.raw, seen.clarity.px))
     )
     across = affinity.helped_odds(mine[0] @ they[0].T, mine[1].rows, they[1].columns, stick)
-    close = np.flatnonzero((across > 0).any(axis=0))  # others hardly come to be neighbours
+    close = np.flatnonzero((across > 0).any(axis=0))  # others hardly ever become neighbours
     rows = np.concatenate([seen.raw, theirs[close]])
     px = np.concatenate([seen.clarity.px, clear[close]])
 
@@ -281,7 +281,7 @@ def _joined(
         sums = members.T @ (px[:, None] * rows)
         centres, clarity = _whole(sums, members.T @ px, related.common, stick)
         odds = affinity.helped_odds(centres @ centres.T, clarity.rows, clarity.columns, stick)
-        met = members[count:].sum(axis=0)  # at most one of the known each
+        met = members[count:].sum(axis=0)  # each group holds at most one known person
         return (odds + odds.T) / 2 - chance * np.maximum.outer(met, met)
 
     tracks = np.eye(count)[groups]  # (N, G)
@@ -300,7 +300,7 @@ def _joined(
 def _whole(
     sums: Float32, px: Float32, common: Float32, stick: Yardstick
 ) -> tuple[Float32, Clarity]:
-    """Return the unit rows of what was seen of some, without what is common, and how clearly."""
+    """Return sums of vectors as unit rows without the common component, and their clarity."""
     rows = affinity.without(_unit(sums.astype(np.float32)), common)
     return rows, Clarity(px.astype(np.float32), affinity.nearness(rows, common, stick))
 
@@ -310,8 +310,8 @@ def _membership(
 ) -> tuple[Float32, Float32]:
     """Return cosine and log-odds of each track's belonging to the rest of its group, (N,) each.
 
-    A track that is alone has the cosine 1 and the log-odds of belonging to no other group that
-    it could belong to.
+    A track that is alone in its group has cosine 1, and the negated log-odds of belonging to the
+    likeliest other group that it could belong to.
     """
     vectors, own = related.vectors, related.clarity
     rest = _unit(seen.sums[groups] - seen.clear[:, None] * vectors)

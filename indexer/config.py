@@ -34,12 +34,12 @@ class DecodeSettings:
     """How a video is read."""
 
     backend: Literal["pyav", "decord"] = "pyav"
-    """PyAV, or decord, which refuses what it cannot read rightly."""
+    """PyAV, or decord, which refuses what it cannot read correctly."""
     threads: Annotated[int, Field(ge=1, le=64)] = 2
     """Decoder threads."""
     frames: Literal["all", "reference"] = "all"
-    """All, or those alone that others are decoded from, which takes about a fifth less
-    time."""
+    """All frames, or only reference frames, those that others are decoded from, in about a fifth
+    less time."""
 
     @model_validator(mode="after")
     def _can_choose(self) -> Self:
@@ -53,15 +53,15 @@ class ShotSettings:
     """PySceneDetect's adaptive detector, and what counts as a frame worth looking at."""
 
     adaptive_threshold: Positive = 3.0
-    """How many times the average of its neighbours a frame's change must be."""
+    """At a cut, the least ratio of a frame's change to the average change of its neighbours."""
     min_change: Positive = 10.0
-    """The least mean change of hue, saturation and value, in levels of 255."""
+    """At a cut, the least mean change of hue, saturation and value, in levels of 255."""
     window: Count = 2
     """Frames on each side that are averaged."""
     min_length_s: Positive = 0.2
     """A shot is at least this long."""
     min_contrast: NotNegative = 4.0
-    """A frame whose grey levels deviate less than this (of 255) is blank: not usable."""
+    """A frame whose grey levels have a lower standard deviation (of 255) is blank: not usable."""
 
 
 @dataclass(config=_STRICT)
@@ -71,9 +71,9 @@ class DetectSettings:
     method: Method = "yunet"
     """YuNet, which sees small, turned and half-hidden faces better, or MTCNN's cascade."""
     every_s: Positive = 0.3
-    """Seconds between the frames looked at; the ends of a shot are looked at besides."""
+    """Seconds between the frames looked at; the ends of a shot are looked at as well."""
     agree_iou: Share = 0.5
-    """A face that overlaps itself less in two looks, or is in one alone, is sought between them."""
+    """A face whose boxes in two looks have a lower IoU, or that one lacks, is sought in between."""
     min_face: Annotated[float, Field(gt=0, le=1)] = 0.04
     """The smallest face sought, as a share of the frame's height."""
     min_score: Share = 0.6
@@ -101,9 +101,9 @@ class LinkSettings:
     """How detections become tracks."""
 
     min_iou: Share = 0.25
-    """The least overlap of a detection with where its track should be."""
+    """The least IoU of a detection with the last or the expected box of its track."""
     max_gap_s: Positive = 1.0
-    """A track that was missed for longer has ended."""
+    """A track that was not detected for longer has ended."""
     min_score: Share = 0.7
     """A track whose best detection scores less is dropped as no face; 0.9 suits MTCNN."""
 
@@ -131,14 +131,14 @@ class ClusterSettings:
     """How tracks that nobody named become people."""
 
     method: Literal["finch", "c1c", "hac"] = "finch"
-    """How tracks are joined: each with its nearest, in rounds, those of one time parted at the end
-    or never joined; or the likeliest pair first."""
+    """How tracks are joined: each with its nearest, in rounds, those on screen together separated
+    at the end (finch) or never joined (c1c); or by average linkage (hac)."""
     min_log_odds: Finite = 1.5
     """Two groups of an episode's tracks are joined if the mean log-odds between them are at least
     this."""
     min_group_log_odds: Finite = 3.0
-    """And if those of all that was seen of each are at least this; likewise a group and a person
-    of an earlier episode."""
+    """And if the log-odds by all that was seen of each are at least this; likewise a group and an
+    unnamed person of an earlier episode."""
 
 
 @dataclass(config=_STRICT)
@@ -146,12 +146,13 @@ class RecognizeSettings:
     """When a name is given."""
 
     max_wrong_names: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """The most of the named time that may be wrong, and the most doubt in one name; 6 % of it is
-    aimed at."""
+    """The promise: the largest share of the named time that may be wrong, and the largest
+    probability that a single name is; 6 % of it is aimed at."""
     min_probability: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """No name is given whose probability is less, whatever was promised."""
+    """No name is given whose probability is less, whatever the promise."""
     evidence: Literal["face", "track", "apart", "clothes", "joint"] = "joint"
-    """What names rest on: a face, a track, who is beside it, a scene's clothes, all together."""
+    """What names rest on: one face; + its track; + who is on screen with it; + the clothes and
+    places of a scene; all together."""
     stranger_share: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of the tracks expected to show none of the gallery: the prior of "unknown"."""
 
@@ -218,7 +219,7 @@ def as_tables(settings: Settings) -> dict[str, dict[str, Any]]:
 
 
 def that_matter(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return the settings that what is written depends on: not how fast, where or how patiently."""
+    """Return the settings that affect what is written: all but threads, device and waiting."""
     tables = as_tables(settings)
     del tables["store"], tables["decode"]["threads"]
     del tables["detect"]["workers"], tables["embed"]["device"]
@@ -229,15 +230,15 @@ _JUDGING = ("cluster", "recognize")
 
 
 def of_looking(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the tables of settings that a video must be looked at again for, when they change.
+    """Return the tables of settings for which, when they change, a video must be looked at again.
 
-    Who tracks are is judged from what was written down of them.
+    The others only affect who tracks are, which is judged from what is stored of them.
     """
     return {name: table for name, table in tables.items() if name not in _JUDGING}
 
 
 def of_judging(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the rest of the tables: those that who tracks are depends on."""
+    """Return the other tables: those that only affect who tracks are."""
     return {name: tables[name] for name in _JUDGING if name in tables}
 
 

@@ -1,4 +1,4 @@
-"""A library in, everybody in it with their tracks out, and how far each name more would get."""
+"""A library in, everybody with their tracks out, and the screen time that more names would add."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from indexer.store.appearances import Appearance
 from indexer.store.library import Library
 
 FACES = 8
-"""Of each person, at most: the best of different shots."""
+"""Most pictures of each person: the best, each of a different shot."""
 _GOALS = (0.5, 0.8, 0.9, 0.95, 0.99)
-"""Shares of the screen time of which it is said how many names make them."""
+"""Shares of the screen time for which the number of names needed is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +44,24 @@ class Somebody:
     tracks: int
     episodes: int
     pictures: Sequence[Picture]
-    """The best of different shots."""
+    """The best, each of a different shot."""
     like: Sequence[int]
-    """Who it may be besides, the likeliest first: ids."""
+    """Ids of who else it may be: the named first, then the most similar."""
     rest: Sequence[Picture] = ()
     """All other tracks, the best first; then those that do not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What naming one person more comes to."""
+    """The effect of naming one more person."""
 
     label: str
     share: float
-    """Of the screen time that has a name then, in [0, 1]."""
+    """Share of the screen time that then has a name, in [0, 1]."""
 
 
 def everybody(library: Library, *, repeats: bool = True) -> list[Somebody]:
-    """Return the people of a library, those without a name first, each by screen time.
+    """Return the people of a library, unnamed ones first, longest screen time first.
 
     Without `repeats`, what an earlier episode showed already does not count, and whoever is seen
     nowhere else is left out.
@@ -130,9 +130,9 @@ def _somebody(person: Character, pictures: Sequence[Picture], like: Sequence[int
 
 
 def steps(people: Sequence[Somebody]) -> list[Step]:
-    """Return how the named share of the screen time grows, naming the longest seen first.
+    """Return how the named share of the screen time grows if the longest seen are named first.
 
-    No other order names more with as many clicks. The first step is none: what is named now.
+    No other order names more with as many clicks. The first step names nobody: the share now.
 
     Args:
         people: in any order.
@@ -155,7 +155,7 @@ def in_words(found: Sequence[Step]) -> str:
         for goal in _GOALS
         if found[0].share < goal <= found[-1].share
     }
-    # Of two shares that as many names make, the higher one says more.
+    # Of two shares that take equally many names, the higher one says more.
     said = {count: f"{goal:.0%}".replace("%", " %") for goal, count in counts.items()}
     said[len(found) - 1] = "all of it"
     more = "; ".join(f"with {count} more, {goal}" for count, goal in said.items())

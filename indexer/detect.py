@@ -17,11 +17,11 @@ from indexer.records import Detections, Float32, Float64, Int64, UInt8
 
 Detector = YuNet | Mtcnn
 _PATCH = 20
-"""Side in pixels of what is remembered of a face to find it again."""
+"""Side in pixels of the patch that is kept of a face to find it again."""
 _ALIKE = 0.5
 """Least correlation of a face with its patch."""
 _SEARCHED = 4
-"""Across the square in which a face is sought again, in sides of the face."""
+"""Side of the square in which a face is sought again, in sides of the face."""
 _WINDOW = yunet.WINDOW
 """Side in pixels of that square: twice what patches are compared at."""
 _NONE = Detections(
@@ -37,8 +37,8 @@ def load(settings: DetectSettings, device: Device) -> Detector:
 def detect(nets: Detector, images: Sequence[UInt8], settings: DetectSettings) -> list[Detections]:
     """Return the faces of each picture, largest first.
 
-    Pictures of one size run through the networks together; each picture's faces do not depend
-    on what it came with.
+    Pictures of one size run through the networks together; a picture's faces do not depend on
+    the others.
 
     Args:
         nets: the networks.
@@ -81,8 +81,8 @@ def find_again(
 ) -> Detections:
     """Return faces known from another frame, where they are in this one, largest first.
 
-    Each is sought by its patch (normalised correlation); the network says of what is found
-    whether it is a face, and where exactly.
+    Each is sought by its patch (normalised correlation); the network then decides whether what is
+    found is a face, and where exactly.
 
     Args:
         nets: the networks.
@@ -127,7 +127,7 @@ def _around(image: UInt8, boxes: Float32, *, span: int, size: int) -> tuple[UInt
 
 
 def _place(window: UInt8, patch: UInt8) -> tuple[tuple[float, float], float]:
-    """Return the corner of what is most like the patch in a window (S, S, 3), x before y."""
+    """Return the corner (x, y) of a patch's best match in a window, (S, S, 3), and its score."""
     side = patch.shape[0] * _SEARCHED
     small = cv2.resize(window, (side, side), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)

@@ -12,7 +12,7 @@ from indexer.records import UNKNOWN, Character
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A track, and whom it was taken for."""
+    """A track, and the character that it was taken for."""
 
     character: int
     """An id, or UNKNOWN."""
@@ -38,21 +38,21 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """What became of the people of a library."""
+    """What changed for the people of a library."""
 
     new: Mapping[str, float]
-    """Label → seconds, of those not met before."""
+    """Label → seconds, of those not seen before."""
     grown: Mapping[str, float]
-    """Label → seconds that were added, of those who were."""
+    """Label → seconds added, of those seen before."""
     retention: float
     """Share of the screen time that had a name before and has the same name now, in [0, 1]; 1 if
     none had."""
     changes: Sequence[Change]
-    """The tracks that make the difference to 1."""
+    """The tracks that lost or changed their name, for which `retention` is less than 1."""
     proposed: Sequence[tuple[str, Sequence[str]]] = ()
-    """Labels of people without a name who were met, and of whom they may be besides."""
+    """Label of each unnamed person seen, and the labels of who else it may be."""
     kept: Sequence[Change] = ()
-    """The tracks that would have another name, and kept theirs as nobody accepted it."""
+    """The tracks that would have lost or changed their name; they kept it, as nobody accepted."""
 
 
 NO_DIFF = Diff({}, {}, 1.0, ())
@@ -69,10 +69,10 @@ def diff(
 
     Args:
         before: the tracks of a library, by uid.
-        after: the same later, and others.
+        after: the same tracks later, and new ones.
         known: everybody before.
         people: everybody after.
-        elsewhere: seconds in which they are on screen besides, by id, before and after.
+        elsewhere: seconds in all other tracks, by character id; the same before and after.
     """
     names = {one.id: one.label for one in people}
     gone = {one.id: one.label for one in known} | names

@@ -1,4 +1,4 @@
-"""The best faces of a track in, unit vectors out: align, crop, judge, encode."""
+"""The best faces of a track in, unit vectors out: align, crop, rate, encode."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from indexer.records import Bool, Detections, Float32, Track, Tracklet, UInt8
 from indexer.tear import Encoded, torn
 
 _READABLE_PX = 48.0
-"""Width at which a face has given an encoder nearly all it will."""
+"""Width of a face beyond which an encoder gains little."""
 _SHARP = 200.0
 """Mean squared Laplacian of a face that is as sharp as the encoder can use, its eyes 35 pixels
 apart."""
 _BESIDE, _ABOVE = 1.11, 0.58
-"""Where a crop's face ends beside and above the middle of the eyes, by the distance between them;
-it is as high as wide."""
+"""How far the face extends beside and above the middle of the eyes, in distances between the eyes;
+it is taken to be square."""
 
 
 def align(image: UInt8, landmarks: Float32, facts: EncoderFacts) -> UInt8:
@@ -64,7 +64,7 @@ def _face(facts: EncoderFacts) -> tuple[slice, slice]:
 
 
 def _inside(face: UInt8) -> Bool:
-    """Return which pixels of a crop are in the picture, not of the black around, (S, S)."""
+    """Return which pixels of a crop are in the picture and not in the black border, (S, S)."""
     seen = cv2.medianBlur(face.max(axis=2), 5) > 0
     return cv2.erode(seen.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
 
@@ -109,8 +109,8 @@ def embed(encoder: Encoder, tracklet: Tracklet) -> list[Encoded]:
     """Return the tracklet with its best faces encoded, in parts that each show one person.
 
     Args:
-        encoder: the encoder; the faces of one track go through it together, and alone, so that
-            a track's vectors do not depend on what else was encoded.
+        encoder: the encoder; the faces of one track are a batch of their own, so that a track's
+            vectors do not depend on what else was encoded.
         tracklet: with its best crops.
     """
     seen, calibration = nets.look(encoder, tracklet.chips), encoder.facts.calibration
@@ -119,10 +119,10 @@ def embed(encoder: Encoder, tracklet: Tracklet) -> list[Encoded]:
 
 
 def track(one: Encoded, uid: int, end_s: float) -> Track:
-    """Return the track that an encoded tracklet is.
+    """Return an encoded tracklet as a track.
 
     Args:
-        one: all of it.
+        one: the encoded tracklet.
         uid: the track's number in the library.
         end_s: when its last frame leaves the screen.
     """

@@ -26,12 +26,12 @@ from indexer.store.library import Library
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What enrolling a folder of stills came to."""
+    """The outcome of enrolling a folder of stills."""
 
     characters: Sequence[Character]
     """Those of the folder, calibrated."""
     skipped: Sequence[ImageError]
-    """A line for each still that could not be used."""
+    """An error for each still that could not be used."""
     episodes: int
     """How many episodes were judged anew."""
     diff: Diff
@@ -50,8 +50,8 @@ def enroll(  # noqa: PLR0913 - the last by name
 ) -> Enrolled:
     """Make a character of each folder of stills and publish who every track now is.
 
-    A character of that name, whatever the case, that exists already keeps id and spelling and gets
-    the new stills instead of its old ones. Nothing changes if a name cannot be enrolled at all.
+    An existing character of that name, whatever the case, keeps its id and spelling, and the new
+    stills replace its old ones. Nothing changes if any name cannot be enrolled.
 
     Args:
         folder: a folder for each person, named like the person.
@@ -60,13 +60,14 @@ def enroll(  # noqa: PLR0913 - the last by name
         settings: of all stages.
         progress: shows how far it is.
         accept: whether tracks that had a name may get another.
-        strangers: a folder of stills of people who are none of the gallery, in folders or not:
-            whoever looks like many of them needs more to get a name. Instead of those given before.
+        strangers: a folder of stills, in subfolders or not, of people who are not in the gallery:
+            whoever looks like several needs more to get a name. They replace those given before.
 
     Raises:
-        ImageError: the folder holds nobody, or somebody without a single still that can be used;
-            its notes are what was skipped.
-        StoreError: the library cannot be written, or knows two of that name and none so spelt.
+        ImageError: the folder holds nobody, a name that is not valid, or somebody without a single
+            still that can be used; then its notes are what was skipped.
+        StoreError: the library cannot be written, or has several characters of that name, none of
+            them spelt exactly so.
     """
     gallery: dict[str, Float32] = {}
     skipped: list[ImageError] = []
@@ -121,7 +122,7 @@ def _check_name(folder: Path, name: str) -> None:
 def _all_encoded(
     paths: Iterable[Path], models: Models, settings: Settings, skipped: list[ImageError]
 ) -> Float32:
-    """Return the embeddings of stills, (M, D); those that cannot be used are put to `skipped`."""
+    """Return the embeddings of stills, (M, D); errors of unusable ones are added to `skipped`."""
     rows = [np.zeros((0, models.encoder.facts.dimension), np.float32)]
     for path in paths:
         try:
@@ -143,7 +144,7 @@ def _encoded(path: Path, models: Models, settings: Settings) -> Float32:
 
 
 def _with_gallery(library: Library, gallery: Mapping[str, Float32]) -> tuple[set[int], Cast]:
-    """Return the ids of those in the gallery, and everybody known with it."""
+    """Return the ids of the gallery's characters, and everybody known, these included."""
     known = {one.id: one for one in read.read_characters(library)}
     ids, next_id = set[int](), library.next_character_id
     for name, prototypes in gallery.items():

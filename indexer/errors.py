@@ -4,11 +4,11 @@
     ├── VideoError          a video that cannot be read
     ├── ImageError          a still that cannot be read, or shows no usable face
     ├── WeightsError        a weights file that is missing, damaged or of another kind
-    ├── ConfigError         a settings file or --set that says something unknown
+    ├── ConfigError         a settings file or --set with an unknown name or a bad value
     └── StoreError          a library that cannot be opened, read or written
 
-A caller's mistake is a plain ``ValueError``; these are the world's. The command line prints
-them as one line and exits with 2.
+A caller's mistake is a plain ``ValueError``; these come from outside. The command line prints each
+as one line and exits with 2.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 
 class IndexerError(Exception):
-    """Something in the world is not as it must be: `path`, the `problem`, and the `remedy`."""
+    """Something outside is not as it must be: its `path`, the `problem`, and the `remedy`."""
 
     def __init__(self, path: Path | str, problem: str, remedy: str) -> None:
         super().__init__(path, problem, remedy)

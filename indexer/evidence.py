@@ -25,7 +25,7 @@ from indexer.records import (
 
 _LIKELY = 0.5
 _SAME_LOOK = 0.25
-"""Mean cosine of two groups of one person's stills from which they count as one look."""
+"""Least mean cosine of two groups of one person's stills at which they count as one look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +33,20 @@ class Evidence:
     """What is known of the tracks of an episode before anybody is named."""
 
     vectors: Float32
-    """(N, D), unit rows."""
+    """(N, D), unit rows: of the tracks, with their helpers if the settings allow."""
     widths: Float32
-    """(N,), how clearly each was seen, in pixels of a face seen as clearly."""
+    """(N,), their clarity: the width in pixels of one face seen as clearly."""
     alone: Float32
     """(N, D), unit rows: of the tracks' own faces."""
     own_widths: Float32
-    """(N,)."""
+    """(N,), the clarity of these."""
     words: Float64
-    """(N, N), the log likelihood ratio of what other tracks may say of each; -inf for nothing."""
+    """(N, N), log likelihood ratio of one person, by which the column's track bears on the row's;
+    -inf if it does not."""
     helpers: Sequence[int]
     """(N,), the uid of the track that helped each most, 0 if none did."""
     common: Float32
-    """(D,), what all faces of the show have in common, taken away already."""
+    """(D,), the component common to all faces of the show, already subtracted."""
 
 
 def related(
@@ -54,12 +55,12 @@ def related(
     stick: Yardstick,
     settings: RecognizeSettings,
 ) -> Affinity:
-    """Return how the tracks of an episode are related, by what names may rest on.
+    """Return how the tracks of an episode are related, by the evidence that names may rest on.
 
     Args:
         tracks: N of them, at least one.
         gallery: people known to be different.
-        stick: the encoder's.
+        stick: the encoder's yardstick.
         settings: what a name rests on.
     """
     none = np.zeros(len(tracks[0].embedding), np.float32)
@@ -99,16 +100,16 @@ def gather(
     helpers = [tracks[j].uid if others[i, j] > 0 else UNKNOWN for i, j in enumerate(best.tolist())]
     words = np.full(weights.shape, -np.inf)
     if settings.evidence == "joint":
-        # Who counts for half in the pool has spoken already.
+        # What weighs a half or more in the pool has been counted already.
         speaks = scene.near(tracks) & ~together & (weights < _LIKELY)
         words[speaks] = known.odds[speaks]
     return Evidence(vectors, clear, own, widths, words, helpers, known.common)
 
 
 def known_by(tracks: Sequence[Track]) -> tuple[Float32, float]:
-    """Return the one vector that somebody without a name is known by, and how clear that is.
+    """Return an unnamed person's prototype, a unit row (1, D), and its clarity in pixels.
 
-    A unit row (1, D), and what `Character.clear_px` says; of at least one track.
+    From at least one track; the clarity is that of `Character.clear_px`.
     """
     clear = np.minimum(affinity.clear_px(tracks), affinity.CLEAR_PX)
     total = clear @ np.stack([track.embedding for track in tracks])
@@ -118,13 +119,13 @@ def known_by(tracks: Sequence[Track]) -> tuple[Float32, float]:
 def known_anew(
     people: Sequence[Character], shown: Iterable[tuple[Sequence[Track], Sequence[Identity]]]
 ) -> list[Character]:
-    """Return people, those without a name known by all tracks that show them.
+    """Return the people, unnamed ones with a prototype from all tracks that show them.
 
-    Whom no track shows is known as before.
+    Those whom no track shows stay as they are.
 
     Args:
         people: of a library.
-        shown: for each of its episodes the tracks, and who each is; held one by one.
+        shown: tracks and identities of each of its episodes; one episode is held at a time.
     """
     place = {one.id: n for n, one in enumerate(people) if not one.named and len(one.prototypes)}
     if not place:
@@ -149,18 +150,18 @@ def known_anew(
 
 
 def among(stick: Yardstick, strangers: Float32) -> Yardstick:
-    """Return a yardstick that knows some more strangers, unit rows (M, D), to its encoder."""
+    """Return a yardstick with more strangers, unit rows (M, D), in its cohort."""
     if not len(strangers):
         return stick
     return replace(stick, cohort=np.concatenate([stick.cohort, strangers]))
 
 
 def common_of(tracks: Sequence[Track], people: Sequence[Character]) -> Float32:
-    """Return what all faces of an episode have in common, (D,).
+    """Return the component common to all faces of an episode, (D,).
 
     Args:
         tracks: of the episode, at least one.
-        people: who are known to be different.
+        people: characters known to be different.
     """
     none = np.zeros(len(tracks[0].embedding), np.float32)
     vectors = np.stack([track.embedding for track in tracks])
@@ -169,21 +170,21 @@ def common_of(tracks: Sequence[Track], people: Sequence[Character]) -> Float32:
 
 
 def centres(characters: Sequence[Character], common: Float32) -> Float32:
-    """Return the mean of each character's stills without what is common to all, (C, D)."""
+    """Return the mean of each character's stills without the common component, unit rows (C, D)."""
     rows = [affinity.without(c.prototypes, common).mean(axis=0) for c in characters]
     return affinity.without(np.array(rows, np.float32).reshape(-1, len(common)), 0 * common)
 
 
 def looks(characters: Sequence[Character], common: Float32) -> tuple[Float32, Int64]:
-    """Return the mean of each look of each character, and whose it is, (L, D) and (L,).
+    """Return the mean of each look of each character, (L, D), and the character's index, (L,).
 
-    Hair, glasses or years may make one person two to the encoder: stills that fall into groups
-    of two or more, hardly alike on average, are looks of their own; single ones beside them are
-    left out.
+    Hair, glasses or years may make one person look like two to the encoder: if a character's
+    stills fall into several groups of two or more, hardly similar on average, each is a look of
+    its own, and single stills beside them are left out.
 
     Args:
         characters: C of them; each has at least one look.
-        common: (D,), what all faces of the show have in common.
+        common: (D,), the component common to all faces of the show.
     """
     rows: list[Float32] = []
     whose: list[int] = []

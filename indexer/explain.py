@@ -16,14 +16,14 @@ from indexer.store import decisions, read
 from indexer.store.library import Library
 
 _MOST = 3
-"""Candidates, links and exemplars that are shown."""
+"""Most candidates, stills, links and exemplars that are shown."""
 _HARDLY = 0.05
-"""The least probability of which it is spoken."""
+"""Nobody is suggested whose probability is this or less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exemplar:
-    """A face of a track that its vector is made of."""
+    """A face of a track, one of those that its embedding is the mean of."""
 
     time_s: float
     quality: float
@@ -31,19 +31,19 @@ class Exemplar:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Somebody of the gallery, and how near the track is."""
+    """A character of the gallery, and how similar the track is."""
 
     label: str
     similarity: float
-    """Cosine to the nearest of their looks, without what all faces of the show have in common."""
+    """Cosine to the character's nearest look, without the component common to all faces."""
     looks: int
-    """How many looks of them are known."""
+    """How many looks of the character are known."""
     stills: Sequence[float]
     """Cosines to the nearest stills, the nearest first."""
     log_odds: float
-    """Of this one against a stranger, by the track's own faces."""
+    """Of this character against a stranger, by the track's own faces."""
     track: int
-    """Uid of the track of the episode that shows them and is most like, 0 if there is none."""
+    """Uid of the character's most similar other track in the episode, 0 if there is none."""
     start_s: float
     """When that track begins."""
 
@@ -56,16 +56,16 @@ class Link:
     start_s: float
     label: str
     face: float
-    """Log-odds of one person by the faces,"""
+    """Log-odds of one person by the faces."""
     clothes: float
-    """what clothes add to them,"""
+    """What clothes add to them."""
     place: float
-    """and what places do."""
+    """What places add to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """How likely a track shows somebody of the gallery, of whom it shows one or nobody."""
+    """How likely a track shows a character of the gallery; it shows one of them or nobody."""
 
     label: str
     probability: float
@@ -82,14 +82,14 @@ class Because:
     box: tuple[float, float, float, float]
     """Where it is at that time, as shares of the picture's width and height."""
     label: str
-    """Whom it is said to show, or "unknown"."""
+    """Of the person it is taken for, or "unknown"."""
     named: bool
     probability: float
-    """As it was judged: of the name; without one, that it is of one person with the label's other
+    """As it was judged: of the name; without one, of being one person with the label's other
     tracks."""
     chances: Sequence[Chance]
     """Of the two likeliest of the gallery, the likeliest first, by what is known now. Where a
-    person said who it is, by the track's own faces alone."""
+    user decided who it is, by the track's own faces alone."""
     nobody: float
     """The probability, likewise, that it is nobody of the gallery."""
     margin: float
@@ -97,14 +97,14 @@ class Because:
     reason: str
     """Why it has no name."""
     maybe: Sequence[str]
-    """Who it may be, where it has no name and that is likelier than nobody: the likeliest, and the
-    next too if it may well be either."""
+    """Who it may be, if it has no name and somebody is likelier than nobody: the likeliest, and
+    the next too if it may well be either."""
     taken: str
     """The earlier episode that showed the track already, if the label was taken over from there."""
     taken_track: int
-    """And the uid that it has there, or 0."""
+    """The uid that it has there, or 0."""
     decided: str
-    """What a person said of it, if anybody did."""
+    """What a user decided about it, in words; empty if nothing."""
     width_px: float
     exemplars: Sequence[Exemplar]
     candidates: Sequence[Candidate]
@@ -112,7 +112,7 @@ class Because:
     helper: int
     """Uid of the track that helped most, 0 if none did."""
     beside: Sequence[str]
-    """Who is on screen with it, so is somebody else."""
+    """Labels of who is on screen with it, so is somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Explained:
     encoder_id: str
     """Digest of the weights that made the vectors."""
     settings: Mapping[str, Any]
-    """By which it was judged."""
+    """The settings by which it was judged."""
     faces: Sequence[Because]
     """From left to right."""
 
@@ -164,15 +164,15 @@ class _Evidence:
     tracks: Sequence[Track]
     said: Mapping[int, Identity]
     taken: Mapping[int, tuple[str, Identity]]
-    """What an earlier episode, and which, says of tracks that it showed already, by uid here."""
+    """Tracks that an earlier episode already showed: its id and the identity there, by uid here."""
     people: Mapping[int, Character]
     spoken: Mapping[int, str]
-    """The last that a person said of a track, by uid."""
+    """The last decision of a user about a track, in words, by uid."""
     known: Weighed
     shares: Float64
-    """(N, 1 + C), the probability of nobody and of each of the gallery,"""
+    """(N, 1 + C), the probability of nobody and of each of the gallery."""
     alone: Float64
-    """and by the tracks' own faces."""
+    """(N, 1 + C), the same by the tracks' own faces alone."""
     odds: Float64
     """(N, C), log-odds against a stranger by the tracks' own faces."""
     clothes: Float32
@@ -259,7 +259,7 @@ class _Evidence:
         )
 
     def _others(self, n: int, beside: Sequence[int]) -> list[str]:
-        """Return who is beside a track, but for whom it shows itself, as in a mirror."""
+        """Return who is on screen with a track, without the track's own person, as in a mirror."""
         own, *there = (self.said[self.tracks[m].uid].character for m in (n, *beside))
         return list(dict.fromkeys(self.label(one) for one in there if one != own))
 
@@ -294,7 +294,7 @@ class _Evidence:
         return found
 
     def _most_like(self, n: int, person: int) -> tuple[int, float]:
-        """Return the uid and start of the other track of somebody that is most like this one."""
+        """Return uid and start of a person's track, other than this one, that is most like it."""
         theirs = [
             m
             for m, track in enumerate(self.tracks)
@@ -322,7 +322,7 @@ class _Evidence:
 
 
 def likeliest(chances: Sequence[Chance], nobody: float, *, either: bool) -> list[str]:
-    """Return who of the gallery it may be: one, two, or none of them.
+    """Return who of the gallery a track may be: labels of one, two, or none of them.
 
     Args:
         chances: the likeliest first.
@@ -341,7 +341,7 @@ def _margin(chances: Sequence[Chance], nobody: float) -> float:
 
 
 def _taken(library: Library, episode: str) -> dict[int, tuple[str, Identity]]:
-    """Return what earlier episodes, and which, say of tracks that they showed, by uid here."""
+    """Return earlier episode and identity there of tracks that it already showed, by uid here."""
     stretches = read.read_repeats(library, episode)
     theirs = reuse.identities_of(library, stretches)
     return {
@@ -353,7 +353,7 @@ def _taken(library: Library, episode: str) -> dict[int, tuple[str, Identity]]:
 
 
 def _spoken(log: Sequence[decisions.Decision]) -> dict[int, str]:
-    """Return the last that a person said of each track, by the uid that it has now."""
+    """Return users' last decision about each track, in words, by the uid that it has now."""
     found: dict[int, str] = {}
     for one in decisions.in_force(log):
         moved = {one.place(uid): says for uid, says in found.items()}

@@ -1,4 +1,4 @@
-"""Why everybody on screen is who they are in, text and a picture of it out."""
+"""An explanation of who is on screen in, text and a picture of it out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from indexer.store.library import Library
 
 _GAP, _WORDS = 8, 340
 _DIGITS = 8
-"""Of the weights' digest, in a picture."""
+"""How many digits of the weights' digest a picture shows."""
 _COLUMNS = 7
 """The track itself, three candidates, three links."""
 _OTHERWISE = 0.005
-"""Difference of two probabilities from which on both are told."""
+"""Difference of two probabilities above which both are shown."""
 
 
 def as_text(found: Explained) -> str:
-    """Return it for people."""
+    """Return the explanation as text for people."""
     asked = found.settings["recognize"]
     lines = [
         f"{found.episode} at {found.time_s:.3f} s (frame {found.frame}): {len(found.faces)} faces",
@@ -56,7 +56,7 @@ def _lines(one: Because) -> list[str]:
 
 
 def _why(one: Because) -> list[str]:
-    """Return what stands behind the label but for numbers."""
+    """Return the reasons for the label, or for having no name, other than numbers."""
     lines = []
     if one.decided:
         lines.append(f"as a person said: {one.decided}")
@@ -71,7 +71,7 @@ def _why(one: Because) -> list[str]:
 
 
 def _probabilities(one: Because) -> list[str]:
-    """Return how likely the track is whom."""
+    """Return how likely the track shows each of its candidates, in words."""
     said = [f"P({who.label}) {who.probability:.1%}" for who in one.chances]
     said.append(f"P(nobody enrolled) {one.nobody:.1%}")
     now = ", ".join(said)
@@ -95,10 +95,10 @@ def _signed(*some: float) -> str:
 
 
 def write_picture(path: Path, library: Library, found: Explained) -> None:
-    """Write it as a picture, a row for each face; a PNG.
+    """Write the explanation as a picture, a row for each face; a PNG.
 
-    A row shows the track, those of the nearest candidates that are most like it, and those that
-    face, clothes and place link it with.
+    A row shows the track, the most similar track of each of the nearest candidates, and the
+    tracks that face, clothes and place link it with.
 
     Raises:
         StoreError: it cannot be written, or a track's picture cannot be read.
@@ -151,5 +151,5 @@ def _shown(one: Because) -> dict[int, tuple[int, list[str]]]:
 
 
 def _split(lines: Sequence[str]) -> list[str]:
-    """Return lines so that each says one thing."""
+    """Return lines split at commas and semicolons, so that each says one thing."""
     return [part for line in lines for part in line.replace("; ", ", ").split(", ")]

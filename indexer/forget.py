@@ -1,9 +1,9 @@
-"""A name in, a library without that person out, and a proof of it.
+"""A name in, a library without that person out, and a check of what is left.
 
-Rows, vectors, pictures, stills and decisions of the person go, and so does whatever has no other
-name and is more likely this person than not. Then everything that is left is compared with what
-the person was known by, as calibrated as names are: by all that an episode shows of a track, not by
-the one of its faces that says so most, of which among thousands some do by chance.
+The person's rows, vectors, pictures, stills and decisions are removed, and so is every track that
+has no other name and is more likely this person than not. Then everything that is left is compared
+with what the person was known by, calibrated as names are: by all that an episode shows of a track,
+not by its most similar face, since among thousands of faces some are similar by chance.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _EVEN = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """How it is told who is who."""
+    """What identities are judged by."""
 
     stick: Yardstick
     settings: Settings
@@ -36,7 +36,7 @@ class _How:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Something that stays although it is within the radius, as it is said to be another."""
+    """Something that stays although it is within the radius, as it is somebody else's."""
 
     what: str
     """As in "track 123 of ep-01, named Bob"."""
@@ -46,32 +46,32 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What forgetting somebody came to."""
+    """The outcome of forgetting somebody."""
 
     name: str
     tracks: int
-    """That went, of which"""
+    """How many were removed."""
     alike: int
-    """had no name, and were within the radius."""
+    """How many of these were somebody's without a name, or nobody's, and within the radius."""
     seconds: float
-    """On screen."""
+    """Screen time of the removed tracks."""
     episodes: int
     stills: int
     """Vectors that the person was known by."""
     decisions: int
-    """Entries of the log that no longer say what they said."""
+    """Entries of the log whose words changed."""
     scanned: int
-    """Tracks that are left, and vectors of people, that were compared afterwards."""
+    """How many remaining tracks, and vectors of people and strangers, were compared afterwards."""
     nearest: float
     """The highest probability of all that is left, 0 if nothing is."""
     left: Sequence[Left]
-    """What is within the radius still, the likeliest first."""
+    """What is still within the radius, the likeliest first."""
 
 
 def forget(
     library: Library, name: str, stick: Yardstick, settings: Settings, *, dry: bool = False
 ) -> Forgotten:
-    """Remove all there is of somebody from a library, in one step, and return what that was.
+    """Remove everything about a person from a library, in one step, and return what that was.
 
     Args:
         library: locked meanwhile.
@@ -100,11 +100,11 @@ def forget(
 
 @dataclass(slots=True)
 class _State:
-    """A library, and how likely what is in it is somebody."""
+    """A library, and how likely each of its tracks shows the person."""
 
     person: Character
     ids: set[int]
-    """The person's, and those of whoever was said to be the person."""
+    """The person's id, and those of people who were merged into the person."""
     people: Sequence[Character]
     said: Mapping[str, Sequence[Identity]]
     chances: Mapping[int, float]
@@ -134,7 +134,7 @@ class _State:
         return {i.track for rows in self.said.values() for i in rows if i.character in self.ids}
 
     def alike(self) -> set[int]:
-        """Return the uids of tracks that are more likely the person's than not, with no name."""
+        """Return the uids of tracks without a name that are more likely the person's than not."""
         known = {one.id for one in self.people if one.named}
         return {
             i.track
@@ -178,7 +178,7 @@ class _State:
         )
 
     def people_left(self, library: Library, gone: set[int]) -> list[Character]:
-        """Return who is left: without a name, those who are seen still, as what is left shows."""
+        """Return who is left; unnamed people who lose tracks are known by the rest, if any."""
         named = {one.id for one in self.people if one.named}
         touched = {i.character for rows in self.said.values() for i in rows if i.track in gone}
         touched -= self.ids | named
@@ -223,7 +223,7 @@ class _State:
                 next_character_id=library.next_character_id,
                 decisions=log,
             )
-        for sha256 in sorted(begun):  # crops of faces that nobody has looked at yet
+        for sha256 in sorted(begun):  # what is begun holds crops of faces not judged yet
             unfinished.forget(library, sha256)
 
 
@@ -234,7 +234,7 @@ def _known_by(person: Character, tracks: Sequence[Track]) -> Character:
 
 
 def _spoken(row: Identity, known: set[int], gone: set[int]) -> Identity:
-    """Return what is said of a track, without a word of who is gone."""
+    """Return an identity without any reference to people or tracks that are gone."""
     return dataclasses.replace(
         row,
         character=row.character if row.character in known else UNKNOWN,
@@ -253,7 +253,7 @@ def _chances(
         tracks: of the episode.
         ids: the person's.
         gallery: everybody with a name, and the person.
-        how: it is told.
+        how: it is judged.
     """
     if not tracks:
         return {}
@@ -278,6 +278,6 @@ def _by_look(rows: Float32, ids: set[int], gallery: Sequence[Character], how: _H
 
 
 def _of(shares: Float64, gallery: Sequence[Character], ids: set[int]) -> Float64:
-    """Return what the person has of shares (N, 1 + C), (N,)."""
+    """Return the person's part of the shares (N, 1 + C), (N,)."""
     mine = np.array([one.id in ids for one in gallery], bool)
     return np.asarray(shares[:, 1:][:, mine].sum(axis=1))

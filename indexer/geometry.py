@@ -9,7 +9,7 @@ from indexer.records import Bool, Float32, Float64, Int64, UInt8
 
 _FORBIDDEN = 1e3
 _DEVIATIONS = 3
-"""Of a Gaussian: what is further away does not count."""
+"""Standard deviations of a Gaussian beyond which nothing counts."""
 
 
 def area(boxes: Float32) -> Float32:
@@ -93,7 +93,7 @@ def interpolate(at: Int64, known: Int64, values: Float32) -> Float32:
 
 
 def steadied(boxes: Float32, times: Float64, *, over_s: float) -> Float32:
-    """Return the boxes of one face with their sizes evened out, (K, 4); centres stay.
+    """Return the boxes of one face with their sizes smoothed over time, (K, 4); centres stay.
 
     A detector that looks at a face anew judges its size a little differently each time, while
     faces themselves grow slowly. Logarithms of width and height become means over the boxes
@@ -138,11 +138,11 @@ def suppress(overlap: Float32, scores: Float32, *, threshold: float) -> Int64:
 
 
 def pair(likeness: Float32, allowed: Bool) -> tuple[Int64, Int64]:
-    """Return rows and columns of the pairs of greatest likeness together, each used once, (P,).
+    """Return rows and columns of one-to-one pairs, (P,) each: as many as may be, the most alike.
 
     Args:
-        likeness: (N, M), at most 1.
-        allowed: (N, M), which pairs may be.
+        likeness: (N, M), at most 1; its sum over the pairs is maximised.
+        allowed: (N, M), which pairs may be chosen.
     """
     rows, columns = linear_sum_assignment(np.where(allowed, 1 - likeness, _FORBIDDEN))
     taken = allowed[rows, columns]

@@ -1,4 +1,4 @@
-"""Who the tracks of an episode are: names first, then people for those without one."""
+"""Who the tracks of an episode are: names first, then unnamed people for the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from indexer.records import (
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Everybody the library knows after an episode was looked at, and who its tracks are."""
+    """Everybody the library knows once an episode is judged, and who its tracks are."""
 
     characters: Sequence[Character]
     identities: Sequence[Identity]
@@ -39,15 +39,15 @@ class Cast:
     audit: Audit = NO_AUDIT
     """How good the episode's people are, as far as can be told."""
     next_person: int = 1
-    """The least number that nobody without a name ever had."""
+    """The least number that no unnamed person ever had in a label like "Person 3"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What names the tracks of an episode may have, and what speaks for each."""
+    """The names that an episode's tracks may have, and the evidence for each."""
 
     gallery: Sequence[Character]
-    """Whom tracks may be called, with thresholds of the episode."""
+    """The characters that tracks may show, calibrated for the episode (`thresholds.calibrate`)."""
     related: Affinity
     seen: Evidence
     apart: Apart
@@ -55,14 +55,14 @@ class Weighed:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What is known of tracks before they are looked at, by uid."""
+    """What is known of tracks before they are judged, by uid."""
 
     before: Mapping[int, Identity] = field(default_factory=dict)
-    """What was said of them earlier: one that stays without a name stays the person it was."""
+    """Their identities so far: a track that stays without a name stays the person it was."""
     decided: Constraints = field(default_factory=Constraints)
-    """What people decided, which holds whatever else speaks."""
+    """What users decided, which holds against all other evidence."""
     taken: Mapping[int, Identity] = field(default_factory=dict)
-    """Who those are that an earlier episode showed already."""
+    """The identities of tracks that an earlier episode already showed."""
 
 
 NOTHING = Heard()
@@ -79,7 +79,7 @@ def identify(
 
     Args:
         tracks: of one episode.
-        cast: everybody known so far; its identities play no role.
+        cast: everybody known so far; its identities are ignored.
         stick: of the encoder that made the embeddings.
         settings: of recognition and clustering.
         heard: what is known of the tracks already.
@@ -90,7 +90,7 @@ def identify(
     own = {character.id: character for character in cast.characters if character.named}
     others = [one for one in own.values() if one.id in decided.merged]
     gallery = _gallery(own, decided)
-    # What is kept rests on the gallery alone, whatever was indexed in which order.
+    # Stored thresholds rest on the gallery alone, whatever was indexed in which order.
     named = thresholds.calibrate(gallery, None, together[:0, :0], stick, settings.recognize)
     named = [dataclasses.replace(one, prototypes=own[one.id].prototypes) for one in named]
     if not tracks:
@@ -149,14 +149,14 @@ def weigh(
     settings: RecognizeSettings,
     decided: Constraints,
 ) -> Weighed:
-    """Return what names tracks may have, and what speaks for each.
+    """Return the names that tracks may have, and the evidence for each.
 
     Args:
         tracks: of one episode, at least one.
         characters: everybody known; only those with a name matter.
-        stick: of the encoder.
+        stick: the encoder's yardstick.
         settings: of recognition.
-        decided: what people decided.
+        decided: what users decided.
     """
     together = affinity.cooccurring(tracks)
     gallery = _gallery({one.id: one for one in characters if one.named}, decided)
@@ -171,7 +171,7 @@ def _by_id(*some: Sequence[Character]) -> list[Character]:
 
 
 def _gallery(named: Mapping[int, Character], decided: Constraints) -> list[Character]:
-    """Return whom tracks may be called: whoever is somebody else lends that one their stills."""
+    """Return the characters that tracks may show, each with the stills of those merged into it."""
     lent: dict[int, list[Character]] = {}
     for one in named.values():
         lent.setdefault(decided.merged.get(one.id, one.id), []).append(one)
@@ -185,7 +185,7 @@ def _gallery(named: Mapping[int, Character], decided: Constraints) -> list[Chara
 
 
 def _open(heard: Heard) -> dict[int, Identity]:
-    """Return what is taken over of tracks about which nobody decided otherwise."""
+    """Return the identities to take over, of tracks about which no user decided otherwise."""
     decided = heard.decided
     return {
         uid: one
@@ -197,10 +197,10 @@ def _open(heard: Heard) -> dict[int, Identity]:
 def _merged(
     identities: Sequence[Identity], decided: Constraints, together: Bool, named: Set[int]
 ) -> list[Identity]:
-    """Return the identities with whoever is somebody else, as a person said, being that one.
+    """Return the identities with merged people replaced by those whom they were merged into.
 
-    Unless that one is in the same frame, or the track is known not to show them. Who has a name
-    then, as one of `named`, needs no reason for having none.
+    Unless that person is on screen with the track, or a user ruled the person out for the track.
+    Tracks that thereby get a name, one of `named`, lose the reason for having none.
     """
     found = list(identities)
     for n, one in enumerate(identities):
@@ -215,7 +215,7 @@ def _merged(
 def _apart(
     tracks: Sequence[Track], gallery: Sequence[Character], together: Bool, decided: Constraints
 ) -> Apart:
-    """Return who of the gallery each track cannot be, and who it is because somebody said so."""
+    """Return who of the gallery each track cannot be, and who it is by a user's decision."""
     barred = _forbidden(tracks, gallery, decided)
     place = {character.id: column for column, character in enumerate(gallery)}
     fixed = np.full(len(tracks), recognize.OPEN, dtype=np.int64)
@@ -226,13 +226,13 @@ def _apart(
 
 
 def _forbidden(tracks: Sequence[Track], people: Sequence[Character], decided: Constraints) -> Bool:
-    """Return which of the people each track cannot be, by people's word, (N, K)."""
+    """Return which of the people each track cannot be by users' decisions, (N, K)."""
     rows = [[(track.uid, one.id) in decided.barred for one in people] for track in tracks]
     return np.array(rows, dtype=bool).reshape(len(tracks), len(people))
 
 
 def _pinned(judged: Identity, decided: Constraints) -> Identity:
-    """Return the identity, or what somebody said instead."""
+    """Return the identity, or what a user decided instead."""
     if judged.track not in decided.pinned:
         return judged
     person = decided.pinned[judged.track]
@@ -245,15 +245,15 @@ def taken_over(
     characters: Sequence[Character],
     together: Bool,
 ) -> list[Identity]:
-    """Return who tracks are, given that an earlier episode showed some of them already.
+    """Return who tracks are, given that an earlier episode already showed some of them.
 
-    What was said there holds, but for a person without a name where a name is given by now, and
-    for one who is somebody else in the same frame.
+    The earlier identity holds, unless it is an unnamed person where a name is given by now, or
+    somebody whom another track on screen at the same time shows.
 
     Args:
         identities: of N tracks, as they are judged by themselves.
-        taken: what was said of some of them, by uid.
-        characters: everybody known; who is gone is not taken over.
+        taken: earlier identities of some of them, by uid.
+        characters: everybody known; others are not taken over.
         together: which tracks are on screen together, (N, N).
     """
     known = {character.id: character.named for character in characters}
@@ -270,11 +270,11 @@ def taken_over(
 
 
 def _unnamed(judged: Identity, person: Identity) -> Identity:
-    """Return the identity of a track without a name: a person, beside the name that came nearest.
+    """Return the identity of a track without a name: a person, and the name that came nearest.
 
     Args:
         judged: UNKNOWN among the gallery, with margin and runner-up.
-        person: who it is among the people nobody named.
+        person: who it is among the unnamed people.
     """
     return dataclasses.replace(
         person,
@@ -289,7 +289,7 @@ def _unnamed(judged: Identity, person: Identity) -> Identity:
 
 
 def _barred(people: Sequence[Character], identities: Sequence[Identity], together: Bool) -> Bool:
-    """Return which person each track cannot be, as another in its frame is already, (N, K)."""
+    """Return which people are already on screen with each track, so cannot be it, (N, K)."""
     ids = np.array([person.id for person in people], dtype=np.int64)
     taken = np.array([i.character for i in identities], dtype=np.int64)[:, None] == ids  # (M, K)
     return np.asarray(together.astype(np.int64) @ taken > 0)

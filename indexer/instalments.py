@@ -1,9 +1,9 @@
-"""A video indexed within a budget of time, and the rest of it another day.
+"""A video indexed within a time budget, and the rest of it in later runs.
 
 First it is read from beginning to end, and every shot is looked at where it begins and ends, and
-now and then between. What time is left goes where it is worth most: to the stretches that are long
-and whose two ends leave open who was where. What is known is kept after each step; once nothing
-is missing, it is what one go from beginning to end would have seen.
+now and then in between. The time left goes where it is worth most: to stretches that are long and
+whose two ends leave open where faces were in between. What was seen is saved after each step; once
+nothing is missing, it is what a single run without a budget would have seen.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from indexer.sample import Stretch
 from indexer.store.unfinished import Unfinished
 
 _FOR_LOOKING = 0.75
-"""Share of the budget that is not kept for linking, encoding and publishing."""
+"""Share of the budget for looking; the rest is for linking, encoding and publishing."""
 _SELDOM_S = 5.0
 """Seconds between the looks at a shot while time is short."""
 _CHUNK_S = 10.0
 """Most seconds of a shot that are filled in together."""
 _TOGETHER = 32
-"""Most looks that wait to be kept: their crops are what takes memory."""
+"""Most looks that wait to be saved, since their crops take memory."""
 _NEARLY_ALL = 0.999
-"""The most that is said of a video of which something is missing."""
+"""Largest coverage that is stated of a video of which something is missing."""
 _KNOWN_PACE_S = 1.0
-"""Seconds after which the pace so far says something of the rest."""
+"""Seconds after which the pace so far is taken to predict the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Gap:
-    """Stretches of a shot that follow one another and are not filled."""
+    """Consecutive stretches of a shot that are not filled yet."""
 
     before: Frame
-    """The look from which the first of them leads on."""
+    """The look at which the first of them begins."""
     stretches: tuple[Stretch, ...]
 
     @property
@@ -67,7 +67,7 @@ class _Clock:
         return self.budget_s * _FOR_LOOKING - self.passed()
 
     def is_ample(self, share: float) -> bool:
-        """Return whether all can be looked at, if `share` of it took as long as it has."""
+        """Return whether there is time to look at everything, given the time that `share` took."""
         if self.budget_s is None:
             return True
         passed = self.passed()
@@ -77,13 +77,13 @@ class _Clock:
 def go_on(
     path: Path, work: Unfinished, looker: Looker, budget_s: float | None, progress: Progress
 ) -> None:
-    """See more of a video: as much as the time allows, and something in any case.
+    """Look at more of a video: as much as the time allows, and something in any case.
 
     Args:
         path: the video.
-        work: what is known of it, and will be.
+        work: what was seen of it so far, to which this adds.
         looker: who looks.
-        budget_s: seconds for it all, looking and what follows; None for as many as it takes.
+        budget_s: seconds for looking and what follows; None for as many as it takes.
         progress: shows how far it is.
 
     Raises:
@@ -105,9 +105,9 @@ def go_on(
 def _survey(
     path: Path, work: Unfinished, looker: Looker, clock: _Clock, progress: Progress
 ) -> float:
-    """Read on, and look at every shot; return how many seconds the video should have."""
+    """Read on, look at every shot, and return how many seconds the container promises."""
     settings, watch, last = looker.settings, looker.watch, work.last()
-    # From the beginning of the last shot that is kept, so that the detector knows what was before.
+    # From the beginning of the last saved shot, so that the cut detector knows what came before.
     start = work.first_of_shot(last.shot) if last else None
     with decode.open_video(path, settings.decode, start) as video:
         facts = video.facts
@@ -123,7 +123,7 @@ def _survey(
             share = (frame.time_s - start_s) / max(facts.expected_s - start_s, 1e-9)
             return facts.expected_s > 0 and clock.is_ample(share)
 
-        # Closed before the video is: a survey may stop while others still look.
+        # Closed before the video is: a survey may stop while workers still look.
         with closing(looker.follow(_chosen(stretches, ample), {})) as seen:
             _keep_shots(watch.over("wait", seen), read, work, clock, video.report)
     return facts.expected_s
@@ -136,9 +136,9 @@ def _keep_shots(
     clock: _Clock,
     report: Callable[[], DecodeReport],
 ) -> None:
-    """Keep each shot when it is over, until the time is up or the video.
+    """Save each shot when it is over, until the time is up or the video ends.
 
-    What is seen in a long shot is kept on the way, but counts once the shot's frames are.
+    What is seen in a long shot is saved on the way, but counts only once the shot's frames are.
     """
     waiting: list[Seen] = []
     shot: int | None = None
@@ -166,7 +166,7 @@ def _keep(
 
 
 def _numbered_on(last: Frame | None, frames: Iterable[Frame]) -> Iterator[Frame]:
-    """Yield the frames after the last that is kept, their shots counted on from its shot."""
+    """Yield the frames after the last saved one, their shots counted on from its shot."""
     shift: int | None = None if last else 0
     for frame in frames:
         if last is not None and frame.index <= last.index:
@@ -223,7 +223,7 @@ def _gaps(work: Unfinished, settings: DetectSettings) -> list[_Gap]:
 
 
 def _worth(gap: _Gap, work: Unfinished, settings: DetectSettings) -> float:
-    """Return what filling a gap is worth: its seconds, more if its ends leave much open."""
+    """Return what filling a gap is worth: its seconds times 1 + the faces its ends leave open."""
     ends = work.boxes_before(gap.before), work.boxes_after(gap.last)
     return gap.length_s * (1 + sample.doubts(*ends, settings))
 
@@ -240,7 +240,7 @@ def _while_there_is_time(gaps: Sequence[_Gap], clock: _Clock) -> Iterator[_Gap]:
 
 
 def _fill(path: Path, gap: _Gap, work: Unfinished, looker: Looker) -> None:
-    """Look at a gap as closely as at any other part of the video, and keep what is seen."""
+    """Look at a gap as closely as at any other part of the video, and save what is seen."""
     looks = [gap.before, *(stretch.look for stretch in gap.stretches)]
     known = {look.index: faces for look in looks if (faces := work.look(look.index))}
     stretches = list(gap.stretches)
@@ -259,10 +259,10 @@ def _fill(path: Path, gap: _Gap, work: Unfinished, looker: Looker) -> None:
 def _with_pictures(
     path: Path, stretches: Iterable[Stretch], frames: Iterator[Frame], work: Unfinished
 ) -> Iterator[Stretch]:
-    """Yield the stretches with frames to be looked at.
+    """Yield the stretches with frames that can be rendered.
 
     Raises:
-        VideoError: other frames come out than when they were read before; they are forgotten.
+        VideoError: decoding gives other frames than before; what was saved is cleared.
     """
     for stretch in stretches:
         wanted = {frame.index: frame for frame in (*stretch.between, stretch.look)}
@@ -281,12 +281,12 @@ def _with_pictures(
 
 
 def _coverage(work: Unfinished, settings: DetectSettings, expected_s: float) -> float:
-    """Return the share of the video that was looked at as the settings ask."""
+    """Return the share of the video that was looked at as the settings ask, in [0, 1]."""
     gaps, last = _gaps(work, settings), work.last()
     if last is None or (work.is_read and not gaps):
         return float(work.is_read)
     seen_s = last.time_s - sum(gap.length_s for gap in gaps)
     share = seen_s / max(last.time_s, expected_s, 1e-9)
     if not work.is_read and not expected_s:
-        return 0.0  # who knows how much there is
+        return 0.0  # the video's length is not known
     return min(max(share, 0.0), _NEARLY_ALL)

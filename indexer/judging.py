@@ -1,7 +1,7 @@
-"""A library in, who everybody in it is out: its episodes judged anew by all that is known now.
+"""A library in, who its tracks are out: its episodes judged anew by all that is known now.
 
-A name that somebody may have seen does not change behind their back: the tracks whose names would
-be others keep them, unless that is accepted.
+A name that a user may have seen does not change unasked: tracks whose name would be lost or
+changed keep it, unless that is accepted.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ from indexer.store.publish import publish
 from indexer.store.write import StagedEpisode
 
 Accept = Callable[[Diff], bool]
-"""Says whether names may change as a diff says."""
+"""Decides whether names may change as a diff states."""
 _ROUNDS = 3
 
 
 def always(_: Diff) -> bool:
-    """Accept other names."""
+    """Accept any change of names."""
     return True
 
 
 def never(_: Diff) -> bool:
-    """Accept no other name."""
+    """Accept no change of names."""
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Who everybody is, as `publish` takes it."""
+    """Who everybody is, in the form that `publish` takes."""
 
     characters: Sequence[Character]
     identities: Mapping[str, Sequence[Identity]]
@@ -68,7 +68,7 @@ class Judged:
         decisions: Sequence[Decision] | None = None,
         strangers: Float32 | None = None,
     ) -> Library:
-        """Publish it, with what else is new, as `publish` says."""
+        """Publish it with what else is new, as `publish` does, and return the library."""
         return publish(
             library,
             episodes=episodes,
@@ -83,7 +83,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Who is in a library, and whom the tracks of some of its episodes are taken for."""
+    """The people of a library, and whom the tracks of some of its episodes are taken for."""
 
     characters: Sequence[Character]
     tracks: Mapping[int, Seen]
@@ -92,7 +92,7 @@ class People:
 
     @staticmethod
     def of(library: Library, some: Sequence[str]) -> People:
-        """Return those of a library, with the tracks of some episodes."""
+        """Return the people of a library, with the tracks of some episodes."""
         if library.revision == 0:
             return People([], {})
         everything = appearances.of_library(library)
@@ -146,12 +146,12 @@ def settled(
     new: Mapping[str, Sequence[Track]],
     accept: Accept,
 ) -> tuple[Judged, Diff]:
-    """Return what is to be published, and what it changes: names as they were, or as accepted.
+    """Return what to publish, and what it changes: names as they were, or changed if accepted.
 
     Args:
-        judge: tells who everybody is if some tracks, by uid, are whom they were.
+        judge: returns who everybody is, given the characters that some tracks keep, by uid.
         before: who was in the library, under the uids that tracks will have.
-        new: as of `People.then`.
+        new: as in `People.then`.
         accept: asked once, if a track would lose or change its name.
     """
     done = judge({})
@@ -161,7 +161,7 @@ def settled(
     wanted, named, held = found.changes, before.named(), dict[int, int]()
     for left in reversed(range(_ROUNDS)):
         held |= {one.track: named[one.track] for one in found.changes}
-        done = judge(held if left else named)  # what is held may move others
+        done = judge(held if left else named)  # held tracks may change others
         found = _diff(before, before.then(done, new))
         if not found.changes:
             break
@@ -169,7 +169,7 @@ def settled(
 
 
 def proposed(library: Library, episodes: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
-    """Return who of some episodes may be somebody else of the library: labels, longest seen first.
+    """Return labels of unnamed people, longest seen first, and of who else each may be.
 
     Args:
         library: as it is now.
@@ -193,14 +193,14 @@ def proposed(library: Library, episodes: Sequence[str]) -> list[tuple[str, Seque
 
 
 def holding(decided: Constraints, held: Mapping[int, int]) -> Constraints:
-    """Return what people decided, and that some tracks show whom they did."""
+    """Return users' decisions, with some tracks pinned, unless decided, to whom they showed."""
     return dataclasses.replace(decided, pinned={**held, **decided.pinned})
 
 
 def kept(
     identities: Sequence[Identity], before: Mapping[int, Identity], held: Mapping[int, int]
 ) -> list[Identity]:
-    """Return identities with all that was said before of the tracks that are held."""
+    """Return the identities, those of held tracks as they were before."""
     return [before.get(one.track, one) if one.track in held else one for one in identities]
 
 
@@ -221,16 +221,16 @@ def judge(  # noqa: PLR0913 - the last by name
 ) -> Judged:
     """Return who the tracks of a library are; nothing is written.
 
-    What an earlier episode showed already is judged there, wherever it is shown again.
+    Tracks that an earlier episode already showed are judged there, and have that identity here.
 
     Args:
         library: locked by whoever will publish it.
         cast: everybody known.
-        stick: of the encoder that made the library, among the strangers that it was told of.
+        stick: of the encoder that made the library, with the library's strangers in its cohort.
         settings: of recognition and clustering.
         episodes: to judge; all if not given.
         progress: shows how far it is.
-        held: whom some tracks go on showing, by uid.
+        held: the characters that some tracks keep, by uid.
 
     Raises:
         StoreError: a table is missing or damaged.
@@ -245,12 +245,12 @@ def judge(  # noqa: PLR0913 - the last by name
         before = {i.track: i for i in read.read_identities(library, one)}
         if episodes is None:
             taken = reuse.known_from(again[one], said)
-        else:  # what it repeats is not judged now: what is said of it holds
+        else:  # the episodes that it repeats are not judged now: their identities hold
             taken = reuse.known_from(again[one], reuse.identities_of(library, again[one]))
         heard = Heard(before, holding(decided, held), taken)
         cast = identify(read.read_tracks(library, one), cast, stick, settings, heard)
         identities[one], audits[one] = kept(cast.identities, before, held), cast.audit
         said |= {i.track: i for i in cast.identities}
-    if not chosen:  # people have thresholds before there is an episode
+    if not chosen:  # so that characters have thresholds before there is an episode
         cast = identify([], cast, stick, settings, Heard(decided=decided))
     return Judged(cast.characters, identities, audits, cast.next_id)

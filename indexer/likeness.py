@@ -1,7 +1,7 @@
 """Tracks and characters in, log-odds out: how likely a track shows a character, by its face.
 
-A face that is near many strangers is easily mistaken for somebody, and so is a character near many:
-how near, to a cohort of people who play in no show, is part of the odds.
+A face that is similar to many strangers is easily mistaken for somebody, and so is a character who
+is: the similarity of both to a cohort of people who play in no show is part of the log-odds.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ def name_odds(
 ) -> Float64:
     """Return the log-odds of each track's being each character and not a stranger, (N, C).
 
-    A track that is near many of the cohort is easily mistaken for somebody (adaptive symmetric
-    normalisation: Matějka et al., "Analysis of score normalization in multilingual speaker
-    recognition", Interspeech 2017, sec. 3).
+    A track that is similar to many of the cohort is easily mistaken for somebody (adaptive
+    symmetric normalisation: Matějka et al., "Analysis of score normalization in multilingual
+    speaker recognition", Interspeech 2017, sec. 3).
 
     Args:
-        vectors: (N, D), unit rows of tracks without what is common.
-        widths: (N,), how clearly they were seen.
+        vectors: (N, D), unit rows of tracks without the common component.
+        widths: (N,), their clarity in pixels.
         people: (C, D), unit rows: the characters' centres, likewise.
-        shared: (D,), what is common.
-        stick: the encoder's.
+        shared: (D,), the common component.
+        stick: the encoder's yardstick.
     """
     if not stick.names:
         # Stills are taken to be wide: people choose those that show something.
@@ -42,12 +42,12 @@ def name_odds(
 
 
 def held_out_odds(stills: Float32, shared: Float32, stick: Yardstick) -> Float64:
-    """Return the log-odds of each still's being whom the others show, (M,); of one still, none.
+    """Return the log-odds that each still shows whom the others show, (M,); (0,) for one still.
 
     Args:
         stills: (M, D), unit rows.
-        shared: (D,), what is common.
-        stick: with coefficients of names.
+        shared: (D,), the common component.
+        stick: a yardstick with coefficients of names.
     """
     if len(stills) < 2:  # noqa: PLR2004
         return np.zeros(0)
@@ -74,14 +74,14 @@ def usual_odds(
     stick: Yardstick,
     near: float,
 ) -> Float64:
-    """Return the log-odds of a name over the cosine, for a face like most, of `cosine`'s shape.
+    """Return the log-odds of a name at each cosine, for a typical face, of the shape of `cosine`.
 
     Args:
         cosine: to the character's centre.
-        width_px: how clearly the face was seen.
+        width_px: clarity of the face.
         person: (D,), the centre, a unit row.
-        stick: the encoder's.
-        near: how near the face is to others, as `nearness` says.
+        stick: the encoder's yardstick.
+        near: similarity of the face to strangers, from `nearness`.
     """
     if not stick.names:
         width = np.full(cosine.shape, width_px, np.float32)
@@ -93,7 +93,7 @@ def usual_odds(
 
 
 def usual_nearness(stick: Yardstick) -> float:
-    """Return how near people are to others, on average over the cohort; 0 without one."""
+    """Return the cohort's mean `nearness` to itself; 0 if it has no more than `NEAREST` people."""
     if len(stick.cohort) <= NEAREST:
         return 0.0
     alike = stick.cohort @ stick.cohort.T
@@ -104,14 +104,14 @@ def usual_nearness(stick: Yardstick) -> float:
 def name_terms(
     vectors: Float32, widths: Float32, people: Float32, shared: Float32, stick: Yardstick
 ) -> tuple[Float64, ...]:
-    """Return what the log-odds of names are linear in, (N, C) each, as `Yardstick.names` says.
+    """Return the terms in which log-odds of names are linear, (N, C) each: see `Yardstick.names`.
 
     Args:
-        vectors: as of `name_odds`, like the others.
+        vectors: as in `name_odds`.
         widths: likewise.
         people: likewise.
         shared: likewise.
-        stick: with a cohort.
+        stick: a yardstick with a cohort.
     """
     cosine = (vectors @ people.T).astype(np.float64)
     near, other = (nearness(rows, shared, stick) for rows in (vectors, people))
@@ -124,6 +124,6 @@ def _terms(
 ) -> tuple[Float64, ...]:
     clear = np.log(np.maximum(width_px, 1e-3) / _FULL_PX) + 0 * cosine
     close, theirs = near + 0 * cosine, other + 0 * cosine
-    # Less than nothing in common is not more evidence again.
+    # A negative cosine must not pass for similarity once it is squared.
     squared = np.square(np.maximum(cosine, 0))
     return cosine, clear, cosine * clear, squared, close, theirs, close * clear

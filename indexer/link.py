@@ -1,10 +1,10 @@
 """The faces of sampled frames in, tracklets out: who continues whom, within a shot.
 
-Each new face is given to the track whose expected box it overlaps best, all at once
-(`geometry.pair`); a track expects to move on as it last moved. A face that
-leaps so far between two looks that nothing overlaps goes to a track nearby that looked the same.
-Sizes of a track's boxes are evened out over time, also where `tear` then finds two people; what
-lies between two detections is filled in linearly and marked.
+Each new face is given to the track whose last or expected box it overlaps best, all at once
+(`geometry.pair`); a track is expected to move on as it last moved. A face that leaps so far between
+two looks that nothing overlaps goes to a track nearby that looked the same. Sizes of a track's
+boxes are smoothed over time, also where `tear` then finds two people; what lies between two
+detections is filled in linearly and marked.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from indexer.records import Bool, Faces, Float32, Trace, Tracklet, UInt8
 _LEAP = 1.5
 """How far a face may leap, in sides of its box."""
 _LEAP_S = 0.5
-"""The longest gap it may leap over, but for one in which nobody looked."""
+"""The longest gap it may leap over, unless no frame was looked at for longer."""
 _SAME_SIZE = 1.4
-"""Largest ratio of its widths before and after."""
+"""Largest ratio of the sides of its boxes before and after."""
 _ALIKE = 0.65
-"""Least correlation of its patches,"""
+"""Least correlation of the patches of one face."""
 _STEADY = 0.5
-"""and where it overlaps itself by more than this,"""
+"""IoU with its last or expected box from which a lower correlation is enough."""
 _OTHER_FACE = 0.3
-"""no less than this."""
+"""That lower correlation: below it, it is another face."""
 
 _STEADY_S = 0.5
-"""Over how long a face keeps its size."""
+"""Standard deviation, in seconds, of the Gaussian that smooths the sizes of boxes."""
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class _Open:
         near = [kept for kept in self.crops if crop.time_s - kept.time_s < self.apart_s]
         if any(kept.quality >= crop.quality for kept in near):
             return
-        # Not views that keep the frame's other faces alive.
+        # Copies, since views would keep the frame's other faces in memory.
         crop.chip, crop.clothes = crop.chip.copy(), crop.clothes.copy()
         rest = [kept for kept in self.crops if all(kept is not other for other in near)]
         self.crops = sorted([*rest, crop], key=lambda kept: -kept.quality)[: self.keep]
@@ -100,7 +100,7 @@ def link(
     keep: int,
     apart_s: float,
 ) -> Iterator[Tracklet]:
-    """Yield each tracklet as soon as it has ended, those ending together from left to right.
+    """Yield each tracklet as soon as it has ended, those ending together by start, then by x.
 
     Args:
         faces: the faces of each frame looked at, in order, also of frames without any.
@@ -115,7 +115,7 @@ def link(
         if tracks and tracks[0].shot != now.shot:
             yield from _closed(tracks, times, settings)
             tracks = []
-        # Where nobody looked for longer, nobody was missed.
+        # Where no frame was looked at for longer, no face was missed.
         oldest = min(now.time_s - settings.max_gap_s, before_s) - 1e-6
         yield from _closed([t for t in tracks if t.times[-1] < oldest], times, settings)
         tracks = [t for t in tracks if t.times[-1] >= oldest]
@@ -131,7 +131,7 @@ def link(
 def _assign(
     tracks: Sequence[_Open], now: Faces, leap_from_s: float, min_iou: float
 ) -> dict[int, int]:
-    """Return the track that each detection continues, by index; new ones are left out.
+    """Return detection → the track that it continues, by index; those of new tracks are left out.
 
     A face may leap if it was seen at `leap_from_s` or later.
     """

@@ -19,21 +19,20 @@ _GPU_BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What became of a stretch; its pictures are let go."""
+    """What was seen in a stretch; its pictures are let go."""
 
     look: int
-    """The frame that was looked at,"""
+    """The index of the frame that was looked at."""
     shot: int
-    """and its shot."""
     faces: tuple[Faces, ...]
     """Of the frames glanced at, in order, and of the look itself, which is the last."""
     filled: bool
-    """Whether the frames before the look are settled; else the look before was not made."""
+    """Whether the frames before the look are settled; False if the look before was not made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Looker:
-    """Who looks: the networks, the settings, and a watch that says how long it took."""
+    """What looks at frames: the networks, the settings, and a stopwatch for the time it takes."""
 
     models: Models
     settings: Settings
@@ -53,11 +52,11 @@ class Looker:
         batches = iter(lambda: list(islice(waiting, size)), [])
         with parallel.Workers(self.models.workers) as workers:
             look = partial(self._look, known)
-            ahead = 2 if size == 1 else 1  # all that wait hold the frames of their stretch
+            ahead = 2 if size == 1 else 1  # those that wait hold their stretch's frames
             found = parallel.in_order(workers, look, batches, ahead=ahead)
             looked = chain.from_iterable(found)
             pairs = _after_another(looked, known)
-            # Those wait with all frames of their stretch: no more of them than needed.
+            # Pairs that wait hold all frames of their stretch: no more of them than needed.
             yield from parallel.in_order(workers, self._fill, pairs, ahead=1)
 
     def _look(

@@ -52,7 +52,7 @@ def check_encoder(library: Library, encoder: EncoderFacts) -> None:
     """Check that a library was made with an encoder.
 
     Raises:
-        StoreError: it was made with another; the remedy names that, if it ships.
+        StoreError: it was made with another; the remedy names that one if it ships.
     """
     wanted, found = library.encoder_id, encoder.encoder_id
     if wanted != found:
@@ -62,7 +62,7 @@ def check_encoder(library: Library, encoder: EncoderFacts) -> None:
 
 
 def _shipped(encoder_id: str, instead_of: EncoderFacts) -> str:
-    """Return the settings that give an encoder instead of another, or "" if it does not ship."""
+    """Return the settings that select an encoder instead of another, or "" if it does not ship."""
     for name, path in weights.SHIPPED.items():
         for mirrored in (True, False):
             facts = dataclasses.replace(weights.read_facts(path), mirrored=mirrored)
@@ -77,7 +77,7 @@ def _shipped(encoder_id: str, instead_of: EncoderFacts) -> str:
 
 
 def _given(library: Library) -> str:
-    """Return how to give an encoder that does not ship, and what the library says of its own."""
+    """Return how to select an encoder that does not ship, and the library's settings for it."""
     was = library.settings.get("embed", {})
     said = [f"embed.{name} was {was[name]}" for name in ("weights", "head") if was.get(name)]
     remedy = "its encoder is none that ships; give its weights file by --set embed.weights=FILE"
@@ -96,7 +96,8 @@ def _device(wanted: str) -> Device:
 def still_faces(models: Models, image: UInt8, settings: Settings) -> Faces:
     """Return the faces of a still, largest first, with aligned crops.
 
-    A picture that is all face breaks the detector's landmarks; then a border is put around.
+    A face that fills the picture breaks the detector's landmarks: then, or if no face is found, a
+    border is put around the picture.
     """
     found = detect.detect(models.detector, [image], settings.detect)[0]
     if len(found) == 0 or _fills(found, image):

@@ -1,7 +1,7 @@
-"""People's decisions in, a library that obeys them out: name, merge, split, move, not this, undo.
+"""Users' decisions in, a library that obeys them out: name, merge, split, move, not this, undo.
 
 A decision pins the tracks that it is about: whatever is indexed or enrolled later, they show whom
-it says. So a name that a person gave stays.
+it states. So a name that a user gave stays.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from indexer.store.library import Library
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What decisions came to."""
+    """The outcome of carrying out decisions."""
 
     decisions: Sequence[Decision]
     """Those that were added to the log."""
     seconds: Mapping[int, float]
-    """Screen time of the tracks of each, by number."""
+    """Screen time of each decision's tracks, by its number."""
 
 
 def decide(library: Library, requests: Sequence[Request]) -> Decided:
@@ -53,8 +53,8 @@ def decide(library: Library, requests: Sequence[Request]) -> Decided:
 def carry_out(library: Library, path: Path) -> Decided:
     """Carry out a file of decisions, all or none, and return what was added to the log.
 
-    Whoever it speaks of is meant as they were called when it was written, whatever it or anybody
-    else has decided since.
+    A label in the file means whoever had it when the file was written, whatever the file itself or
+    anybody else has decided since.
 
     Raises:
         StoreError: the file cannot be read; a decision cannot be carried out, as in `decide`.
@@ -75,7 +75,7 @@ def carry_out(library: Library, path: Path) -> Decided:
 
 
 def undo(library: Library, number: int = 0) -> Decided:
-    """Take a decision back, the last one in force if none is said, and return what was added.
+    """Take a decision back, the last in force if no number is given, and return what was added.
 
     Raises:
         StoreError: there is no such decision in force; the library cannot be written.
@@ -104,7 +104,7 @@ def _decided(roster: Roster, known: int) -> Decided:
 
 
 def _asked(roster: Roster, request: Request) -> Decision:
-    """Return what a request comes to, not carried out yet."""
+    """Return the decision that a request asks for, not carried out yet."""
     match request:
         case Name():
             return _name(roster, request)
@@ -136,7 +136,7 @@ def _merge(roster: Roster, request: Merge) -> Decision:
     person, into = roster.find(request.person), roster.find(request.into)
     if person.id == into.id:
         raise StoreError(person.label, "is the same person already", "name two people")
-    if person.named and not into.named:  # whichever way round it is said, the name stays
+    if person.named and not into.named:  # in either order, the name stays
         person, into = into, person
     both = {person.id, into.id}
     mine = [uid for uid, who in roster.shown().items() if who in both]
@@ -146,7 +146,7 @@ def _merge(roster: Roster, request: Merge) -> Decision:
         remedy = "move that track first, if it is wrong; if it is a mirror or a photo, move each"
         raise StoreError(person.label, problem, remedy)
     says = f"{person.label} is {into.label}"
-    # Whoever is merged keeps the row, without tracks, so that it can be undone.
+    # A merged person stays in the table, without tracks, so that the merge can be undone.
     both_ways = ((person.id, into.id),)
     return _entry(roster, "merge", says, dict.fromkeys(mine, into.id), merged=both_ways)
 
@@ -220,7 +220,7 @@ def _add(roster: Roster, decision: Decision) -> None:
 
 
 def _take_back(roster: Roster, chosen: Decision) -> None:
-    """Carry out that a decision is undone, or an undo."""
+    """Undo a decision, or an undo."""
     says = f"not so: {chosen.says}"
     number, time = len(roster.log) + 1, datetime.now(UTC).isoformat(timespec="seconds")
     entry = Decision(number, time, "undo", says, undoes=chosen.number)
@@ -238,10 +238,10 @@ def _take_back(roster: Roster, chosen: Decision) -> None:
 
 
 def _call_again(roster: Roster, chosen: Decision) -> None:
-    """Call people what the decisions in force say, now that one is undone.
+    """Give people the labels of the decisions in force, now that one is undone.
 
     Raises:
-        StoreError: that name is somebody else's by now, or no track shows who would have it.
+        StoreError: a label is somebody else's by now, or no track shows who would have the name.
     """
     first: dict[int, Called] = {}
     for one in roster.log:
@@ -265,13 +265,13 @@ def _call_again(roster: Roster, chosen: Decision) -> None:
 
 
 def _of_somebody(roster: Roster, row: Identity) -> Identity:
-    """Return what is said of a track, of nobody if who it was is forgotten since."""
+    """Return an identity, with UNKNOWN for a character that was forgotten since."""
     known = row.character in roster.people
     return row if known else dataclasses.replace(row, character=UNKNOWN)
 
 
 def _before(roster: Roster) -> dict[int, Identity]:
-    """Return what was said of each track before anybody decided, by the uid it has now."""
+    """Return the identity of each decided track before any decision, by the uid it has now."""
     found: dict[int, Identity] = {}
     for one in roster.log:
         if one.again is not None:
@@ -287,5 +287,5 @@ def _before(roster: Roster) -> dict[int, Identity]:
 
 
 def _by_word(row: Identity, person: int) -> Identity:
-    """Return what is said of a track once somebody has decided whom it shows."""
+    """Return the identity of a track once a user has decided whom it shows."""
     return dataclasses.replace(row, character=person, probability=1.0, margin=1.0, reason="")

@@ -1,7 +1,7 @@
-"""YuNet's cells into faces: where it finds them in a picture, and around a known one.
+"""YuNet's outputs in, faces out: in a whole picture, and around a known face.
 
-The picture is made so small that the smallest face sought is one that the network still finds;
-what it costs does not depend on how large the picture was.
+The picture is scaled so that the smallest face sought is the smallest that the network still finds;
+so the cost does not depend on how large the picture was.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _OVERLAP = 0.3
 _SAME = 0.3
 """Least overlap of a face found again with where it should be."""
 _MOST_ENLARGED = 4.0
-"""Smaller faces than that makes large enough show nothing that could be found."""
+"""Largest scale: faces that would need more show nothing that could be found."""
 _SURE = 0.7
 """Least score of a face whose landmarks MTCNN's last network places."""
 
@@ -51,7 +51,7 @@ def find(nets: YuNet, images: Sequence[UInt8], settings: DetectSettings) -> list
 def find_near(
     nets: YuNet, windows: UInt8, expected: Float32, settings: DetectSettings
 ) -> tuple[Detections, Int64]:
-    """Return the faces that are where they should be in squares of their own, and whose they are.
+    """Return the faces found where they are expected, and the index of each one's window, (K,).
 
     Args:
         nets: the network.
@@ -68,10 +68,10 @@ def find_near(
 
 
 def placed(nets: YuNet, image: UInt8, faces: Detections) -> Detections:
-    """Return the faces with the landmarks of MTCNN's last network where that sees one, too.
+    """Return the faces with the landmarks of MTCNN's last network where that sees a face, too.
 
-    It looks at the face enlarged, so that they are nearer to where they should be; where it sees
-    none, as in a profile, YuNet's stay.
+    It looks at each face closely, so its landmarks are more accurate; where it sees none, as in a
+    profile, YuNet's stay.
 
     Args:
         nets: the networks.
@@ -101,7 +101,7 @@ def _surest(faces: Detections) -> Detections:
 
 
 def _canvas(image: UInt8, size: tuple[int, int]) -> UInt8:
-    """Return a picture at a size, (width, height), with a black border to whole cells."""
+    """Return a picture resized to (width, height), padded with black to whole cells."""
     smaller = size[0] < image.shape[1]
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
     right, below = (-side % yunet.CELL for side in size)

@@ -21,7 +21,7 @@ from indexer.store import disk, read
 
 _GAP, _TEXT = 6, 190
 _MOST_BYTES = 24 << 20
-"""Of pictures on a page; tracks beyond have their times alone."""
+"""Most bytes of pictures on a page; tracks beyond that have their times alone."""
 
 
 def write_sheet(path: Path, people: Sequence[Somebody]) -> None:
@@ -90,7 +90,7 @@ def write_page(
 
 
 def _row(one: Somebody, places: Mapping[str, int]) -> dict[str, Any]:
-    """Return somebody as the page's script takes them; `places` are the episodes'."""
+    """Return a person in the form that the page's script takes; `places` index the episodes."""
     return {
         "id": one.id,
         "label": one.label,
@@ -99,7 +99,7 @@ def _row(one: Somebody, places: Mapping[str, int]) -> dict[str, Any]:
         "count": one.tracks,
         "episodes": one.episodes,
         "like": list(one.like),
-        "faces": len(one.pictures),  # so many of the tracks, the first ones
+        "faces": len(one.pictures),  # how many of the tracks, from the first, are the best
         "tracks": [_track(picture, places) for picture in (*one.pictures, *one.rest)],
     }
 
@@ -111,7 +111,7 @@ def _track(picture: Picture, places: Mapping[str, int]) -> list[int | float]:
 
 
 def _as_data(people: Sequence[Somebody]) -> dict[str, str]:
-    """Return the pictures of tracks in base64, by uid: everybody's best, then as many as may be."""
+    """Return the pictures of tracks in base64, by uid: everybody's best, then as many as fit."""
     found: dict[str, str] = {}
     left = _MOST_BYTES
     for some in ([one.pictures for one in people], [one.rest for one in people]):

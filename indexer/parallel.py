@@ -18,7 +18,7 @@ def cores() -> int:
 
 
 class Workers(ThreadPoolExecutor):
-    """So many threads, used as ``with Workers(count) as workers``."""
+    """A pool of `count` threads, used as ``with Workers(count) as workers``."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count, thread_name_prefix="worker")
@@ -35,10 +35,10 @@ def in_order(
     items may themselves be results of the same workers.
 
     Args:
-        workers: who works.
-        work: called in their threads.
-        items: as many as there are.
-        ahead: how many are taken for each worker: one in work, the others wait.
+        workers: the threads.
+        work: called in these threads.
+        items: any number of them.
+        ahead: how many items are taken for each worker: one in work, the others waiting.
     """
     waiting: deque[Future[Result]] = deque()
     try:

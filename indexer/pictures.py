@@ -1,4 +1,4 @@
-"""The pictures of earlier episodes by their hashes, and which of them look like one.
+"""The pictures of earlier episodes by their hashes, and a search for those that look alike.
 
 By multi-index hashing (Norouzi, Punjani and Fleet 2012, section 3): two hashes of 64 bits that
 differ in at most 7 have a quarter in which they differ in at most one.
@@ -14,15 +14,15 @@ import numpy as np
 from indexer.records import BLANK, Bool, Float32, Int64
 
 UNLIKE = 32
-"""Bits in which two pictures differ that have nothing in common; so says a blank one of any."""
+"""Bits in which two unrelated pictures differ; also the distance of a blank one to any other."""
 _BITS, _QUARTERS = 16, 4
 _PROBES = np.array([0, *(1 << bit for bit in range(_BITS))], np.int64)
 _SEED = 7
-"""The most bits in which two pictures differ that make one look closer."""
+"""Most bits in which two pictures may differ to propose a delay."""
 _MOST_DELAYS = 64
-"""Places that are looked at closely, for a shot: those with the most pictures alike."""
+"""Most delays that are proposed for a shot: those with the most pictures alike."""
 _MOST_PAIRS = 1 << 21
-"""Pairs of pictures that are compared at once, for a shot."""
+"""Most pairs of pictures that are compared at once, for a shot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,18 @@ class Past:
 
     episode: str
     hashes: Int64
-    """(F,), one a frame; BLANK for those that nothing can be a repeat of."""
+    """(F,), one for each frame; BLANK for those that cannot be the source of a repeat."""
 
 
 class Pictures:
-    """The pictures of all earlier episodes, one after another, and where alike ones are."""
+    """The pictures of all earlier episodes, one after another, indexed by their hashes."""
 
     def __init__(self, earlier: Sequence[Past], gap: int) -> None:
         """Build it.
 
         Args:
             earlier: the episodes.
-            gap: blank pictures between two: no shot is longer.
+            gap: blank pictures between two episodes; no shot has more frames.
         """
         blank = np.full(gap, BLANK)
         self._episodes = [one.episode for one in earlier]
@@ -58,18 +58,18 @@ class Pictures:
             self._bounds.append(np.concatenate([[0], np.cumsum(counts)]))
 
     def delays(self, mine: Int64, step: int) -> Int64:
-        """Return where the first of some pictures may have been, most likely first, (K,).
+        """Return the places where a run of pictures may begin, most likely first, (K,).
 
-        A place counts from the first picture of the first episode; it may be before it.
+        A place counts from the first picture of the first episode; it may be negative.
 
         Args:
-            mine: hashes of pictures that follow each other, (T,).
-            step: every so many of them are looked for.
+            mine: hashes of consecutive pictures, (T,).
+            step: only each `step`-th of them is searched for.
         """
         asked = np.flatnonzero(mine != BLANK)[::step]
         starts, counts = self._buckets(mine[asked])
         pairs = int(counts.sum())
-        if pairs > _MOST_PAIRS:  # a still picture, shown often: some of its frames do
+        if pairs > _MOST_PAIRS:  # a still picture, shown often: some of its frames suffice
             asked = asked[:: -(-pairs // _MOST_PAIRS)]
             starts, counts = self._buckets(mine[asked])
         votes = []
@@ -86,9 +86,9 @@ class Pictures:
         return delays[np.argsort(-count, kind="stable")[:_MOST_DELAYS]]
 
     def _buckets(self, asked: Int64) -> tuple[Int64, Int64]:
-        """Return where in `_places` the pictures alike in a quarter begin, and how many they are.
+        """Return where in `_places` the pictures alike in a quarter begin, and how many there are.
 
-        Both are (4, Q, 17), for each quarter, picture asked for, and bit that may differ.
+        Both are (4, Q, 17): for each quarter and picture asked for, with no bit or one differing.
         """
         starts, counts = [], []
         for quarter in range(_QUARTERS):
@@ -99,7 +99,7 @@ class Pictures:
         return np.array(starts), np.array(counts)
 
     def distances(self, mine: Int64, delay: int) -> Float32:
-        """Return in how many bits each picture differs from the one at its place, (T,)."""
+        """Return in how many bits each picture differs from that at its index + `delay`, (T,)."""
         far = np.full(len(mine), UNLIKE, np.float32)
         first, last = max(0, -delay), min(len(mine), self.size - delay)
         theirs = self._hashes[first + delay : last + delay]

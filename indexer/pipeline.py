@@ -1,4 +1,4 @@
-"""The one place that knows the order of the stages.
+"""A video in, a library that has it out: all stages in their order.
 
 Every stage is a generator that takes from the one before, so that no more than a window of
 frames is ever held.
@@ -43,7 +43,7 @@ _READ_BYTES = 1 << 22
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What indexing a video came to."""
+    """The outcome of indexing a video."""
 
     episode: str
     unchanged: bool
@@ -54,7 +54,7 @@ class Indexed:
     """Share of the video that was looked at as the settings ask, in [0, 1]: 1 without a budget."""
     published: bool
     """False if the library holds a better index of the video, which stays until the rest is seen:
-    then what follows is said of that one."""
+    then the fields below, except times, describe that index."""
     shots: int
     tracks: int
     people: int
@@ -66,14 +66,14 @@ class Indexed:
     audit: Audit
     """How good its people are, as far as can be told without a label."""
     diff: Diff
-    """What it changed of the library's people."""
+    """What it changed for the library's people."""
     seconds: Mapping[str, float]
-    """Seconds for each stage, over all threads; "wait" is for the others."""
+    """Seconds for each stage, over all threads; "wait" is waiting for the worker threads."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A video as it comes: its frames, who is in them, and what can be said of it at the end."""
+    """A video as a stream: its frames, the faces in them, and a report at the end."""
 
     path: Path
     sha256: str
@@ -81,14 +81,14 @@ class _Source:
     frames: Iterable[Frame]
     """Each knowing its shot."""
     look: Callable[[Iterable[Frame]], Iterator[Faces]]
-    """The frames, written down on their way → the faces of those looked at, in order."""
+    """The frames, recorded as they pass → the faces of those looked at, in order."""
     report: Callable[[], DecodeReport]
     """Called after the last frame."""
     coverage: float
 
 
 def open_or_create(root: Path, models: Models, settings: Settings) -> Library:
-    """Return the library in `root` for the encoder; a new one is made by what is published.
+    """Return the library in `root` for the encoder; a new one is on disk only once published.
 
     Raises:
         StoreError: what is there is no library, or one of another encoder or a newer version.
@@ -135,10 +135,10 @@ def index(  # noqa: PLR0913 - the last by name
             sha256 = _sha256(path, progress)
         known = read.find_by_sha256(library, sha256)
         if known and _is_unchanged(library, known, settings):
-            unfinished.forget(library, sha256)  # by a run that was killed once it had published
+            unfinished.forget(library, sha256)  # of a run killed after publishing
             now, changed = admit.judged_anew(library, known, looker, accept)
             return _summary(now, known, None, changed)
-        # A renamed copy stays the episode that it is.
+        # A renamed copy stays the same episode.
         episode = known or schema.episode_id(path, sha256)
         if budget_s is None and not unfinished.exists(library, sha256):
             source = _whole(path, sha256, video, looker, progress)
@@ -148,7 +148,7 @@ def index(  # noqa: PLR0913 - the last by name
         instalments.go_on(path, work, looker, budget_s, progress)
         seen = work.coverage
         if seen < admit.coverage(library, known):
-            # With other settings: the better one stays for now.
+            # The library has a more complete index, with other settings: that stays for now.
             done = _summary(library, known, looker.watch, NO_DIFF)
             return dataclasses.replace(done, coverage=seen, published=False)
         source = _so_far(path, sha256, video.facts, work)
@@ -179,7 +179,7 @@ def _so_far(path: Path, sha256: str, facts: VideoFacts, work: Unfinished) -> _So
     """Return a video of which this run and those before have seen a part."""
 
     def look(kept: Iterable[Frame]) -> Iterator[Faces]:
-        for _ in kept:  # to be written down
+        for _ in kept:  # so that they are recorded
             pass
         yield from work.faces()
 
@@ -189,7 +189,7 @@ def _so_far(path: Path, sha256: str, facts: VideoFacts, work: Unfinished) -> _So
 def _write(
     source: _Source, episode: str, library: Library, looker: Looker, accept: Accept
 ) -> tuple[Library, Diff]:
-    """Return what `admit.admit` does of a video."""
+    """Admit a video to the library, and return what `admit.admit` returns."""
     with EpisodeWriter(library, episode, source.sha256) as writer:
         book = Book(writer, 1 / float(source.facts.rate))
         tracks = list(_tracks(source, book, looker))
@@ -227,7 +227,7 @@ def _sha256(path: Path, progress: Progress) -> str:
 
 
 def _tracks(source: _Source, book: Book, looker: Looker) -> Iterator[Track]:
-    """Yield the tracks of a video as they end, each written down already."""
+    """Yield the tracks of a video as they end, each already written."""
     watch, settings = looker.watch, looker.settings
     faces = source.look(book.kept(source.frames))
     keep, apart_s = settings.embed.best_faces, settings.embed.apart_s
@@ -247,7 +247,7 @@ def _tracks(source: _Source, book: Book, looker: Looker) -> Iterator[Track]:
 
 
 def _is_unchanged(library: Library, episode: str, settings: Settings) -> bool:
-    """Return whether an episode was made with these settings and can still be read."""
+    """Return whether an episode was fully looked at by these settings and can still be read."""
     try:
         manifest = read.read_manifest(library, episode)
         read.check_tables(library, episode)

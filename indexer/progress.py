@@ -27,8 +27,8 @@ def silent(items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:
 class Stopwatch:
     """Seconds spent on each stage of a chain of generators, each counted once.
 
-    While an inner stage runs, the outer one that asked it for the next item stands still. What
-    runs in other threads is counted beside.
+    While an inner stage runs, the outer one that asked it for the next item stands still. Work in
+    other threads is counted in addition (`beside`).
     """
 
     def __init__(self) -> None:

@@ -1,12 +1,12 @@
 """Tracks and characters in, identities out: a name with its probability, or unknown.
 
-What a track shows, helped by the tracks that probably show the same person (`affinity`), is
-compared with the looks of each character. The encoder's yardstick turns the cosine into log-odds
-against a stranger, by how near both are to others; for an encoder without one, the calibration's
-line does, moved by what the gallery itself shows. All characters and "nobody of them" then share
-one probability, so that a second candidate lowers the first. Names are given from the surest track
-on, each as sure as was promised, as long as 6 % of the promise holds what is expected to be wrong
-of the named screen time.
+A track, pooled with the tracks that probably show the same person (`affinity`), is compared with
+the looks of each character. The encoder's yardstick turns the cosine into log-odds against a
+stranger, given how similar both are to strangers; for an encoder without one, the calibration's
+line does, moved by the gallery's own scores. All characters and "nobody of them" then share one
+probability, so that a second candidate lowers the first. Names are given from the surest track on,
+each at least as sure as promised, as long as the share of the named screen time that is expected
+to be wrong is at most 6 % of the promise.
 """
 
 from __future__ import annotations
@@ -36,34 +36,34 @@ from indexer.thresholds import least_probability, prior_log_odds, raised
 
 _TINY, _SURE = 1e-12, 1 - 1e-6
 _CERTAIN, _WORD = 8.0, 6.0
-"""Log-odds beyond which what one track says of another counts no more, against and for it."""
+"""Most log-odds of one person that count in a message between tracks, against it and for it."""
 _SMALL_PX = 20.0
 """Narrower faces are called small where a reason is given."""
 _MIRROR = 1e-4
 """Probability that two on screen together are one person after all, as in a mirror or a photo."""
 _LIKELY = 0.5
 LIKE_TWO = "like two of the enrolled"
-"""Why a track has no name that may well be either of two."""
+"""Why a track has no name if it may well be either of two."""
 AIM = 0.06
-"""Share of the promise that is used up in expectation. Shows differ, and errors come by the track:
-of six made seasons, each judged by what the others taught, the worst has 0.35 % wrong, and from
-this share on hardly more is recalled."""
+"""Share of the promise that may be used up in expectation. Shows differ, and errors come by the
+track: of six synthetic seasons, each judged by a yardstick from the others, the worst has 0.35 %
+wrong, and a larger share hardly raises recall."""
 _SAID = 100.0
-"""Log-odds of what somebody said."""
+"""Log-odds of a user's decision."""
 OPEN, NOBODY = -1, -2
-"""Of whom nobody said anything; and who is nobody of the gallery, as somebody said."""
+"""In `Apart.fixed`: no user decided on the track; a user decided that it is none of the gallery."""
 
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """Who cannot be whom."""
+    """Constraints on who tracks can be."""
 
     together: Bool
     """(N, N), which tracks are on screen together: two people."""
     barred: Bool
-    """(N, C), whom a track cannot be, as somebody said so."""
+    """(N, C), which characters a track cannot be, by a user's decision."""
     fixed: Int64
-    """(N,), whom a track shows, as somebody said so: a column, `NOBODY` of them, or `OPEN`."""
+    """(N,), whom a track shows by a user's decision: a column, `NOBODY` of them, or `OPEN`."""
 
 
 def recognize(
@@ -76,15 +76,15 @@ def recognize(
 ) -> list[Identity]:
     """Return who each track is, in the order of the tracks: a character, or UNKNOWN.
 
-    The surest track is judged first. What it is found to be speaks for the same of whoever wears
-    the same nearby, and against it for those on screen with it.
+    The surest track is judged first. The character that it shows becomes likelier for tracks of
+    the scene that may be the same person, and less likely for those on screen with it.
 
     Args:
         tracks: N of one episode.
-        seen: what is known of them.
+        seen: the evidence on them.
         characters: C named and calibrated ones.
-        apart: who cannot be whom.
-        stick: the encoder's.
+        apart: the constraints.
+        stick: the encoder's yardstick.
         settings: the prior of strangers, the promise, and the least probability.
     """
     by_all = all_shares(seen, characters, apart, stick, settings)
@@ -112,10 +112,10 @@ def probabilities(
     stick: Yardstick,
     settings: RecognizeSettings,
 ) -> tuple[Float64, Float64]:
-    """Return the probabilities of nobody and of each character, (N, 1 + C): by all, by the face.
+    """Return P(nobody) and P(each character), (N, 1 + C): by all evidence, and by own faces alone.
 
     Args:
-        seen: as of `recognize`, like the others.
+        seen: as in `recognize`.
         characters: likewise.
         apart: likewise.
         stick: likewise.
@@ -128,7 +128,7 @@ def probabilities(
 def _by_face(
     seen: Evidence, characters: Sequence[Character], stick: Yardstick, settings: RecognizeSettings
 ) -> Float64:
-    """Return the probabilities of nobody and of each character by the tracks' own faces."""
+    """Return the probabilities of nobody and of each character by the tracks' own faces alone."""
     own = _odds(seen.alone, seen.own_widths, characters, seen.common, stick)
     return shares_of(own + prior_log_odds(len(characters), settings))
 
@@ -140,12 +140,12 @@ def all_shares(
     stick: Yardstick,
     settings: RecognizeSettings,
 ) -> Float64:
-    """Return what nobody and each character share of the probability by all evidence, (N, 1 + C).
+    """Return what nobody and each character share of the probability, by all evidence, (N, 1 + C).
 
-    It is not said yet how far that can be believed.
+    The shares are not calibrated by `believed` yet.
 
     Args:
-        seen: as of `recognize`, like the others.
+        seen: as in `recognize`.
         characters: likewise.
         apart: likewise.
         stick: likewise.
@@ -168,7 +168,7 @@ def _odds(
     found = by_look(vectors, widths, characters, shared, stick)
     if stick.names:
         return found
-    # Where a line says it all, its own evidence has moved it.
+    # Without coefficients, a character's own evidence has moved its line (`thresholds`).
     shift = np.array([c.midpoint - stick.calibration.wide[-1].midpoint for c in characters])
     return found - np.array([character.slope for character in characters]) * shift
 
@@ -180,16 +180,16 @@ def by_look(
     shared: Float32,
     stick: Yardstick,
 ) -> Float64:
-    """Return the log-odds of each name by the look of it that is nearest, (N, C).
+    """Return the log-odds of each name by the character's nearest look, (N, C).
 
     A character whose own stills differ gets the name more easily (`thresholds.raised`).
 
     Args:
-        vectors: as of `likeness.name_odds`, like the others.
+        vectors: as in `likeness.name_odds`.
         widths: likewise.
         characters: C of them.
         shared: likewise.
-        stick: the encoder's.
+        stick: the encoder's yardstick.
     """
     means, whose = looks(characters, shared)
     odds = likeness.name_odds(vectors, widths, means, shared, stick)
@@ -202,10 +202,10 @@ def by_look(
 def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -> Bool:
     """Return which tracks get their most likely name, (N,).
 
-    From the surest on, as long as of the named seconds 6 % of the promised share are expected
-    to be wrong at most: the rest is for shows that are harder than most. None is likelier wrong
-    than was promised: doubtful names are not made good by others that are sure, as who looks like
-    somebody else does so in many tracks.
+    From the surest on, as long as the expected share of wrong seconds is at most 6 % of the
+    promised one: the rest is a reserve for shows that are harder than most. No name is likelier to
+    be wrong than promised: sure names do not make up for doubtful ones, since a look-alike is one
+    in many tracks.
 
     Args:
         probability: (N,), of the most likely name.
@@ -224,16 +224,16 @@ def named(probability: Float64, seconds: Float64, settings: RecognizeSettings) -
 def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
     """Return the probabilities of nobody and of each character, (N, 1 + C).
 
-    One pass of messages over the tracks, from the surest to the least sure: a track j that is c
-    with probability q says log(1 + q (L - 1)) for c, where L is the likelihood ratio of i and j
-    being one person; the loudest word of each kind counts. Of two on screen together, the
-    surer one leaves to the other log(1 - q), but never less than a mirror does; of whom somebody
-    said who it is, nobody else does.
+    One pass of messages over the tracks, from the surest to the least sure: a track j that shows c
+    with probability q adds log(1 + q (L - 1)) to c for track i, where L is the likelihood ratio of
+    i and j being one person; only the largest such message for each c counts. Of two tracks on
+    screen together, the surer adds log(1 - q) to c for the other, but no less than log `_MIRROR`,
+    as it may be a mirror image; a track that a user decided on gets no such messages.
 
     Args:
         odds: (N, C), log-odds against a stranger of each track by what it shows itself.
-        words: (N, N), log L of what other tracks may say of each; -inf for nothing.
-        apart: who cannot be whom.
+        words: (N, N), log L of messages from the column's track to the row's; -inf for none.
+        apart: the constraints.
     """
     said = (apart.fixed[:, None] >= 0) & (apart.fixed[:, None] == np.arange(odds.shape[1]))
     others = (apart.fixed[:, None] != OPEN) & ~said
@@ -256,11 +256,11 @@ def in_turn(odds: Float64, words: Float64, apart: Apart) -> Float64:
 
 
 def believed(shares: Float64, stick: Yardstick) -> Float64:
-    """Return shares (N, 1 + C) as such ones were found to deserve.
+    """Return the shares (N, 1 + C) as calibrated probabilities.
 
-    The most likely name first, but with no more than its part of what the two likeliest have, as
-    what a share deserves was measured where the other one is nobody; then nobody among what is
-    left; the other names have the rest.
+    First the likeliest name's (`trusted`), but at most its part of what the two likeliest names
+    have, since the calibration was measured where the alternative is nobody; then nobody's, of
+    what is left; the other names have the rest.
     """
     if shares.shape[1] == 1:
         return shares
@@ -287,13 +287,13 @@ def believed(shares: Float64, stick: Yardstick) -> Float64:
 
 
 def trusted(share: Float64, stick: Yardstick) -> Float64:
-    """Return the probability that a name deserves which got a share, of the share's shape."""
+    """Return the calibrated probability of a name that has a share, of the share's shape."""
     slope, offset = stick.belief
     return np.asarray(expit(slope * logit(np.clip(share, _TINY, _SURE)) + offset))
 
 
 def shares_of(odds: Float64) -> Float64:
-    """Return what nobody and each character share of the probability, (N, 1 + C).
+    """Return the shares of nobody and each character in the probability, (N, 1 + C).
 
     Character c has odds_c / (1 + the sum of all odds), where the 1 stands for nobody of them.
     """
@@ -307,16 +307,16 @@ def _normalised(whole: Float64) -> Float64:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was found of one track."""
+    """The judgement on one track."""
 
     shares: Float64
-    """(1 + C,), probabilities of nobody and of each character;"""
+    """(1 + C,), probabilities of nobody and of each character."""
     alone: Float64
-    """and by its own faces alone."""
+    """(1 + C,), the same by its own faces alone."""
     given: bool
-    """Whether it gets its most likely name,"""
+    """Whether it gets its most likely name."""
     either: bool
-    """and whether it may well be either of two."""
+    """Whether it may well be either of two."""
     cosines: Float32
     """(C,), to each character."""
     helper: int
@@ -360,9 +360,9 @@ def _identity(track: Track, characters: Sequence[Character], judged: Judged) -> 
 
 
 def _is_either(shares: Float64) -> bool:
-    """Return whether shares (1 + C,), as the evidence has them, say of two names as much of each.
+    """Return whether the second name's share is over half of the first's, of shares (1 + C,).
 
-    How far a share can be believed was measured for the most likely name alone.
+    These are the shares before `believed`, which was measured for the most likely name alone.
     """
     best = np.sort(shares[1:])[::-1][:2]
     return len(best) > 1 and bool(best[1] > _LIKELY * best[0])

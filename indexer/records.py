@@ -1,6 +1,6 @@
 """What the stages hand to each other: frozen records that check their shapes.
 
-Conventions, said once and for all:
+Conventions, stated once and for all:
 
 - pixels are RGB, uint8, (H, W, 3);
 - boxes are ``(x0, y0, x1, y1)``, float32 pixels of the displayed (rotated) frame, and may reach
@@ -33,7 +33,7 @@ Bool = NDArray[np.bool_]
 UNKNOWN = 0
 """The character id of nobody: real ids count from 1."""
 BLANK = 0
-"""The hash of a picture with nothing on it, which may be a repeat of any other such."""
+"""The hash of a picture with nothing on it, which is never compared with others."""
 
 
 def _check(name: str, array: NDArray[np.generic], shape: tuple[int | None, ...]) -> None:
@@ -82,9 +82,9 @@ class Frame:
     shot: int
     """Counts from 0; 0 until the shots are known."""
     usable: bool
-    """False for a blank picture, as in a fade; True until somebody looked."""
+    """False for a blank picture, as in a fade; True until that is known."""
     hash: int
-    """Of what it looks like, 63 bits; BLANK for a blank picture, and until somebody looked."""
+    """Of what it looks like, 63 bits; BLANK for a blank picture, and until it is known."""
     width: int
     """Pixels across, as displayed."""
     height: int
@@ -101,7 +101,7 @@ class Frame:
 
 
 def gone(width: int, height: int) -> NoReturn:
-    """Stand for the picture of a frame that was let go: nobody can look at it any more."""
+    """Stand in for `render` of a frame that was let go: raise, as its picture is gone."""
     raise ValueError(f"expected a frame that is still held, got one let go ({width}x{height})")
 
 
@@ -243,7 +243,7 @@ class Trace:
     times: Float64
     """(T,), seconds."""
     boxes: Float32
-    """(T, 4), their sizes evened out over time."""
+    """(T, 4), their sizes smoothed over time."""
     landmarks: Float32
     """(T, 5, 2)."""
     scores: Float32
@@ -321,7 +321,7 @@ class Track:
     embeddings: Float32
     """(K, D), unit rows, one for each exemplar."""
     embedding: Float32
-    """(D,), their mean, weighted by quality and by what the encoder made of each; of length one."""
+    """(D,), unit: their mean, weighted by quality times how likely the encoder recognised each."""
     clothes: Float32
     """(C,), the colours worn below the face, of length one; 0 if they were never seen."""
     ends: Float32 = field(default_factory=lambda: np.zeros(8, np.float32))
@@ -346,7 +346,7 @@ class Line:
     """Log-odds as a straight line over a number: ``slope * (number - midpoint)``."""
 
     midpoint: float
-    """Where both are equally likely."""
+    """Where both outcomes are equally likely."""
     slope: float
 
 
@@ -354,8 +354,8 @@ class Line:
 class Calibration:
     """What a cosine of an encoder means: measured once over many people and face widths.
 
-    The log-odds that two faces show one person, if that is as likely as not beforehand, depend
-    on how wide they are: narrow faces resemble each other.
+    The log-odds that two faces show one person, for even prior odds, depend on how wide the faces
+    are: narrow faces resemble each other.
     """
 
     widths: tuple[float, ...]
@@ -369,8 +369,8 @@ class Calibration:
     impostor: float
     """Mean cosine of two wide faces of two people."""
     length: Line | None = None
-    """Log-odds that a face is recognised, over the length that its vector had before it was made
-    unit: what an encoder makes nothing of has a short one. None where that was not measured."""
+    """Log-odds that a face is recognised, over the length of its vector before normalisation:
+    faces that an encoder cannot read have short ones. None where that was not measured."""
 
     def __post_init__(self) -> None:
         if not len(self.widths) == len(self.wide) == len(self.alike) > 0:
@@ -379,9 +379,9 @@ class Calibration:
             raise ValueError(f"widths: expected ascending ones, got {self.widths}")
 
     def recognised(self, lengths: Float32) -> Float32:
-        """Return how likely faces are recognised by how long their vectors were, (N,) in [0, 1].
+        """Return how likely faces are recognised, given their vectors' lengths, (N,) in [0, 1].
 
-        1 where that was not measured.
+        1 if that was not measured.
         """
         if self.length is None:
             return np.ones(len(lengths), np.float32)
@@ -423,27 +423,27 @@ class Yardstick:
     """What a cosine between faces of a video is worth as evidence.
 
     With coefficients, log-odds are linear in what was measured to matter; without, they are
-    those of the calibration. Clarity is `px`, the width in pixels of one face seen as clearly.
+    those of the calibration. Clarity is the width in pixels of one face seen as clearly.
     """
 
     calibration: Calibration
     cohort: Float32
-    """(M, D), unit rows: M other people. Whoever is near many of them is easily mistaken."""
+    """(M, D), unit rows: M strangers. Whoever is similar to many of them is easily mistaken."""
     pairs: tuple[float, ...] = ()
-    """(8,), of 1, cosine, low, high, cosine * low, cosine * high, near low, near high: of two
-    tracks, with low and high the logarithms of the lower and the higher clarity, and near as
-    below; or ()."""
+    """(8,), coefficients of 1, cosine, low, high, cosine * low, cosine * high, near low, near high
+    for two tracks, with low and high the logarithms of the lower and the higher clarity, and near
+    as below, of the less and the more clear track; or ()."""
     helped: tuple[float, ...] = ()
-    """(8,), the same of tracks that were pooled with those that probably show the same; or ()."""
+    """(8,), the same for tracks pooled with those that probably show the same person; or ()."""
     names: tuple[float, ...] = ()
-    """(8,), of 1, cosine, clear, cosine * clear, cosine squared if positive, near, near of the
-    other, near * clear: of a track and a character, with clear the logarithm of the track's
-    clarity and near the mean cosine to the most similar of the cohort; or ()."""
+    """(8,), coefficients of 1, cosine, clear, cosine * clear, cosine squared if positive, near,
+    near of the character, near * clear for a track and a character, with clear the logarithm of
+    the track's clarity and near the mean cosine to the most similar of the cohort; or ()."""
 
     belief: tuple[float, float] = (1.0, 0.0)
-    """Slope and offset: how the log-odds of a name are believed that all evidence led to,"""
+    """Slope and offset that calibrate the log-odds of a name by all evidence."""
     nobody: tuple[float, float] = (1.0, 0.0)
-    """and those of its being nobody of the gallery, if the likeliest name is wrong."""
+    """The same for its being nobody of the gallery, given that the likeliest name is wrong."""
 
     def __post_init__(self) -> None:
         _check("cohort", self.cohort, (None, None))
@@ -455,7 +455,7 @@ class Yardstick:
 
     @staticmethod
     def of(calibration: Calibration, dimension: int) -> Yardstick:
-        """Return the yardstick of an encoder of which no more is known than its calibration."""
+        """Return the yardstick of an encoder of which only the calibration is known."""
         return Yardstick(calibration, np.zeros((0, dimension), np.float32))
 
 
@@ -469,20 +469,20 @@ class Character:
     """The name, or "Person 3"."""
     named: bool
     prototypes: Float32
-    """(M, D), unit rows: a named character's stills, an unnamed one's mean."""
+    """(M, D), unit rows: a named character's stills or best faces, an unnamed one's mean."""
     threshold: float
     """The least similarity at which the character's name is given."""
     slope: float
-    """Log-odds per unit of similarity above the threshold's midpoint."""
+    """Log-odds per unit of similarity, at the midpoint."""
     midpoint: float
     """The similarity at which the character and a stranger are equally likely."""
     genuine: int
-    """How many held-out genuine scores stand behind the calibration."""
+    """How many held-out genuine scores there are for the calibration."""
     impostors: int
-    """How many impostor scores stand behind it."""
+    """How many impostor scores there are for it."""
     clear_px: float
-    """How clearly the character was seen in all that the prototypes are made of, as the width in
-    pixels of one face seen as clearly: of stills, each counts as a clear face."""
+    """Clarity of all that the prototypes are made of, as the width in pixels of one face seen as
+    clearly; each still counts as a clear face."""
 
     def __post_init__(self) -> None:
         if self.id < 1:
@@ -503,10 +503,11 @@ class Identity:
     probability: float
     """That the character is the right one; for UNKNOWN, that it is none of the gallery."""
     similarity: float
-    """Cosine to the character's prototypes."""
+    """Cosine to the mean of the likeliest named character's prototypes; for an unnamed person, to
+    the rest of the person's tracks in the episode, 1 if there are none."""
     margin: float
-    """How much more likely the name, or having none of the gallery's, is than the runner-up,
-    in [-1, 1]; below 0 a name came nearest, and was not sure enough."""
+    """Probability of the name minus that of the next likeliest, nobody included; without a name,
+    of nobody minus the likeliest name: in [-1, 1], below 0 if that name was not sure enough."""
     runner_up: int
     """The most likely other named character's id, or UNKNOWN if there is none."""
     by_face: float = 0.0
@@ -516,9 +517,9 @@ class Identity:
     reason: str = ""
     """Why no name is given; empty if one is."""
     second: int = UNKNOWN
-    """Where none is given, the next likely after the runner-up, as in "Ann or Bob"."""
+    """Where none is given, the id of the next likely after the runner-up, as in "Ann or Bob"."""
     nobody: float = 0.0
-    """The probability, as judged, that it shows nobody of the gallery; people may have said."""
+    """The judged probability that it shows nobody of the gallery, whatever users decided."""
 
     @property
     def chance(self) -> float:
@@ -528,14 +529,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """What people decided, and no judgement may change."""
+    """What users decided, which no judgement may change."""
 
     pinned: Mapping[int, int] = field(default_factory=dict)
     """Track uid → id of the character that it shows, or UNKNOWN for nobody of the gallery."""
     barred: frozenset[tuple[int, int]] = frozenset()
     """(track uid, id of a character that it does not show)."""
     merged: Mapping[int, int] = field(default_factory=dict)
-    """Id of somebody who is somebody else → that other's id, to the end of the chain."""
+    """Id of somebody who was merged → id of whom they were merged into, at the end of the chain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -580,9 +581,9 @@ class Audit:
     """
 
     purity: float
-    """How much of a person's screen time is likely to be that person's."""
+    """How much of a person's screen time is expected to be that person's."""
     completeness: float
-    """How much of it is likely to be found under that one person and not under another."""
+    """How much of a track's same-person time is expected to be under its person."""
     violations: int
     """Pairs of tracks on screen together that are taken for one person: each is an error."""
     split_half: float
@@ -592,12 +593,12 @@ class Audit:
     named: float = 0.0
     """Share of the screen time of all tracks that has a name."""
     wrong: float = 0.0
-    """Share of the named screen time that is expected to be wrong, where names are wrong as often
-    as `recognize` allows for,"""
+    """Share of the named screen time that is expected to be wrong, if names are wrong as often as
+    `recognize.AIM` allows for."""
     wrong_at_most: float = 0.0
-    """the larger of that and of the share that it is at most, there, with a confidence of 95 %,"""
+    """Likewise, the larger of that and the share's upper bound at a confidence of 95 %."""
     kept: float = 1.0
-    """and how sure it is, there, that no more is wrong than was promised."""
+    """Likewise, the probability that no more is wrong than was promised."""
 
 
 NO_AUDIT = Audit(1.0, 1.0, 0, 1.0, 0)

@@ -1,7 +1,7 @@
 """Shots that an earlier episode showed already: recaps and title sequences.
 
 Pictures are compared by the hashes that `shots` makes of them. Where the hashes of two stretches
-follow each other frame by frame, at a constant distance in time, one repeats the other.
+match frame by frame, at a constant distance in time, one repeats the other.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from indexer.pictures import UNLIKE, Past, Pictures
 from indexer.records import BLANK, Float32, Int64, Places, Repeat, Shot
 
 _PART = 0.6
-"""Share of the distance allowed where less than a shot repeats: what is shown again is cut out,
-while one camera's still pictures of one room are alike in any part of a shot."""
+"""Share of the allowed distance if only a part of a shot repeats: what is shown again is cut out,
+while still pictures of a room by one camera are alike in any part of a shot."""
 _WINDOW = 1.5
-"""How many times that distance any window of the shortest repeat's length may have."""
+"""How many times the allowed distance any window of the shortest repeat's length may have."""
 _EDGE = 0.5
-"""Share of the shortest repeat that may miss at each end of a shot that repeats as a whole."""
+"""Share of the shortest repeat that may be missing at each end of a shot that repeats whole."""
 _SAME_IOU = 0.5
 """The least mean overlap of the boxes of two tracks that are the same."""
 
@@ -35,7 +35,7 @@ def find(
         shots: of the episode.
         hashes: of its frames, (F,).
         earlier: what it may repeat.
-        settings: how alike for how long.
+        settings: the largest distance and the least length.
     """
     longest = max((one.end_frame + 1 - one.start_frame for one in shots), default=0)
     past = Pictures(earlier, longest)
@@ -53,7 +53,7 @@ def find(
 
 
 def same_tracks(repeat: Repeat, mine: Places, theirs: Places) -> dict[int, int]:
-    """Return the earlier track of each track whose faces are where its faces are, by uid.
+    """Return track → the earlier episode's track whose faces are at the same places, by uid.
 
     Two tracks are the same if they share at least half of the frames that the shorter one has in
     the stretch, and their boxes there overlap by half, on average.
@@ -87,7 +87,7 @@ def same_tracks(repeat: Repeat, mine: Places, theirs: Places) -> dict[int, int]:
 
 
 def _within(places: Places, repeat: Repeat, delay: int) -> Places:
-    """Return the faces of a stretch, which come `delay` frames later, by frame."""
+    """Return the faces of a stretch that come `delay` frames later, in its frames, in order."""
     frames = places.frames - delay
     inside = (frames >= repeat.start_frame) & (frames <= repeat.end_frame)
     rows = np.flatnonzero(inside)[np.argsort(frames[inside], kind="stable")]

@@ -1,4 +1,4 @@
-"""What people ask for about who is who, and the file in which the people page gives it back."""
+"""The decisions that users ask for about who is who, and the file that the people page makes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Merge:
 
 @checked(config=_STRICT)
 class Split:
-    """Some tracks of a person are of somebody else, of one and the same."""
+    """Some tracks of a person show somebody else, all of them the same."""
 
     person: str
     tracks: tuple[int, ...]
@@ -70,7 +70,7 @@ class File:
 
     decisions: tuple[Annotated[Request, Field(discriminator="do")], ...]
     people: dict[str, int] = field(default_factory=dict)
-    """The ids of those whom decisions speak of, by what they were called when it was written."""
+    """Label when the file was written → id, of the people that the decisions mention."""
     schema: Literal["decisions/1"] = SCHEMA
 
 
@@ -78,7 +78,7 @@ def read_file(path: Path) -> File:
     """Return a file of decisions.
 
     Raises:
-        StoreError: it cannot be read, or says something that is no decision.
+        StoreError: it cannot be read, or holds something that is no decision.
     """
     try:
         return TypeAdapter(File).validate_json(path.read_bytes())

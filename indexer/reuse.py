@@ -1,4 +1,4 @@
-"""What of an episode earlier ones showed already, and who their tracks say that is."""
+"""What earlier episodes already showed of an episode, and who that is by their tracks."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from indexer.store.write import StagedEpisode
 
 
 def repeated(library: Library, staged: StagedEpisode, settings: RepeatSettings) -> list[Repeat]:
-    """Return what an episode shows that others of the library showed before, tracks matched.
+    """Return the stretches of an episode that earlier ones already showed, with tracks matched.
 
     An episode that itself repeats this one, as after indexing this one again, does not count as
-    earlier; and what an earlier one repeats counts as its own source's.
+    earlier; and what an earlier one repeats counts for the source only.
 
     Args:
         library: as it is now.
@@ -40,7 +40,7 @@ def repeated(library: Library, staged: StagedEpisode, settings: RepeatSettings) 
 
 
 def repeated_by(library: Library, staged: StagedEpisode) -> dict[str, list[Repeat]]:
-    """Return what other episodes repeat, for those that repeat this one: tracks matched anew.
+    """Return all repeats of each episode that repeats this one, by id, with tracks matched anew.
 
     Args:
         library: as it is now.
@@ -63,7 +63,7 @@ def repeated_by(library: Library, staged: StagedEpisode) -> dict[str, list[Repea
 def known_from(
     stretches: Sequence[Repeat], identities: Mapping[int, Identity]
 ) -> dict[int, Identity]:
-    """Return who tracks are, by uid, for those that repeat a track of whom that is known.
+    """Return the identities, by uid, of tracks that repeat a track whose identity is known.
 
     Args:
         stretches: of one episode.
@@ -88,7 +88,7 @@ def identities_of(library: Library, stretches: Iterable[Repeat]) -> dict[int, Id
 
 
 def in_order(known: Mapping[str, Sequence[Repeat]]) -> list[str]:
-    """Return episodes so that what is repeated comes first; by id where that does not matter."""
+    """Return the episodes, each after those that it repeats; by id where that does not matter."""
     order: list[str] = []
     waiting = sorted(known)
     while waiting:
@@ -120,7 +120,7 @@ def _own(hashes: Int64, stretches: Iterable[Repeat]) -> Int64:
 
 
 def _matched(library: Library, folder: Path, earlier: Path, one: Repeat) -> Repeat:
-    """Return a stretch of the episode in a folder with the tracks that are the same."""
+    """Return a stretch of the episode in a folder, with the tracks that are the same filled in."""
     first, last = one.their_start_frame, one.end_frame + one.delay
     same: Mapping[int, int] = {}
     with suppress(StoreError):  # as in `_earlier`
@@ -131,10 +131,10 @@ def _matched(library: Library, folder: Path, earlier: Path, one: Repeat) -> Repe
 
 
 def _earlier(library: Library, episode: str) -> list[Past]:
-    """Return the pictures of the episodes that are earlier than one, those of their own alone.
+    """Return the pictures of the episodes that are earlier than one, without what they repeat.
 
-    An episode that is damaged shows nothing: it is to be indexed again, which must not fail
-    because another one is damaged too.
+    A damaged episode is left out: it is to be indexed again, which must not fail because another
+    one is damaged too.
     """
     known: dict[str, tuple[Int64, list[Repeat]]] = {}
     for one in read.episodes(library):

@@ -1,4 +1,4 @@
-"""A library in, a library that says otherwise out: people and tracks while decisions are made."""
+"""The people and tracks of a library while decisions are carried out."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from indexer.store.decisions import Called, Decision
 from indexer.store.library import Library
 
 _MOST_PROTOTYPES = 30
-"""Faces of its tracks that somebody named without stills is known by, at most."""
+"""Most faces from their tracks that somebody named without stills is known by."""
 
 
 @dataclass
 class Roster:
-    """Who is in a library, and whom its tracks show, as far as decisions are carried out."""
+    """The people of a library and whom its tracks show, with decisions so far carried out."""
 
     people: dict[int, Character]
     tracks: dict[int, Track]
@@ -31,13 +31,13 @@ class Roster:
     next_id: int
     next_person: int
     changed: set[int] = field(default_factory=set)
-    """Uids of tracks of which something else is said now."""
+    """Uids of tracks whose identities were set."""
     meant: dict[str, int] = field(default_factory=dict)
-    """Ids of those whom a file speaks of, by what it calls them; UNKNOWN for who is gone."""
+    """Folded label in a file of decisions → id of whom it means; UNKNOWN for who is gone."""
 
     @staticmethod
     def of(library: Library) -> Roster:
-        """Return that of a library, which is locked until it is published."""
+        """Return the roster of a library, which is locked until the roster is published."""
         ids = read.episodes(library)
         return Roster(
             people={one.id: one for one in read.read_characters(library)},
@@ -49,10 +49,10 @@ class Roster:
         )
 
     def mean(self, people: Mapping[str, int]) -> None:
-        """Take labels from now on for whoever has them right now, or had them for a file.
+        """Let labels mean, from now on, who has them now, or had them when a file was written.
 
         Args:
-            people: the ids that the file knew.
+            people: label → id when the file was written.
         """
         self.meant = {labels.folded(one.label): one.id for one in self.people.values()}
         once = {(one.id, labels.folded(one.label)) for entry in self.log for one in entry.were}
@@ -63,7 +63,7 @@ class Roster:
             self.meant[label] = person if is_there else UNKNOWN
 
     def said(self) -> dict[int, Identity]:
-        """Return what is said of each track, by uid."""
+        """Return the identity of each track, by uid."""
         return {one.track: one for rows in self.episodes.values() for one in rows}
 
     def shown(self) -> dict[int, int]:
@@ -74,7 +74,8 @@ class Roster:
         """Return who is called `name`, whatever the case.
 
         Raises:
-            StoreError: nobody who has a name or a track, or several, or somebody who was merged.
+            StoreError: nobody with a name or a track is called so, or several are; or the one who
+                is was merged into somebody else.
         """
         shown = set(self.shown().values())
         meant = self.meant.get(labels.folded(name))
@@ -117,7 +118,7 @@ class Roster:
         return labels.folded(name) in map(labels.folded, others)
 
     def seen_together(self, uids: Sequence[int]) -> int:
-        """Return a track that is on screen with another of these, 0 if there is none."""
+        """Return the uid of a track that is on screen with another of these, 0 for none."""
         episodes = [{one.track for one in rows} for rows in self.episodes.values()]
         for inside in episodes:
             some = [self.tracks[uid] for uid in uids if uid in inside]
@@ -127,7 +128,7 @@ class Roster:
         return 0
 
     def new_person(self) -> Character:
-        """Return somebody new without a name."""
+        """Add an unnamed person, and return them."""
         label = labels.person(self.next_person)
         some = next(iter(self.tracks.values())).embedding[None]
         new = Character(self.next_id, label, False, some, 1.0, 1.0, 1.0, 0, 0, 0.0)  # noqa: FBT003
@@ -136,13 +137,13 @@ class Roster:
         return new
 
     def settle(self, said: Mapping[int, Identity]) -> None:
-        """Say this of tracks from now on, by uid."""
+        """Set the identities of tracks, by uid."""
         self.changed |= set(said)
         for rows in self.episodes.values():
             rows[:] = [said.get(row.track, row) for row in rows]
 
     def call(self, called: Sequence[Called]) -> None:
-        """Call people so from now on."""
+        """Set the labels of people, and whether these are names."""
         for one in called:
             known = self.people[one.id]
             self.people[one.id] = dataclasses.replace(known, label=one.label, named=one.named)
@@ -173,10 +174,10 @@ class Roster:
         )
 
     def _known_by(self, person: Character, shown: Mapping[int, int], *, merged: bool) -> Character:
-        """Return somebody with the prototypes that the tracks give.
+        """Return a person with prototypes from their tracks.
 
-        Without a track and a name there are none, so that nobody is taken for this person; but
-        who was merged goes on standing for the other.
+        Somebody with neither track nor name has none, so that nobody is taken for this person; but
+        somebody who was merged keeps them, to stand for the other.
         """
         mine = [self.tracks[uid] for uid, who in shown.items() if who == person.id]
         if mine:
@@ -189,9 +190,9 @@ class Roster:
 
 
 def _best_faces(tracks: Sequence[Track]) -> tuple[Float32, float]:
-    """Return the faces that somebody named is known by, unit rows (M, D), and how clear they are.
+    """Return the faces that somebody named is known by, unit rows (M, D), and their clarity.
 
-    As of stills, which people choose.
+    Each counts as a clear face, as stills do.
     """
     quality = np.concatenate([track.quality for track in tracks])
     best = np.argsort(-quality, kind="stable")[:_MOST_PROTOTYPES]

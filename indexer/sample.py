@@ -3,7 +3,7 @@
 A whole picture is looked at every so often, and where shots begin and end. Where the faces of two
 such looks agree, boxes are filled in between them. Where a face moved far, came or went, the frame
 in the middle is glanced at, around where that face should be, and so on in both halves until they
-agree or no frame is left. What is looked at depends on what was seen alone, not on who is quicker.
+agree or no frame is left. What is looked at depends only on what was seen, never on timing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from indexer.records import Bool, Faces, Float32, Frame, Int64, UInt8
 _HELD = 12
 """Most frames held between two looks; of more, every other one is let go."""
 _SAME_FACE = 0.1
-"""Least overlap of a face with itself in the other look."""
+"""Least IoU of a face's boxes in two looks."""
 _LEAP = 6.0
-"""How far a face may move that does not overlap itself, in sides of its box."""
+"""How far a face may move whose boxes do not overlap, in sides of its box."""
 _SAME_SIZE = 1.45
 """Largest ratio of its sides before and after."""
 _ALIKE = 0.6
@@ -104,7 +104,7 @@ def between(
 
 
 def doubts(before: Float32, after: Float32, settings: DetectSettings) -> int:
-    """Return of how many faces two looks leave open where they were between.
+    """Return for how many faces two looks leave open where they were in between.
 
     Args:
         before: (N, 4), the boxes of a look.
@@ -120,15 +120,15 @@ class _Open:
     """What two looks leave open."""
 
     expected: Float32
-    """(N, 4), where faces may be halfway that moved far, came or went."""
+    """(N, 4), where faces that moved far, came or went may be halfway."""
     patches: UInt8
     """(N, P, P), of those faces."""
     agreed: Float32
     """(M, 4), where the others are halfway."""
     before: Faces
-    """The faces left open in the first look,"""
+    """The faces left open in the first look."""
     after: Faces
-    """and in the second."""
+    """The faces left open in the second look."""
 
 
 def _compare(before: Faces, after: Faces, settings: DetectSettings) -> _Open:
@@ -150,7 +150,7 @@ def _compare(before: Faces, after: Faces, settings: DetectSettings) -> _Open:
 
 
 def _leaps(before: Faces, after: Faces) -> tuple[Int64, Int64]:
-    """Return which faces look like one another, though nothing of their boxes overlaps."""
+    """Return the pairs of faces that look alike though their boxes do not overlap, by index."""
     alike = geometry.correlation(before.patches, after.patches)
     could = geometry.within_leap(
         before.detections.boxes, after.detections.boxes, reach=_LEAP, growth=_SAME_SIZE

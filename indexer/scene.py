@@ -1,6 +1,6 @@
-"""Tracks of an episode in, what a scene says of who may be one person out: clothes and places.
+"""Tracks of an episode in, what clothes and places add to the log-odds of one person out.
 
-Within a scene people keep their clothes, and places before a camera that it cuts back to.
+Within a scene people keep their clothes, and their places before a camera that it cuts back to.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _SLOPE, _MIDDLE, _PULL = 1.6, 1.3, 1.1
 """Of the log-odds over t = -log(1 - similarity) of clothes: slope, midpoint where people on screen
 together dress as differently as usual, and how far it moves with what they wear."""
 _DRESSED, _PSEUDO_DRESSED = 0.6, 10.0
-"""The usual mean of t of two people on screen together, and as how many such pairs it weighs."""
+"""The prior mean of t over two people on screen together, and how many such pairs it weighs."""
 _CLOTHES = (-1.5, 3.5)
-"""The least and the most that clothes say."""
+"""The least and the most that clothes add to the log-odds."""
 _ALIKE_BITS, _UNLIKE_BITS = 18.0, 24.0
-"""Bits, of 63, in which two pictures differ that one camera has taken for sure, and at least where
-it has not: measured on made seasons, like the next."""
+"""Bits, of 63, by which two pictures differ: at most, if surely by one camera, and at least, if
+surely not. Measured on synthetic seasons, like the next."""
 _APART_WIDTHS, _PLACES = (1.0, 2.5, 4.0), (4.0, 0.0, -1.4)
 """How far two faces are apart, in their widths, and what that adds to the log-odds."""
 _SEEN = 0.5
-"""Length from which on a row of clothes is one that was seen."""
+"""Length above which a row of clothes counts as seen."""
 
 
 def near(tracks: Sequence[Track]) -> Bool:
@@ -38,8 +38,8 @@ def near(tracks: Sequence[Track]) -> Bool:
 def clothes_odds(tracks: Sequence[Track], together: Bool) -> Float64:
     """Return what clothes add to the log-odds that two tracks show one person, (N, N).
 
-    Nothing where they were not seen, or the shots are too far apart for one scene. Where people
-    on screen together dress alike, clothes say less.
+    0 where they were not seen, or the shots are too far apart for one scene. Where people on
+    screen together dress alike, clothes say less.
     """
     if not tracks:
         return np.zeros((0, 0))
@@ -58,7 +58,7 @@ def place_odds(tracks: Sequence[Track]) -> Float64:
 
     Scenes cut between a few cameras: where the picture after a cut looks like one from before
     another cut, whoever is at the same place then is likely the same person, and whoever is far
-    from there is not. Nothing where pictures are not alike, or too far apart for one scene.
+    from there is not. 0 where pictures are not alike, or too far apart for one scene.
     """
     if not tracks:
         return np.zeros((0, 0))
@@ -69,10 +69,10 @@ def place_odds(tracks: Sequence[Track]) -> Float64:
 
 
 def placed(tracks: Sequence[Track]) -> tuple[Int64, Float64, Bool]:
-    """Return how one track's end and another's beginning compare, (N, N) each: earlier, later.
+    """Return how a track's end (row) and another's beginning (column) compare, (N, N) each.
 
-    The bits in which the pictures differ, how far apart the faces are, in their widths, and where
-    that says something: of shots near one another, of which the first is before the second.
+    The bits in which the pictures differ; how far apart the faces are, in their sides; and where
+    that says something: no picture is blank, and the row's shot is before the column's and near it.
     """
     shots = np.array([track.shot for track in tracks])
     first, last = (np.array([track.views[n] for track in tracks]) for n in (0, 1))
@@ -84,7 +84,7 @@ def placed(tracks: Sequence[Track]) -> tuple[Int64, Float64, Bool]:
 
 
 def _widths_apart(some: Float32, others: Float32) -> Float64:
-    """Return how far the centres of boxes (N, 4) are from those of (M, 4), in boxes, (N, M)."""
+    """Return how far the centres of boxes (N, 4) and (M, 4) are apart, in their sides, (N, M)."""
     apart = (some[:, None, :2] + some[:, None, 2:] - others[:, :2] - others[:, 2:]) / 2
     sides = (some[:, 2:] - some[:, :2])[:, None] * (others[:, 2:] - others[:, :2])
     return np.linalg.norm(apart / np.sqrt(np.maximum(sides, 1e-8)), axis=2).astype(np.float64)

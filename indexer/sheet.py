@@ -16,13 +16,13 @@ from indexer.records import UInt8
 from indexer.store import disk, read
 
 SIDE, LINE = 112, 18
-"""Of a picture, and from one line of words to the next, in pixels."""
+"""Side of a picture, and distance between lines of words, in pixels."""
 _FONT, _WEIGHT = "uni", 400
 """The font in OpenCV that knows most scripts."""
 _BLACK, _CUT = (0, 0, 0), "..."
 _RIGHT_TO_LEFT = ("R", "AL")
 _ASCENT = 0.9
-"""From the top of a line to the foot of its letters, of the font's size."""
+"""From the top of a line to its baseline, as a share of the font's size."""
 
 
 class Sheet:
@@ -53,7 +53,7 @@ class Sheet:
             cv2.putText(self._pixels, text, place, _BLACK, self._font, size, _WEIGHT)
 
     def folded(self, line: str, width: int, size: int = 13) -> list[str]:
-        """Return a line as several that are no wider than `width`, where it has gaps to do so."""
+        """Return a line wrapped at its spaces into lines no wider than `width`, where possible."""
         first, *rest = line.split(" ")
         found = [first]
         for word in rest:
@@ -65,7 +65,7 @@ class Sheet:
         return found
 
     def _cut(self, line: str, width: int, size: int) -> str:
-        """Return a line, or as much of it as the width takes."""
+        """Return a line, cut off with an ellipsis if it is wider than `width`."""
         if self.width(line, size) <= width:
             return line
         fits = [n for n in range(len(line)) if self.width(line[:n].rstrip() + _CUT, size) <= width]
@@ -89,13 +89,13 @@ class Sheet:
 
 
 def in_sight_order(line: str) -> str:
-    """Return a line with its words of Hebrew and the like as they stand from left to right.
+    """Return a line with its right-to-left words, as of Hebrew, in the order seen from the left.
 
-    OpenCV draws letters in the order in which they are spoken.
+    OpenCV draws letters from left to right in the order in which they are spoken.
     """
     letters: list[str] = []
     for letter in line:
-        if letters and unicodedata.bidirectional(letter) == "NSM":  # stays with what it is above
+        if letters and unicodedata.bidirectional(letter) == "NSM":  # a mark stays with its letter
             letters[-1] += letter
         else:
             letters.append(letter)

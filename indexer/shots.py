@@ -17,7 +17,7 @@ from indexer.records import BLANK, Frame, UInt8
 _WIDTH = 240
 """Pixels across of what the detector sees: enough for cuts, and quick to make."""
 _HASHED_ROWS = (0.13, 0.8)
-"""Share of the height from which to which a picture is hashed: between a widescreen film's bars,
+"""The part of a picture that is hashed, in shares of its height: between a widescreen film's bars,
 and above captions."""
 _HASH_GRID, _HASH_SIDE = 32, 8
 _MEDIAN = _HASH_SIDE**2 // 2 - 1  # of 63
@@ -26,8 +26,8 @@ _MEDIAN = _HASH_SIDE**2 // 2 - 1  # of 63
 def split(frames: Iterable[Frame], rate: Fraction, settings: ShotSettings) -> Iterator[Frame]:
     """Yield every frame with its `shot`, its `hash` and whether it is `usable`, in order.
 
-    A frame is held until the detector has seen the `window` frames after it, since only then
-    it is known whether a cut precedes it.
+    A frame is held until the detector has seen the `window` frames after it, since only then is
+    it known whether a cut precedes it.
 
     Args:
         frames: from the decoder.
@@ -65,7 +65,7 @@ def split(frames: Iterable[Frame], rate: Fraction, settings: ShotSettings) -> It
 
 
 def picture_hash(grey: UInt8) -> int:
-    """Return 63 bits of what a picture looks like: alike in most bits for pictures that look alike.
+    """Return a hash of 63 bits, most of which are equal for pictures that look alike.
 
     The signs of its lowest frequencies against their median, its mean brightness left out, as in
     pHash (Zauner 2010, "Implementation and Benchmarking of Perceptual Image Hash Functions",

@@ -1,8 +1,8 @@
-"""A character in, what the name's threshold rests on out: trials whose answer is known.
+"""A character in, a test of the name's threshold out: trials whose answer is known.
 
-Genuine trials are the stills, each against the rest, and tracks that a person said to show the
-character. Impostors are the other characters' stills, and tracks on screen together with one of
-that name, which are somebody else's.
+Genuine trials are the stills, each held out, and tracks that a user decided to show the character.
+Impostors are the other characters' stills, and tracks on screen together with one of the
+character's, which are somebody else's.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ CONFIDENCE = 0.95
 _CLEAR_PX = (96, 48, 24, 12)
 _ABOUT = 1.5
 _FEW = 5
-"""Tracks that are about as clear as one asked about, and how many of them tell what is usual."""
+"""Factor within which tracks count as equally clear, and how many of them tell what is usual."""
 _EDGES = np.linspace(0, 1, 11)
 _TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many of some trials came out so, and what that says of all such trials."""
+    """A share of trials, and bounds for the share of all such trials."""
 
     count: int
     of: int
@@ -51,7 +51,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Trials that were given about the same probability: a bar of the reliability diagram."""
+    """Trials that got about the same probability: a bar of the reliability diagram."""
 
     least: float
     most: float
@@ -61,7 +61,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a character's name rests on."""
+    """How well a character's threshold holds."""
 
     id: int
     label: str
@@ -73,17 +73,17 @@ class Standing:
     given_from: float
     """The least probability with which a track has the name, 1 if none has it."""
     genuine: Share
-    """Held-out stills, and tracks of which a person said so, that would get the name."""
+    """Genuine trials that would get the name."""
     impostors: Share
-    """Others that would."""
+    """Impostor trials that would get it."""
     reliability: Sequence[Bin]
-    """Of all these trials together, by the probability that they get."""
+    """All trials, by the probability that they get."""
 
 
 def standing(
     library: Library, name: str, stick: Yardstick, settings: RecognizeSettings
 ) -> Standing:
-    """Return what a character's name rests on.
+    """Return how well a character's threshold holds on trials with known answers.
 
     Args:
         library: that knows the character.
@@ -146,18 +146,18 @@ def _bins(right: Float64, wrong: Float64) -> list[Bin]:
 
 @dataclass(slots=True)
 class _Trials:
-    """Probabilities that faces get of being the character."""
+    """What gives trials their probability of being the character."""
 
     person: Character
     gallery: Sequence[Character]
     stick: Yardstick
     settings: RecognizeSettings
     shared: Float32
-    """(D,), what faces of the library have in common, on average over its episodes."""
+    """(D,), the component common to faces, on average over the library's episodes."""
     clear: Float32
-    """(T,), how clearly each of its tracks was seen,"""
+    """(T,), clarity of each of the library's tracks, in pixels."""
     near: Float32
-    """and how near it is to others."""
+    """(T,), similarity of each to strangers, from `affinity.nearness`."""
 
     @staticmethod
     def of(
@@ -192,7 +192,7 @@ class _Trials:
         return recognize.believed(recognize.shares_of(odds), self.stick)[:, 1 + column[0]]
 
     def stills(self) -> tuple[Float64, Float64]:
-        """Return those of the person's stills and of the others', each against all the rest."""
+        """Return the probabilities of the person's stills and of the others', each held out."""
         found: dict[bool, list[Float64]] = {True: [], False: []}
         for one in self.gallery:
             for n in range(len(one.prototypes)):
@@ -207,19 +207,19 @@ class _Trials:
         return genuine, impostors
 
     def tracks(self, tracks: Sequence[Track]) -> Float64:
-        """Return those of the tracks of an episode by their own faces, (N,)."""
+        """Return the probabilities of an episode's tracks by their own faces, (N,)."""
         shared = evidence.common_of(tracks, self.gallery)
         vectors = np.stack([one.embedding for one in tracks])
         return self.chances(vectors, affinity.clear_px(tracks), self.gallery, shared)
 
     def taught(self, tracks: Sequence[Track]) -> Bool:
-        """Return which tracks' own faces the character is known by, (N,)."""
+        """Return which tracks have a face among the character's prototypes, (N,)."""
         known = self.person.prototypes
         faces = [(one.embeddings[:, None] == known).all(axis=2).any() for one in tracks]
         return np.array(faces, bool)
 
     def thresholds(self) -> dict[int, float]:
-        """Return the least similarity at which the name may be given, by clarity."""
+        """Return the least similarity at which the name may be given, by clarity in pixels."""
         least = thresholds.least_log_odds(len(self.gallery), self.stick, self.settings)
         least -= float(thresholds.raised([self.person], self.shared, self.stick)[0])
         middle = evidence.centres([self.person], self.shared)[0]
@@ -246,7 +246,7 @@ def _clear(count: int) -> Float32:
 
 
 def as_text(one: Standing) -> str:
-    """Return it for people."""
+    """Return the standing as text for people."""
     begins = ", ".join(f"{cosine:.2f} at {px} px" for px, cosine in one.thresholds.items())
     begins = begins or f"nobody knows what yet: {_FEW} tracks about as clear would tell"
     looks = f", {one.looks} looks" * (one.looks > 1)

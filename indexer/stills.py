@@ -17,7 +17,7 @@ from indexer.records import UInt8
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A name and the files that show its bearer."""
+    """A name and the files that show the person of that name."""
 
     name: str
     paths: Sequence[Path]

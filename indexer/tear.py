@@ -1,4 +1,4 @@
-"""A track that shows two people in turn, torn where one becomes the other.
+"""A track that shows two people in turn in, its parts out, torn where one becomes the other.
 
 After a cut that nobody noticed, as between title cards on one backdrop, somebody else's face may be
 at the same place and look enough alike to pass for it (`link`). Only the encoder tells them apart.
@@ -37,7 +37,7 @@ class Encoded:
             )
 
     def of(self, inside: Bool, crops: Bool) -> Encoded:
-        """Return what lies in some frames (T,) without a gap, with some of the crops (K,)."""
+        """Return the part in consecutive frames, a mask (T,), with some crops, a mask (K,)."""
         trace, whole = self.tracklet.trace, self.tracklet
         part = Trace(
             shot=trace.shot,
@@ -72,7 +72,7 @@ def torn(one: Encoded, calibration: Calibration) -> list[Encoded]:
     odds = _odds(one.embeddings[order], one.tracklet.quality[order], calibration)
     if odds.min(initial=_LEAST) >= _LEAST:
         return [one]
-    last = order[int(np.argmin(odds))]  # of the crops before
+    last = order[int(np.argmin(odds))]  # the last crop before the tear
     frames = one.tracklet.chip_frames
     before = frames <= frames[last]
     end = _end(one.tracklet.trace, int(frames[last]), int(frames[~before].min()))
@@ -99,9 +99,9 @@ def _odds(embeddings: Float32, quality: Float32, calibration: Calibration) -> Fl
 
 
 def _end(trace: Trace, after: int, before: int) -> int:
-    """Return the last frame of who is there at frame `after` and not any more at `before`.
+    """Return the last frame of the person seen at frame `after` but no longer at `before`.
 
-    In the middle of the two looks between which the landmarks moved most.
+    Halfway between the two looks between which the landmarks moved most.
     """
     known = np.flatnonzero(trace.detected & (trace.frames >= after) & (trace.frames <= before))
     sides = np.maximum(trace.boxes[known, 2] - trace.boxes[known, 0], 1e-3)

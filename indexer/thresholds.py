@@ -1,8 +1,8 @@
-"""Characters in, with the cosine from which on a face may have their name out.
+"""Characters in, the same with the least cosine at which a face may have their name out.
 
-The encoder's yardstick says what a cosine to a character is worth, by how near the character is to
-others; for an encoder without one, the calibration's line does, moved by what the gallery and the
-tracks of the show themselves show.
+The encoder's yardstick tells what a cosine to a character is worth, given how similar the character
+is to strangers; for an encoder without one, the calibration's line does, moved by the scores of the
+gallery and of the show's tracks themselves.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _PSEUDO_COUNT = 8.0
 """How many scores of its own a character needs to weigh as much as the prior."""
 _SURE = 1 - 1e-6
 _SPREAD = 4.0
-"""Standard deviation of what stills may add to the log-odds; on made seasons left out, recall rises
-with it by half a point, and nothing more is wrong."""
+"""Prior standard deviation of what stills add to the log-odds; on held-out synthetic seasons,
+recall rises by half a point by what they add, and nothing more is wrong."""
 _CLEAR_PX = 96.0
-"""Width of a face for which thresholds are told."""
+"""Clarity, in pixels, for which thresholds are stated."""
 _STEPS, _NUDGE = 2001, 1e-3
 
 
@@ -39,14 +39,15 @@ def calibrate(
 ) -> list[Character]:
     """Return the characters with midpoint, slope and threshold set from their evidence.
 
-    With a yardstick of names, these follow from how near the character is to others, and from its
-    stills (`raised`); on made seasons, letting the impostors move them cost recall and saved
-    nothing. Else evidence moves the calibration's line. Genuine scores are each still
-    against the others of its character. Impostor scores are the stills of the other characters, and
-    of two tracks on screen together the less similar one: at most one of them is the character.
-    Means of both are drawn to the prior by a pseudo-count, and the midpoint moves by the mean of
-    the two displacements. Stills of one show resemble each other more than its faces do, so genuine
-    scores may lower the midpoint but never raise it.
+    With a yardstick of names, these follow from how similar the character is to strangers, and from
+    its stills (`raised`), whatever the episode: with `seen`, they stay as they are. On synthetic
+    seasons, letting the impostors move them cost recall and saved nothing. Else evidence moves the
+    calibration's line. Genuine scores are each still against the others of its character. Impostor
+    scores are the stills of the other characters, the cohort, and of two tracks on screen together
+    the less similar one: at most one of them is the character. Means of both are drawn to the prior
+    by a pseudo-count, and the midpoint moves by the mean of the two displacements. Stills of one
+    show resemble each other more than its faces do, so genuine scores may lower the midpoint but
+    never raise it.
 
     Args:
         characters: named ones, with their stills as prototypes.
@@ -68,7 +69,7 @@ def calibrate(
     done = []
     for i, character in enumerate(characters):
         others = [rows @ middles[i] for j, rows in enumerate(stills) if j != i]
-        if not stick.names:  # else they count where somebody is compared with all of them
+        if not stick.names:  # else the cohort counts by `affinity.nearness`
             others.append(stick.cohort @ middles[i])
         less_alike = np.minimum(between[first, i], between[second, i])
         genuine, impostors = held_out(stills[i]), np.concatenate([less_alike, *others])
@@ -93,14 +94,14 @@ def calibrate(
 def raised(characters: Sequence[Character], shared: Float32, stick: Yardstick) -> Float64:
     """Return what the stills of each character add to the log-odds of its name, (C,), 0 or more.
 
-    With a yardstick of names, `raised_by` of the character's stills, each held out; nothing for
-    somebody of several looks, of which the nearest one counts already. Without such a yardstick
-    nothing: then `calibrate` moves the calibration's line.
+    With a yardstick of names, `raised_by` of the character's stills, each held out; 0 for somebody
+    of several looks, since the nearest one counts already. Without such a yardstick 0: then
+    `calibrate` moves the calibration's line.
 
     Args:
         characters: C of them.
-        shared: (D,), what faces of the show have in common.
-        stick: the encoder's.
+        shared: (D,), the component common to faces of the show.
+        stick: the encoder's yardstick.
     """
     if not stick.names or not characters:
         return np.zeros(len(characters))
@@ -117,7 +118,7 @@ def raised_by(odds: Float64) -> float:
     are sure of their name anyhow hardly move it.
 
     Args:
-        odds: (M,), log-odds of each still's being who the others show.
+        odds: (M,), log-odds that each still shows whom the others show.
     """
     if len(odds) == 0:
         return 0.0
@@ -131,13 +132,13 @@ def raised_by(odds: Float64) -> float:
 def _line(
     person: Float32, wanted: tuple[float, float], near: float, stick: Yardstick
 ) -> tuple[float, float, float]:
-    """Return midpoint, slope there, and threshold, for a clear face like most.
+    """Return midpoint, slope there, and threshold, for a clear and typical face.
 
     Args:
         person: (D,), the character's centre.
         wanted: the log-odds of the midpoint, and those at which the name is given.
-        near: how near a face is to others.
-        stick: the encoder's.
+        near: similarity of the face to strangers.
+        stick: the encoder's yardstick.
     """
     cosines = np.linspace(-1, 1, _STEPS)
     odds = np.maximum.accumulate(likeness.usual_odds(cosines, _CLEAR_PX, person, stick, near))
