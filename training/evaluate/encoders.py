@@ -180,7 +180,7 @@ def _looked_for(
 
 
 def _scored(first: Float32, second: Float32, of: Int64, sample: Sample) -> ScoredPairs:
-    """Return scored pairs of faces, the first encoded as `first`, the second as `second`."""
+    """Return scored pairs, one face's row of `first`, the other's of `second`, (N, D) each."""
     one, other, _ = pairs(of, sample.pairs, sample.seed)
     alike = np.sum(first[one] * second[other], axis=1)
     _, people = np.unique(of, return_inverse=True)
