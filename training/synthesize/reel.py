@@ -119,7 +119,7 @@ class Reel:
         return Episode(truth, tuple(self._takes))
 
     def _faces(self, number: int) -> list[TrueFace]:
-        """Return who is seen in a shot; in dissolves, visible shares are those times the shot's."""
+        """Return the faces of a shot; in dissolves, `visible` is scaled by the shot's share."""
         shot, take = self._shots[number], self._takes[number]
         shares = np.ones(len(take))
         for row in range(shot.dissolve):

@@ -28,7 +28,7 @@ HEAD_UP = 0.08
 
 
 def silhouette(u: Float64, v: Float64) -> Bool:
-    """Return which points, of any shape, in face units, are on a head, neck, torso or legs."""
+    """Return which points are on a head, neck, torso or leg; arrays of any shape, in face units."""
     head = (u / HEAD_HALF[0]) ** 2 + ((v + HEAD_UP) / HEAD_HALF[1]) ** 2 <= 1
     return head | neck(u, v) | torso(u, v) | legs(u, v)
 
