@@ -24,7 +24,7 @@ from training.evaluate.bench_clips import CROWDS, people_of_crowds
 from training.evaluate.clips import PeopleByShot
 
 _SEASONS = 5
-"""How many are made."""
+"""How many seasons are made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Outcome:
     estimated: Clustering
     """With the number of clusters estimated by the silhouette."""
     seconds: float
-    """Seconds that training, or finding and applying ties, took."""
+    """Seconds that finding ties and training took, where the method does so."""
 
 
 def labelled(

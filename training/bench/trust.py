@@ -324,7 +324,7 @@ class _Said:
 
 
 def _said(one: Known, stick: Yardstick, settings: Settings) -> _Said:
-    """Return what is said of an episode before the yardstick's belief is fitted."""
+    """Return what is said of an episode's tracks before the belief in it is fitted."""
     seen, gallery, apart = _asked(one, stick, settings.recognize)
     shares = recognize.all_shares(seen, gallery, apart, stick, settings.recognize)
     best, rows = shares[:, 1:].argmax(axis=1), np.flatnonzero(one.real)

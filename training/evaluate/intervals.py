@@ -70,7 +70,7 @@ def tpr_interval(pairs: ScoredPairs, fpr: float, draws: int = 500, seed: int = 0
 
 
 def _tpr(weights: Float64, same: Bool, fpr: float) -> float | None:
-    """Return TPR@FPR of weighted pairs in falling order of similarity; None if a kind has none."""
+    """Return TPR@FPR of weighted pairs by falling similarity; None if a kind has no weight."""
     genuine, impostors = np.where(same, weights, 0), np.where(same, 0, weights)
     if genuine.sum() == 0 or impostors.sum() == 0:
         return None
@@ -99,7 +99,7 @@ def interval(
 
 
 def binomial(some: int, of: int, confidence: float = 0.95) -> Interval:
-    """Return the exact interval of a share (Clopper and Pearson, Biometrika 1934); 0 to 1 of none.
+    """Return a share's exact interval (Clopper and Pearson, Biometrika 1934); 0 to 1 of no trials.
 
     Args:
         some: successes among independent trials.
