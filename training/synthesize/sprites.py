@@ -119,7 +119,7 @@ def flipped(sprite: Sprite) -> Sprite:
 
 
 def relit(head: Head, level: float, share: float) -> Head:
-    """Return a head brought nearer to a mean level of its face: gain = (level / mean) ** share."""
+    """Return a head, its face nearer to a level: gain (level / mean) ** share, in 0.5 to 1.6."""
     (high, wide), (x, y) = head.pixels.shape[:2], head.face / 4
     inner = head.pixels[
         int(high / 2 - y) : int(high / 2 + y), int(wide / 2 - x) : int(wide / 2 + x)
@@ -205,7 +205,7 @@ def _trousers(u: Float64, rng: np.random.Generator) -> Float32:
 
 
 def _head_mask(head: Head) -> Float32:
-    """Return how much each pixel belongs to the head, in [0, 1], at the size of `_MASK_FACE`.
+    """Return how much each pixel belongs to the head, in [0, 1], shrunk to `_MASK_FACE`.
 
     By GrabCut (Rother et al. 2004): surely head within an inner ellipse, surely background outside
     an outer one.
