@@ -1,4 +1,4 @@
-"""What tests share: one made episode, indexed once through the real command line."""
+"""Fixtures that tests share: a synthetic episode, indexed once through the real command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.synthesize import EpisodeSpec, Truth, synthesize
 
 Made = TypeVar("Made")
 
-# A busy machine is slow, not wrong: speed is for the bench.
+# No deadlines: a busy machine is slow, not wrong, and speed is measured by the bench.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
@@ -30,7 +30,10 @@ STRANGERS = ("Dora", "Emil")
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_waiting_for_the_disk() -> Iterator[None]:
-    """What a test itself publishes need not outlive a power cut; what a command does, may."""
+    """Skip fsync in the test process: what tests publish need not survive a power cut.
+
+    Commands that run as processes of their own still call it.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
         yield
@@ -44,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command did."""
+    """A command's exit status and output."""
 
     status: int
     out: str
@@ -62,7 +65,7 @@ def run(*arguments: object, module: str = "indexer", cwd: Path | None = None) ->
 
 @dataclass(frozen=True)
 class Show:
-    """A made episode with its cast's gallery and its truth."""
+    """A synthetic episode with its cast's gallery and its truth."""
 
     video: Path
     gallery: Path
@@ -72,7 +75,7 @@ class Show:
 def once(
     factory: pytest.TempPathFactory, worker: str, name: str, make: Callable[[Path], Made]
 ) -> Made:
-    """Return what `make` makes in a folder: by the first worker of a run that asks, for all."""
+    """Return what `make` makes in a folder; the first worker that asks makes it for all workers."""
     root = factory.getbasetemp() if worker == "master" else factory.getbasetemp().parent
     kept = root / f"{name}.pickle"
     with FileLock(root / f"{name}.lock"):
@@ -85,7 +88,7 @@ def once(
 
 @pytest.fixture(scope="session")
 def show(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Show:
-    """An episode with a cast of three and two strangers; nobody may change it."""
+    """An episode with a cast of three and two strangers; tests must not change it."""
     return once(tmp_path_factory, worker_id, "show", _show)
 
 
@@ -110,7 +113,7 @@ class Indexed:
 
 @pytest.fixture(scope="session")
 def library(show: Show, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Indexed:
-    """The show, enrolled and indexed by the command line; nobody may change it."""
+    """The show, enrolled and indexed by the command line; tests must not change it."""
 
     def make(folder: Path) -> Indexed:
         root = folder / "outputs"

@@ -1,4 +1,4 @@
-"""Pictures of real faces for tests: two public-domain portraits that packages ship."""
+"""Pictures of real faces for tests, from two public-domain portraits that packages ship."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["collins", "crowd", "hopper"]
 
 
 def crowd(seed: int, height: int = 360, width: int = 640) -> UInt8:
-    """Return a picture of both faces several times, at many sizes, some turned, on noise."""
+    """Return a picture with both faces several times, at many sizes, some turned, on noise."""
     rng = np.random.default_rng(seed)
     rough = rng.integers(40, 200, (6, 10, 3), dtype=np.uint8)
     scene = cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)

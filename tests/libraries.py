@@ -1,4 +1,4 @@
-"""Small made libraries: episodes put together from who is where, without a video or a network."""
+"""Small hand-made libraries: episodes built from who is where, without a video or a network."""
 
 from __future__ import annotations
 
@@ -85,14 +85,14 @@ def episode(
     times: Sequence[float] = (),
     hashes: Sequence[int] = (),
 ) -> Episode:
-    """Return an episode with shots of so many frames; all else follows from its name.
+    """Return an episode with these shots and tracks; all else is determined by its name.
 
     Args:
         name: of the video's file.
-        shots: how many frames each shot has.
+        shots: number of frames of each shot.
         shown: the tracks, each within one shot.
-        times: of all frames and of the end, in seconds; 25 a second if empty.
-        hashes: of all frames; of blank ones if empty.
+        times: of all frames and of the end, in seconds; 25 fps if empty.
+        hashes: of all frames; all blank if empty.
     """
     count = sum(shots)
     looks = list(hashes) or [BLANK] * count
@@ -126,7 +126,7 @@ def episode(
 
 
 def unsure(made: Episode) -> Episode:
-    """Return the episode with Bob as the likeliest, by 0.35, of each track without a name."""
+    """Return the episode, each track without a name being Bob with a probability of 0.35."""
     known = [
         one
         if one.character
@@ -137,7 +137,7 @@ def unsure(made: Episode) -> Episode:
 
 
 def character(number: int, label: str = "", *, named: bool = True) -> Character:
-    """Return a character, "Person 3" if no label is given."""
+    """Return a character, by default labelled by its number, as in "Person 3"."""
     prototypes = unit(np.random.default_rng(number), 2)
     label = label or f"Person {number}"
     return Character(number, label, named, prototypes, 0.5, 20.0, 0.45, 9, 99, 48.0)
@@ -145,7 +145,7 @@ def character(number: int, label: str = "", *, named: bool = True) -> Character:
 
 @st.composite
 def episodes(draw: st.DrawFn) -> Episode:
-    """Return any episode: frames of any duration, tracks of anybody anywhere in their shots."""
+    """Draw an episode: frames of varying duration, tracks of anybody anywhere in their shots."""
     shots = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
     steps = draw(st.lists(st.sampled_from([1, 7, 10]), min_size=sum(shots), max_size=sum(shots)))
     starts = np.cumsum([0, *shots]).tolist()
@@ -168,7 +168,7 @@ def unit(generator: np.random.Generator, count: int) -> Float32:
 
 
 def new(root: Path) -> Library:
-    """Return the library in `root`, made if need be."""
+    """Return the library in `root`, created if it does not exist."""
     return open_or_create(root, ENCODER, DIMENSION, SETTINGS)
 
 
@@ -179,7 +179,7 @@ def write(writer: EpisodeWriter, made: Episode) -> StagedEpisode:
 
 
 def fill(writer: EpisodeWriter, made: Episode) -> None:
-    """Write all of an episode but what comes last."""
+    """Write an episode's frames, shots and tracks, without finishing it."""
     writer.add_frames(made.frames)
     for shot in made.shots:
         writer.add_shot(shot)
@@ -193,7 +193,7 @@ def put(
     characters: Sequence[Character],
     repeats: Sequence[Repeat] = (),
 ) -> Library:
-    """Publish an episode, what it repeats, and the characters, and return the library then."""
+    """Publish an episode with its repeats and the characters; return the library's new state."""
     with EpisodeWriter(library, made.id, made.sha256) as writer:
         staged = replace(write(writer, made), repeats=tuple(repeats))
         with locked(library) as current:
@@ -207,7 +207,7 @@ def put(
 
 
 def state(library: Library) -> dict[str, Any]:
-    """Return all that a library holds and a reader can tell, but for faces and frames."""
+    """Return all that a reader can see of a library, except faces and frames."""
     everything = appearances.of_library(library)
     index = nearest.read(library, tables.integers_of(everything["track"]))
     found: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A video indexed again with other settings: what people decided about its tracks goes along."""
+"""A video indexed again with other settings: decisions about its tracks carry over."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_moving_twice_is_moving_once(first: list[int], then: list[int], count: i
 
 
 def placed(library: Library, order: list[int]) -> tuple[dict[int, int], Decision | None]:
-    """Where tracks are after the pilot was indexed again, its tracks found in another order."""
+    """Index the pilot again, tracks in another order: new uids by old ones, and the log's entry."""
     tracks = [PILOT.tracks[n] for n in order]
     traces = [PILOT.traces[n] for n in order]
     uids = [schema.track_uid(PILOT.sha256, n) for n in range(len(order))]

@@ -174,7 +174,7 @@ def test_people_info_and_verify(library: Indexed) -> None:
         run("info", "--character", "Cleo", "--json", "--library", library.library).out
     )
     assert evidence["genuine"]["of"] == 4
-    assert evidence["impostors"]["of"] >= 8  # the stills of the others, and who is beside her
+    assert evidence["impostors"]["of"] >= 8  # others' stills, and people on screen with her
     assert all(-1 < threshold < 1 for threshold in evidence["thresholds"].values())
     done = run("verify", "--library", library.library)
     assert (done.status, done.out.strip()) == (0, f"{library.library}: whole")
@@ -187,7 +187,7 @@ def test_indexing_again_does_nothing_and_says_so(library: Indexed) -> None:
     judged = ("people, estimated", "names: ")
     said = [line for line in library.indexed.out.splitlines() if line.strip().startswith(judged)]
     assert len(said) == 2
-    assert all(line in again.out for line in said)  # the audit is of what the library holds
+    assert all(line in again.out for line in said)  # the audit is read from the library
     after = {p: p.stat().st_mtime_ns for p in library.library.rglob("*") if p.is_file()}
     before.pop(library.library / ".lock", None)
     after.pop(library.library / ".lock", None)
@@ -211,7 +211,7 @@ def test_the_same_video_gives_the_same_bytes_whatever_the_threads(
 def test_names_given_after_indexing_come_out_alike(
     show: Show, library: Indexed, tmp_path: Path
 ) -> None:
-    """People first, then names: every track ends with the name it gets the other way round."""
+    """Indexing before enrolling gives every track the name that it gets the other way round."""
     late = tmp_path / "late"
     done = run("index", show.video, "--library", late)
     assert "0 of them named" in done.out

@@ -1,4 +1,4 @@
-"""What README's first screen shows is true: `make demo`, held against its episode's truth."""
+"""What README's first screen shows is true: `make demo`, checked against its episode's truth."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_everybody_in_the_frame_is_explained(pilot: Library) -> None:
     assert [one.log_odds for one in ann.candidates] == sorted(
         (one.log_odds for one in ann.candidates), reverse=True
     )
-    assert all(one.track != SECOND for one in ann.links)  # who is beside is somebody else
+    assert all(one.track != SECOND for one in ann.links)  # it is on screen with her: another person
     assert [one.track for one in ann.links] == [THIRD]
     track = PILOT.tracks[0]
     times = [round(one.time_s * libraries.RATE) for one in ann.exemplars]
@@ -112,7 +112,7 @@ def test_what_is_taken_over_says_whence(pilot: Library) -> None:
     faces = {one.track: one for one in found.faces}
     ann, bob = (faces[uid] for uid in mine)
     assert (ann.taken, ann.taken_track) == (PILOT.id, FIRST)
-    assert (bob.taken, bob.taken_track) == ("", 0)  # there it is Person 3
+    assert (bob.taken, bob.taken_track) == ("", 0)  # the earlier track is Person 3's
     assert f"taken over from {PILOT.id}, which showed this before: track {FIRST}" in (
         explained.as_text(found)
     )
@@ -132,7 +132,7 @@ def test_candidates_are_compared_by_their_looks(pilot: Library, tmp_path: Path) 
     ann = next(one for one in found.faces if one.track == FIRST)
     best = ann.candidates[0]
     assert (best.label, best.looks) == ("Ann", 2)
-    assert best.similarity > 0.9  # the mean of both looks would be farther off
+    assert best.similarity > 0.9  # to the mean of both looks it would be lower
     assert "similarity" in explained.as_text(found)
     assert "to the nearest of 2 looks" in explained.as_text(found)
 
@@ -141,7 +141,7 @@ def test_the_picture_shows_faces_of_the_candidates(pilot: Library, tmp_path: Pat
     found = explain.explain(pilot, PILOT.id, 0.4, STICK)
     ann = next(one for one in found.faces if one.track == FIRST)
     tracks = {one.label: one.track for one in ann.candidates}
-    assert tracks == {"Ann": 0, "Bob": THIRD}  # Ann is nowhere else
+    assert tracks == {"Ann": 0, "Bob": THIRD}  # Ann has no other track
     explained.write_picture(tmp_path / "why.png", pilot, found)
     with Image.open(tmp_path / "why.png") as image:
         grey = (np.asarray(image.convert("L")) == 90).sum()  # as the thumbnails are

@@ -1,4 +1,4 @@
-"""Somebody is forgotten: nothing of them is left, and the rest is as it was."""
+"""Somebody is forgotten: nothing of them is left, and everything else is as it was."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def forgotten(library: Library, name: str, *, dry: bool = False) -> forget.Forgo
 
 
 def uids_everywhere(library: Library) -> list[set[int]]:
-    """The tracks that each table and the index of the library know."""
+    """Return the uids of the tracks in each table and in the index of the library."""
     now = open_library(library.root)
     everything = appearances.of_library(now)
     uids = tables.integers_of(everything["track"])
@@ -96,7 +96,7 @@ def test_a_dry_run_does_nothing(pilot: Library) -> None:
 
 
 def test_what_is_likely_the_person_goes_too_unless_it_has_a_name(pilot: Library) -> None:
-    """Carl looks like Bob: while he has no name, that may well be Bob."""
+    """Carl looks like Bob: while he has no name, he may well be Bob."""
     carl = PILOT.tracks[1].embedding
     people = [replace(one, prototypes=carl[None]) if one.id == BOB else one for one in CAST]
     now = libraries.put(open_library(pilot.root), PILOT, people)
@@ -148,13 +148,13 @@ def test_whose_tracks_were_split_off_is_not_told(pilot: Library) -> None:
 
 
 def test_what_is_said_of_others_stays(pilot: Library) -> None:
-    """What Carl's track might have been before it was his is not what the decision says."""
+    """A decision that names Carl stays, although his track was likeliest Bob's before it."""
     bob = PILOT.tracks[1].embedding
     people = [replace(one, prototypes=bob[None]) if one.id == BOB else one for one in CAST]
     maybe = replace(PILOT, identities=[replace(i, runner_up=BOB) for i in PILOT.identities])
     libraries.put(open_library(pilot.root), maybe, people)
     naming.decide(open_library(pilot.root), [Name("Person 3", "Carl")])
-    assert forgotten(pilot, "Bob").decisions == 0  # before it, the track was maybe Bob's
+    assert forgotten(pilot, "Bob").decisions == 0  # Bob was only the runner-up before it
     [one] = decisions.read_decisions(open_library(pilot.root))
     assert one.says == "Person 3 is Carl"
     assert all(row.runner_up == 0 for row in one.before.values())

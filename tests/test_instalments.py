@@ -1,4 +1,4 @@
-"""A video indexed within a budget: what is seen first, what is kept, and what it comes to."""
+"""A video indexed within a budget: what is looked at first, what is kept, and the end result."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ TABLES = (
 USUAL = Settings(
     detect=DetectSettings(min_face=0.08, every_s=0.5), embed=EmbedSettings(mirrored=False)
 )
-"""Fast ones: what is compared is one go with several."""
+"""Fast settings: the tests compare one run with several, not quality."""
 HARDLY_ANY = 1e-3
-"""Seconds that are over before anything is looked at: each run does the least it can."""
+"""A budget in seconds that is over before anything is looked at: each run does its minimum."""
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +54,14 @@ def put(
 
 
 def files(root: Path) -> dict[str, bytes]:
-    """The tables of the only episode, byte by byte."""
+    """Return the bytes of the only episode's tables."""
     [episode] = (root / schema.EPISODES).iterdir()
     return {name: (episode / name).read_bytes() for name in TABLES}
 
 
 @pytest.fixture(scope="module")
 def whole(show: Show, models: Models, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The show, indexed in one go."""
+    """The show, indexed in one run."""
     root = tmp_path_factory.mktemp("whole") / "library"
     assert put(show.video, root, models, None).coverage == 1
     return root
@@ -73,7 +73,7 @@ def test_many_small_instalments_come_to_what_one_go_does(
     root = tmp_path / "library"
     shares, shots = [0.0], [0]
     while shares[-1] < 1:
-        assert len(shares) < 60  # each run sees something more
+        assert len(shares) < 60  # each run makes progress
         done = put(show.video, root, models, HARDLY_ANY)
         assert verify(open_library(root)) == []
         shares.append(done.coverage)
@@ -82,7 +82,7 @@ def test_many_small_instalments_come_to_what_one_go_does(
     assert shares == sorted(shares)
     assert shots == sorted(shots)
     every_shot = shots.index(len(show.truth.shots))
-    assert every_shot < len(shots) - 1  # all were looked at before any was filled in
+    assert every_shot < len(shots) - 1  # all shots were looked at before gaps were filled
     assert files(root) == files(whole)
     assert put(show.video, root, models, HARDLY_ANY).unchanged
 

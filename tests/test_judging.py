@@ -80,7 +80,7 @@ CHARACTERS = st.sampled_from([UNKNOWN, ANN, BOB, CARL])
 def test_whatever_holding_one_does_to_the_others_all_names_stay(
     rows: list[tuple[int, int, int]],
 ) -> None:
-    """What is held moves others, which are held then: in the end all are."""
+    """Holding one name may change others; those are held next, until all are."""
     before = people({n: was for n, (was, _, _) in enumerate(rows)})
 
     def judge(held: Mapping[int, int]) -> Judged:
@@ -117,7 +117,7 @@ def test_whoever_looks_alike_and_is_never_seen_together_is_asked_about() -> None
 
 @pytest.fixture(scope="module")
 def swapped(library: Indexed, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A gallery in which Ada and Ben have each other's stills."""
+    """A gallery in which the stills of Ada and Ben are swapped."""
     folder = tmp_path_factory.mktemp("swapped") / "gallery"
     shutil.copytree(library.show.gallery, folder)
     (folder / "Ada").rename(folder / "x")

@@ -1,4 +1,4 @@
-"""What frames took is given back, whatever stays between them."""
+"""The memory of frames is given back, even if other objects were allocated between them."""
 
 from __future__ import annotations
 
@@ -36,4 +36,4 @@ def test_memory_of_frames_is_given_back() -> None:
         return float(subprocess.check_output([sys.executable, "-c", code], text=True))
 
     assert left_mb(asked=True) < 20
-    assert left_mb(asked=False) > 100  # else the test shows nothing
+    assert left_mb(asked=False) > 100  # otherwise the test would show nothing

@@ -1,4 +1,4 @@
-"""What people decide stays: names, merges, splits, moves, and their undoing."""
+"""People's decisions stay: names, merges, splits, moves, and their undoing."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_number_is_given_once_so_that_every_name_can_be_taken_back(library: Li
 
 
 def index(library: Library, made: libraries.Episode) -> Library:
-    """Index an episode as its stages would, and return the library then."""
+    """Add an episode as indexing does, and return the new state of the library."""
     stick = SimpleNamespace(encoder=SimpleNamespace(yardstick=Yardstick.of(CALIBRATION, 8)))
     looker = cast("Looker", SimpleNamespace(models=stick, settings=Settings(recognize=PLAIN)))
     now = open_library(library.root)
@@ -159,7 +159,7 @@ def index(library: Library, made: libraries.Episode) -> Library:
 
 
 def test_somebody_unnamed_is_known_by_all_that_other_episodes_show(library: Library) -> None:
-    """However often an episode is indexed."""
+    """However often one episode is indexed, it does not count itself."""
     pilot = {one.uid: one for one in PILOT.tracks}
     finale = libraries.episode("Finale.mp4", (50,), [Shown(0, 20, 0)])
     carl = [pilot[SECOND], pilot[THIRD]]
@@ -263,7 +263,7 @@ def test_a_name_does_not_come_back_to_somebody_whom_no_track_shows(library: Libr
 
 
 def test_somebody_is_found_as_spelt_before_any_other_case(tmp_path: Path) -> None:
-    """As in libraries to which stills were once added under another case."""
+    """As in libraries where stills were once added under a name in another case."""
     people = [libraries.character(ANN, "louis"), libraries.character(BOB, "Louis"), CAST[2]]
     library = libraries.put(libraries.new(tmp_path / "library"), PILOT, people)
     decide(library, Merge(person="louis", into="Louis"))
@@ -330,7 +330,7 @@ def test_whatever_is_decided_and_undone_a_number_is_one_persons(
     library = libraries.put(libraries.new(root), PILOT, CAST)
     owners: dict[str, int] = {}
     for step in steps:
-        with suppress(StoreError):  # and nothing else
+        with suppress(StoreError):  # no other error may come
             if isinstance(step, int):
                 naming.undo(open_library(root), step)
             else:
@@ -379,7 +379,7 @@ def test_later_judgements_obey() -> None:
     assert bound.identities[0].probability == 1
     mirrored = [tracks[0], replace(track(2, axis(0)), start_frame=5)]
     bound = identify(mirrored, Cast(gallery, [], 3), STICK, chosen, Heard(decided=decided))
-    assert [i.character for i in bound.identities] == [1, 1]  # unless it is hardly anybody else
+    assert [i.character for i in bound.identities] == [1, 1]  # unless it can hardly be another
     never = Constraints({}, frozenset({(1, 2)}))
     assert (
         identify(tracks[:1], Cast(gallery, [], 3), STICK, chosen, Heard(decided=never))
@@ -419,7 +419,7 @@ def test_decisions_that_are_lost_are_missed(library: Library) -> None:
         assert (library.root / "library.json").read_bytes() == known
     path.write_bytes(first)
     told = json.loads(known)
-    del told["decisions"]  # as the remedy says
+    del told["decisions"]  # as the message's remedy says
     (library.root / "library.json").write_text(json.dumps(told))
     assert verify(open_library(library.root)) == []
     decide(library, called("Ann", "Dora"))

@@ -1,4 +1,4 @@
-"""Everybody at a glance: the contact sheet, and the page on which people are named."""
+"""Overviews of everybody: the contact sheet, and the page on which people are named."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ def test_pictures_are_bounded_and_every_track_is_there(
     said = (tmp_path / "few.html").read_text()
     assert f"name --from decisions.json --library {library.root}</code>" in said
     data = data_of(tmp_path / "few.html")
-    assert data["pictures"].keys() == {str(one.uid) for one in PILOT.tracks[1:]}  # the first's
+    # Only the first person's pictures fit.
+    assert data["pictures"].keys() == {str(one.uid) for one in PILOT.tracks[1:]}
     assert {track[0] for one in data["people"] for track in one["tracks"]} == {
         one.uid for one in PILOT.tracks
     }

@@ -1,4 +1,4 @@
-"""What a person says on the people page comes out of ``name --from`` as it was meant."""
+"""Decisions made on the people page are carried out by ``name --from`` as they were meant."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def library(tmp_path: Path) -> Library:
 
 
 def shown(library: Library) -> list[str]:
-    """Return what the tracks are called, in their order."""
+    """Return the labels of the tracks, in their order."""
     now = open_library(library.root)
     names = {one.id: one.label for one in read.read_characters(now)}
     who = {one.track: names[one.character] for one in read.read_identities(now, PILOT.id)}
@@ -59,7 +59,7 @@ def shown(library: Library) -> list[str]:
 
 
 def carried_out(library: Library, file: Mapping[str, Any]) -> list[str]:
-    """Return what tracks are called once a file of decisions was carried out by the command."""
+    """Return the labels of the tracks after the command carried out a file of decisions."""
     path = library.root.parent / "decisions.json"
     path.write_text(json.dumps(file))
     assert main(["name", "--from", str(path), "--library", str(library.root)]) == 0
@@ -88,7 +88,7 @@ P1, P2, P3 = "Person 1", "Person 2", "Person 3"
 @pytest.mark.parametrize(
     ("decisions", "expected"),
     [
-        # Labels are those of the library before the file.
+        # Labels in a decision are those that the library had before the file.
         ([name(P1, "Ann"), merge(P3, P1)], ["Ann", "Ann", P2, "Ann", "Eve", P2]),
         ([name(P1, "Ann"), merge(P3, "Ann")], ["Ann", "Ann", P2, "Ann", "Eve", P2]),
         ([name(P1, "Ann"), name(P1, "Bea")], ["Bea", "Bea", P2, P3, "Eve", P2]),
@@ -130,12 +130,12 @@ def test_a_page_that_is_older_than_a_name_still_means_the_same(library: Library)
 
 @pytest.fixture
 def settled(library: Library, tmp_path: Path) -> Callable[..., Any]:
-    """What the page's script makes of what was said of people, by id."""
+    """A function from what was said of people, by id, to what the page's script makes of it."""
     return script(library, tmp_path)
 
 
 def script(library: Library, folder: Path) -> Callable[..., Any]:
-    """Return what makes of what was said what the script of the library's page makes of it."""
+    """Return a function that runs the script of the library's page on what was said of people."""
     page.write_page(folder / "people.html", crowd.everybody(library), library=library.root)
     script = folder / "page.js"
     script.write_text(resources.files("indexer").joinpath("page.js").read_text())
@@ -163,7 +163,7 @@ def script(library: Library, folder: Path) -> Callable[..., Any]:
         ({}, {EVE}, [P1, P1, P2, P3, "Eve", P2]),
         ({1: {"name": "Ann"}, 3: {"name": "Person 1"}}, {1, 3, EVE}, ["Ann"] * 2 + [P2, "Ann"]),
         ({1: {"name": "Ann"}, 3: {"name": "ANN"}}, {1, 3, EVE}, ["Ann"] * 2 + [P2, "Ann"]),
-        ({3: {"name": P1}}, {EVE}, [P1, P1, P2, P1]),  # unnamed, so not named
+        ({3: {"name": P1}}, {EVE}, [P1, P1, P2, P1]),  # "Person 1" is a label and no name
         ({1: {"name": P2}, 2: {"name": P3}}, {EVE}, [P3, P3, P3, P3]),  # to the end of the chain
         ({1: {"name": P2}, 2: {"name": P1}}, {EVE}, [P2] * 3 + [P3]),  # a circle
         ({1: {"name": P2}, 2: {"name": "eve"}}, {1, 2, EVE}, ["Eve"] * 3 + [P3]),
@@ -188,7 +188,7 @@ def test_what_the_script_makes_of_it_can_be_carried_out(
 @needs_node
 @pytest.mark.parametrize(("last", "met"), [(161, False), (162, True)])
 def test_two_for_a_moment_may_be_one(tmp_path: Path, last: int, *, met: bool) -> None:
-    """7 frames of 25 a second are 0.28 s, 8 are 0.32 s: on the page as where it is carried out."""
+    """At 25 fps 7 frames are 0.28 s, 8 are 0.32 s; the page and the command have the same limit."""
     shown_ = [Shown(100, last, ONE), Shown(155, 170, TWO)]
     made = libraries.episode(shots=(200,), shown=shown_)
     home = libraries.put(libraries.new(tmp_path / "two"), made, CAST[:2])

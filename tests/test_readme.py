@@ -1,4 +1,4 @@
-"""The README says what is true: every command, setting and target is in it, and its lines run."""
+"""The README is true: every command, setting and target is in it, and its lines run."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_make_alone_lists_every_target() -> None:
 
 
 def made(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run make where nothing is installed, nor can be."""
+    """Run make where nothing is installed and nothing can be."""
     away = (f"VENV={tmp_path / 'none'}", "PYTHON=false")
     command = ["make", "--no-print-directory", *away, *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -26,7 +26,7 @@ FAST = ("--set", "detect.every_s=1.0")
 
 @dataclass(frozen=True)
 class Said:
-    """What a command said of itself."""
+    """A command's exit status and stderr."""
 
     status: int
     err: str
@@ -42,7 +42,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def copy(library: Indexed, tmp_path: Path) -> Path:
-    """A library that a test may ruin."""
+    """A copy of the library that a test may ruin."""
     root = tmp_path / "library"
     shutil.copytree(library.library, root)
     return root
@@ -298,7 +298,7 @@ def test_a_gpu_that_is_not_there_is_refused(
 
 
 def index_limited(video: Path, root: Path, largest: int) -> subprocess.CompletedProcess[str]:
-    """Index in a process that may not write files beyond a size, as on a full disk."""
+    """Index in a process that may not write files larger than a limit, as on a full disk."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
@@ -319,7 +319,7 @@ def test_a_disk_that_takes_no_more_leaves_the_library_as_it_was(copy: Path, tmp_
 
 
 def as_nobody(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user to whom modes apply, for whom the way to the folder is open."""
+    """Run a command as a user to whom file modes apply and who can reach the folder."""
     script = (
         "import os, sys, indexer.pipeline, indexer.models\n"
         "from indexer.__main__ import main; from facenet_pytorch.models import mtcnn\n"

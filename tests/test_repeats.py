@@ -22,7 +22,7 @@ class Recap:
 
     library: Path
     shots: list[tuple[int, int]]
-    """The first and last frame of each shot that is shown again, in the show."""
+    """The first and last frame, in the show, of each shot that is shown again."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What a character's name rests on: trials whose answer is known."""
+"""What a character's name rests on: trials whose right answer is known."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_others_stills_and_faces_beside_are_impostors(pilot: Library) -> None:
     ann = next(one for one in CAST if one.id == ANN)
     bob = next(one for one in CAST if one.id == BOB)
     found = of(pilot, "Ann")
-    assert found.impostors.of == len(bob.prototypes) + 1  # Carl is beside her
+    assert found.impostors.of == len(bob.prototypes) + 1  # Carl is on screen with her
     assert found.genuine.of == (len(ann.prototypes) if len(ann.prototypes) > 1 else 0)
     assert sum(one.right.of for one in found.reliability) == found.impostors.of + found.genuine.of
     assert found.given_from == pytest.approx(0.9)

@@ -1,8 +1,8 @@
-"""Small made videos whose every frame says in its pixels which one it is.
+"""Small synthetic videos in which the pixels of every frame encode its index.
 
 A picture has ten blocks, dark or bright, that spell its index in binary (lowest bit first, left to
 right, top to bottom), over a stripe of four colours. `read_index` and `read_colours` read them
-back after any codec, scaling and turning, so that what was decoded can be held against what was
+back after any codec, scaling and turning, so that what was decoded can be compared with what was
 written.
 """
 
@@ -41,7 +41,7 @@ class Recipe:
     """Width and height as displayed, but for `pixel_aspect`."""
     rate: Fraction = Fraction(25)
     ticks: tuple[int, ...] = ()
-    """When each frame is shown, in `time_base`; empty for one frame after another at `rate`."""
+    """When each frame is shown, in `time_base`; empty for a constant frame rate of `rate`."""
     time_base: Fraction | None = None
     """None for 1 / rate."""
     codec: str = "libx264"
@@ -60,12 +60,12 @@ class Recipe:
     audio_s: float = 0.0
     """Seconds of silence beside the pictures."""
     options: dict[str, str] = field(default_factory=dict)
-    """Of the encoder, on top of the fastest."""
+    """Options of the encoder, on top of the fastest preset."""
     muxing: dict[str, str] = field(default_factory=dict)
 
     @property
     def times(self) -> list[Fraction]:
-        """When each frame is shown, in seconds on the container's own clock."""
+        """Return when each frame is shown, in seconds on the container's own clock."""
         base = self.time_base or 1 / self.rate
         return [tick * base for tick in self.ticks or range(self.count)]
 
@@ -108,7 +108,7 @@ def make(path: Path, recipe: Recipe) -> Path:
 
 
 def make_audio(path: Path, seconds: float = 0.5) -> Path:
-    """Write a file with silence and nothing else."""
+    """Write an audio file of silence, and return its path."""
     with av.open(str(path), "w") as out:
         _mux_silence(out, out.add_stream("aac", _AUDIO_RATE), seconds)
     return path
@@ -123,14 +123,14 @@ def with_cover(audio: bytes, jpeg: bytes) -> bytes:
 
 
 def cut(path: Path, share: float) -> Path:
-    """Leave only the first share of a file's bytes."""
+    """Truncate a file to a share of its bytes, and return its path."""
     content = path.read_bytes()
     path.write_bytes(content[: round(len(content) * share)])
     return path
 
 
 def blot(path: Path, number: int, start: float = 0.25) -> Path:
-    """Overwrite half of the video's packet of that number, from that share of it on."""
+    """Overwrite half of a packet of the video, from a share of the packet on; return the path."""
     with av.open(str(path)) as file:
         packets = [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size]
     at, size = packets[number]

@@ -58,7 +58,7 @@ def test_nearness_is_the_mean_cosine_to_the_most_similar() -> None:
 
 
 def test_helped_tracks_are_compared_by_what_they_were_helped_to() -> None:
-    # 0 and 1 are one person for sure and 2 is like 0 alone: helped by 0, 1 is nearer to 2.
+    # 0 and 1 are surely one person, and only 0 is like 2: pooled with 0, 1 is nearer to 2.
     first = axis(0)
     second, third = at_cosine(first, 0.7, 1), at_cosine(first, 0.7, 2)
     vectors = np.stack([first, second, third])
@@ -104,7 +104,7 @@ def test_who_helps_is_vouched_for_by_who_else_does(count: int, seed: int) -> Non
 
 
 def test_who_looks_like_somebody_else_is_helped_by_their_own_tracks() -> None:
-    """Two people, three sure tracks each; one track is alike to one of the other person's."""
+    """Two people, three sure tracks each; one track is like one of the other person's."""
     people = np.repeat([0, 1], 3)
     odds = np.where(people[:, None] == people, 20.0, -20.0).astype(np.float32)
     rows = np.stack([axis(n) for n in range(6)])
@@ -112,13 +112,13 @@ def test_who_looks_like_somebody_else_is_helped_by_their_own_tracks() -> None:
     np.testing.assert_allclose(apart, people[:, None] == people, atol=1e-5)
     odds[0, 3] = odds[3, 0] = 4 + np.log(19)  # likely by 0.95: a weight of 0.9
     alike = affinity.pooled(related(rows, odds)).weights
-    assert alike[0, 3] == pytest.approx(0.9 * 0.9 / 3, abs=1e-4)  # by itself, and not by its own
+    assert alike[0, 3] == pytest.approx(0.9 * 0.9 / 3, abs=1e-4)  # only 0 vouches, of its three
     assert alike[0, 1] == pytest.approx(2 / 2.9, abs=1e-4)
     assert alike[1, 2] == pytest.approx(1, abs=1e-4)
 
 
 def test_who_is_seen_clearly_does_not_vouch_for_itself() -> None:
-    """A track and two of its own are dim; who is alike to the first alone is seen clearly."""
+    """Three dim tracks of one person; a fourth that is like only the first is seen clearly."""
     odds = np.full((4, 4), 20.0, np.float32)
     odds[:3, 3] = odds[3, :3] = -20
     odds[0, 3] = odds[3, 0] = 4 + np.log(4)  # likely by 0.8: a weight of 0.6
@@ -127,7 +127,7 @@ def test_who_is_seen_clearly_does_not_vouch_for_itself() -> None:
     found = affinity.pooled(replace(known, widths=dim)).weights
     assert found[0, 3] == pytest.approx(0.6 * (5 * 0.6) / 15, abs=1e-4)
     unseen = affinity.pooled(replace(known, widths=np.zeros(4, np.float32)))
-    np.testing.assert_array_equal(unseen.weights, np.eye(4))  # nobody has a voice
+    np.testing.assert_array_equal(unseen.weights, np.eye(4))  # no track can vouch
     assert np.isfinite(unseen.vectors).all()
 
 
@@ -143,7 +143,7 @@ def test_clothes_and_places_count_beside_helped_faces() -> None:
     vectors = np.stack([axis(0), axis(1)])
     odds, around = np.full((2, 2), -3, np.float32), np.full((2, 2), 1.5, np.float32)
     known = related(vectors, odds, around)
-    assert affinity.helped(known, STRANGERS) is known.odds  # nothing was measured
+    assert affinity.helped(known, STRANGERS) is known.odds  # no coefficients were measured
     stick = replace(STRANGERS, helped=PAIRS)
     alone = affinity.helped(related(vectors, odds), stick)
     assert affinity.helped(known, stick) == pytest.approx(alone + 1.5)

@@ -1,4 +1,4 @@
-"""How good people are, told without a label."""
+"""How good people are, estimated without labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def audited(tracks: list[Track], people: list[int]) -> Audit:
 
 
 def apart(uid: int, direction: int) -> Track:
-    """One of two people, alone on screen."""
+    """A track of the person in a direction, alone on screen."""
     start, one = 100 * uid, track(uid, at_cosine(axis(direction), 0.99, uid))
     frames = replace(one, start_frame=start, end_frame=start + 9)
     return replace(frames, start_s=start / 25, end_s=(start + 10) / 25)
@@ -58,7 +58,7 @@ def test_shares_are_shares(people: list[int]) -> None:
 
 
 def test_what_is_promised_is_counted_by_screen_time() -> None:
-    """Half the time named, each track, of two, wrong in one of ten at worst."""
+    """Half of the time is named, in two tracks, each name wrong with probability 0.1 at worst."""
     tracks = [apart(1, 0), apart(2, 1), apart(3, 2), apart(4, 3)]
     together = affinity.cooccurring(tracks)
     related = affinity.relate(tracks, together, np.zeros((0, D), np.float32), STICK)
@@ -77,5 +77,5 @@ def test_what_is_promised_is_counted_by_screen_time() -> None:
     assert audit(tracks, sure, related, together, {1, 2}).wrong_at_most == 0
     hardly = [replace(one, probability=1 - recognize.AIM / 100) for one in identities]
     rare = audit(tracks, hardly, related, together, {1, 2})
-    assert rare.wrong_at_most == rare.wrong == pytest.approx(0.01)  # most draws have none
+    assert rare.wrong_at_most == rare.wrong == pytest.approx(0.01)  # most draws have none wrong
     assert audit(tracks, sure, related, together).named == 0

@@ -1,4 +1,4 @@
-"""What is worn below a face."""
+"""The clothes below a face."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from indexer import clothes
 
 
 def _picture(colour: tuple[int, int, int]) -> np.ndarray:
-    """A cloth with folds: its lightness varies."""
+    """A picture of cloth with folds: its lightness varies."""
     image = np.full((120, 100, 3), 90, np.uint8)
     folds = np.linspace(0.7, 1.2, 100)[:, None] * np.array(colour)
     image[50:] = np.clip(folds, 0, 255).astype(np.uint8)

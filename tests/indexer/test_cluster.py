@@ -64,7 +64,7 @@ spans = st.tuples(st.integers(0, 300), st.integers(0, 50), st.floats(0, 1.5))
 def test_two_on_screen_together_are_never_one_person(
     people: list[tuple[int, int, float]], method: Literal["hac", "c1c", "finch"]
 ) -> None:
-    """At 25 frames a second: for 8 of them or more, or for half of all in which either is."""
+    """At 25 fps: together for 8 frames or more, or for half of those in which either is seen."""
     tracks = [track(i, angle, start, start + long) for i, (start, long, angle) in enumerate(people)]
     apart = affinity.cooccurring(tracks)
     groups = cluster.group(related(tracks).odds, apart, ClusterSettings(method=method))
@@ -146,7 +146,7 @@ def cosine(value: float) -> float:
 
 
 def test_narrow_faces_of_another_show_are_nobody_met_before() -> None:
-    """By hand: of narrow ones 40 * (0.915 - 0.92) < 0, of clear ones 100 * (0.915 - 0.9) > 0."""
+    """By hand: for narrow faces 40 * (0.915 - 0.92) < 0, for clear ones 100 * (0.915 - 0.9) > 0."""
     for width, met in ((20.0, [2]), (80.0, [1])):
         first = people([track(0, 0.0, 0, 9, width=width / 2)], [], 1)
         other = [track(9, cosine(0.915), 0, 9, width=width / 2)]
@@ -155,7 +155,7 @@ def test_narrow_faces_of_another_show_are_nobody_met_before() -> None:
 
 
 def test_the_more_are_known_the_more_it_takes_to_be_one_of_them() -> None:
-    """By hand: 40 * (0.93 - 0.92) = 0.4, and less log 2 = 0.7 it is less likely than not."""
+    """By hand: 40 * (0.93 - 0.92) = 0.4; minus log 2 = 0.7 it is less likely than not."""
     one = people([track(0, 0.0, 0, 9, width=5)], [], 1).new
     two = people([track(0, 0.0, 0, 9, width=5), track(1, 2.0, 20, 24)], [], 1)
     other = [track(9, cosine(0.93), 0, 9, width=5)]
@@ -170,7 +170,7 @@ def test_the_more_are_known_the_more_it_takes_to_be_one_of_them() -> None:
 def test_who_was_met_is_told_by_what_pooled_tracks_say(
     pairs: tuple[float, ...], helped: tuple[float, ...], *, met: bool
 ) -> None:
-    """By coefficients alone: the log-odds are 3 or -3, whatever is seen."""
+    """The coefficients make the log-odds 3 or -3, whatever is seen."""
     first = people([track(0, 0.0, 0, 9)], [], 1)
     stick = replace(STICK, pairs=pairs, helped=helped)
     later = people([track(9, 0.3, 0, 9)], list(first.new), 2, stick=stick)
@@ -182,7 +182,7 @@ def who(found: cluster.People) -> list[int]:
 
 
 def test_groups_that_are_likely_one_as_a_whole_are_one_person() -> None:
-    """By coefficients alone: the log-odds are 3, whatever is seen, but of two in one frame."""
+    """The coefficients make the log-odds 3, whatever is seen, except for two in one frame."""
     tracks = [track(0, 0.0, 0, 9), track(1, 0.1, 20, 29), track(2, 0.2, 0, 29)]
     stick = replace(STICK, pairs=NO, helped=YES)
     found = people(tracks, [], 1, groups=[0, 1, 2], least=2.9, stick=stick)
@@ -222,7 +222,7 @@ def test_those_who_were_met_stay_two_whoever_is_between_them() -> None:
 def test_people_are_known_by_all_tracks_of_all_episodes(
     some: list[tuple[float, float, int, int]],
 ) -> None:
-    """As by `evidence.known_by`, whatever episode shows them; 3 has a name, 0 is nobody."""
+    """As `evidence.known_by` has it, over all episodes; 3 has a name and 0 is nobody."""
     episodes: list[tuple[list[Track], list[Identity]]] = [([], []), ([], []), ([], [])]
     shown: dict[int, list[Track]] = {}
     for uid, (angle, width, person, episode) in enumerate(some):
@@ -248,7 +248,7 @@ def test_people_are_known_by_all_tracks_of_all_episodes(
 
 @given(st.lists(st.tuples(st.floats(0, 1.5), st.floats(1, 90)), min_size=1, max_size=6))
 def test_somebody_new_is_known_as_by_decisions(some: list[tuple[float, float]]) -> None:
-    """Whoever is made of tracks is known as if a person had said that these are one."""
+    """A person clustered from tracks is known as if a user had said that they are one person."""
     shown = [
         track(n, angle, 20 * n, 20 * n + 9, width=width) for n, (angle, width) in enumerate(some)
     ]
@@ -316,7 +316,7 @@ def odds_of(pairs: dict[tuple[int, int], float], count: int, other: float = -5.0
 
 @pytest.mark.parametrize("method", ["hac", "finch", "c1c"])
 def test_each_method_by_hand(method: Literal["hac", "finch", "c1c"]) -> None:
-    """A pair, a third near both, one alone."""
+    """A pair, a third track near both, and one alone."""
     odds = odds_of({(0, 2): 6.0, (0, 3): 4.0, (2, 3): 3.0}, 4)
     how = ClusterSettings(method=method)
     nobody = np.zeros((4, 4), bool)

@@ -1,4 +1,4 @@
-"""One contract for every backend and every made video; what decord refuses is listed by name."""
+"""One contract for all backends and all made videos; what decord refuses is listed by name."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ CLIPS = {
     "tall_pixels.mkv": Recipe(pixel_aspect=Fraction(8, 9)),
     "nearly_square.mkv": Recipe(pixel_aspect=Fraction(399, 400)),
 }
-SIZES = {  # where it is not the recipe's
+SIZES = {  # where the size is not the recipe's
     "wide_pixels.mp4": (213, 96),
     "wide_pixels_turned.mp4": (160, 128),
     "tall_pixels.mkv": (160, 108),
 }
-PROMISED = {"dropped.avi": 31}  # frames that the container counts, where it counts wrongly
+PROMISED = {"dropped.avi": 31}  # frames that the container claims, where that is wrong
 DECORD_REFUSES = {
     "b_frames.avi": "decord needs presentation times",
     "divx.avi": "decord needs presentation times",
@@ -162,7 +162,7 @@ def test_a_render_smaller_larger_or_of_another_shape_shows_the_same_picture(
 
 def test_the_first_frame_of_a_clip_checked_by_hand(clips: dict[str, Path]) -> None:
     frames, _ = read(clips["audio_first.mp4"], PYAV)
-    assert frames[0].time_s == 0.4  # ten frames of a twenty-fifth of a second after the sound
+    assert frames[0].time_s == 0.4  # the pictures begin ten frames, at 25 fps, after the sound
     assert frames[1].pts - frames[0].pts == 512  # of 12800 in a second
     frames, _ = read(clips["varying.mp4"], PYAV)
     assert [frame.time_s for frame in frames[:5]] == [0.0, 0.01, 0.02, 0.05, 0.06]
@@ -170,7 +170,7 @@ def test_the_first_frame_of_a_clip_checked_by_hand(clips: dict[str, Path]) -> No
 
 
 def test_shrinking_averages_areas(tmp_path: Path) -> None:
-    # Half a picture across, its five columns of 32 pixels meet within a pixel of the small one.
+    # All five columns of 32 pixels fall into the single pixel of a row of the small picture.
     path = make(tmp_path / "clip.mp4", Recipe(count=1, options={"qp": "0"}))
     row = read(path, PYAV)[0][0].render(1, 96)[80, 0]
     means = [*COLOURS, COLOURS[0]]  # the stripe has five columns and four colours
@@ -200,7 +200,7 @@ def test_reference_frames_are_some_of_all_at_their_own_times(
     assert (report.frames, report.corrupt_frames, report.lost_packets) == (len(some), 0, 0)
     assert not report.truncated
     if name in ("raw.h264", "no_b_frames.mp4", "all_keyframes.mkv", "b_frames.avi"):
-        assert len(some) == len(every)  # without times, or each frame needs the one before
+        assert len(some) == len(every)  # there are no times, or each frame needs the one before
     if name in ("b_frames.mp4", "many_runs.mp4", "broadcast.ts", "open_gop.mp4"):
         assert len(some) <= 0.7 * len(every)
 
@@ -354,7 +354,7 @@ def test_a_change_of_size_in_mid_stream_keeps_the_first_ones_size(tmp_path: Path
 
 
 def join(path: Path, *parts: tuple[int, int]) -> list[Frame]:
-    """Return the frames of recordings, one file after another: (start, count) of each."""
+    """Return the frames of recordings joined to one file; parts are (start, count) of each."""
     joined = b""
     for start, count in parts:
         recipe = Recipe(ticks=tuple(range(start, start + count)), bframes=0)
@@ -431,7 +431,7 @@ def test_a_broken_fragment_ends_the_video(tmp_path: Path) -> None:
     recipe = Recipe(count=60, muxing={"movflags": "frag_keyframe+empty_moov"})
     path = make(tmp_path / "clip.mp4", recipe)
     content = bytearray(path.read_bytes())
-    content[content.rindex(b"tfhd") + 12] = 0x92  # where the last fragment's data are: nowhere
+    content[content.rindex(b"tfhd") + 12] = 0x92  # the last fragment's data offset points nowhere
     path.write_bytes(content)
     frames, report = read(path, PYAV)
     assert indices(frames) == list(range(48))
@@ -462,7 +462,7 @@ def test_decord_says_where_damage_stopped_it(
         with pytest.raises(VideoError, match=USE_PYAV) as stop:
             list(video)
         assert 30 <= video.report().frames < 90
-    assert stop.value.problem == "decord fails after 1.44 s"  # where its run starts
+    assert stop.value.problem == "decord fails after 1.44 s"  # where the damaged run starts
     assert capfd.readouterr() == ("", "")
 
 

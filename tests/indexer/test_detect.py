@@ -105,7 +105,7 @@ SQUARES = st.lists(
 def test_of_boxes_that_overlap_the_best_is_kept_as_torchvision_has_it(
     squares: list[tuple[int, int, int, int, int]], threshold: float
 ) -> None:
-    x, y, side, score, owner = np.array(squares).T  # many overlaps of just the threshold
+    x, y, side, score, owner = np.array(squares).T  # integers: many overlaps equal the threshold
     boxes = np.stack([x, y, x + side, y + side], axis=1).astype(np.float32)
     scores = (score / 5).astype(np.float32)
     kept = cascade.suppress(boxes, scores, owner, threshold)
@@ -175,7 +175,7 @@ def test_two_that_find_the_same_face_are_one(nets: Detector) -> None:
 
 
 def slowly(outputs: list[Float32], threshold: float) -> list[tuple[float, ...]]:
-    """Return score, box and landmarks of each cell that is sure enough, cell after cell."""
+    """Return score, box and landmarks of each cell above the threshold, cell by cell."""
     found = []
     for stride, maps in zip((8, 16, 32), outputs, strict=True):
         for picture in maps:
@@ -212,7 +212,7 @@ def test_cells_become_faces_as_a_slow_loop_has_it(yunets: YuNet) -> None:
 
 @pytest.mark.parametrize("height", [180, 360, 1080])
 def test_how_large_a_picture_is_does_not_matter(yunets: YuNet, height: int) -> None:
-    """The same faces come out at any size, small ones and one that fills the picture."""
+    """The same faces are found at any size of the picture, small ones and one that fills it."""
     for image in (faces.crowd(4, 360, 640), faces.collins()):
         scale = height / image.shape[0]
         sized = np.asarray(cv2.resize(image, None, fx=scale, fy=scale), np.uint8)
@@ -225,7 +225,7 @@ def test_how_large_a_picture_is_does_not_matter(yunets: YuNet, height: int) -> N
 
 
 def test_near_a_known_face_the_one_that_is_where_it_should_be_is_found(yunets: YuNet) -> None:
-    """Of two faces in a window the expected one; none where only the other is."""
+    """Of two faces in a window, the expected one; none if both are elsewhere."""
     image = cv2.resize(faces.collins(), (80, 80), interpolation=cv2.INTER_AREA)
     window = np.zeros((1, 160, 160, 3), np.uint8)
     window[0, 40:120, :80] = image

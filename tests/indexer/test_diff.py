@@ -1,4 +1,4 @@
-"""What judging changed of a library's people."""
+"""What judging changed in a library's people."""
 
 from __future__ import annotations
 

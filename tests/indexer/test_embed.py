@@ -357,7 +357,7 @@ def test_a_yardstick_is_kept_and_a_damaged_one_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("often", [False, True])
 def test_a_head_comes_after_the_encoder(tmp_path: Path, *, often: bool) -> None:
-    """However often faces are looked at."""
+    """Whether faces are encoded once or mirrored, too."""
     default = encoder.load("", CPU, mirrored=often)
     size = default.facts.dimension
     known = HeadFacts(

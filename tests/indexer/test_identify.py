@@ -1,4 +1,4 @@
-"""Names first, then people: what one says of a track binds the other."""
+"""Names first, then people: a track's verdict in one step binds the other step."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOBODY = Cast([], [], 1)
 
 
 def at(tracks: list[Track], start: int) -> list[Track]:
-    """The tracks, all of them in one stretch of frames."""
+    """The tracks, moved to one stretch of frames, so that all are on screen together."""
     first, last = start / 25, (start + 10) / 25
     return [
         replace(one, start_frame=start, end_frame=start + 9, start_s=first, end_s=last)
@@ -45,7 +45,7 @@ def test_a_stranger_keeps_the_name_that_came_nearest() -> None:
     cast = identify([near], Cast(gallery, [], 6), STICK, SETTINGS)
     [identity] = cast.identities
     assert (identity.character, identity.runner_up) == (6, 4)
-    assert 0 < identity.margin < 1  # nobody is likelier than the nearest
+    assert 0 < identity.margin < 1  # to have no name is likelier than the nearest name
     again = identify([near], Cast(cast.characters, [], 7), STICK, SETTINGS, Heard({1: identity}))
     assert again.identities == cast.identities
 
@@ -107,14 +107,14 @@ def test_whoever_is_somebody_else_is_met_as_that_one() -> None:
     assert seen(identify([met], known, STICK, SETTINGS)) == {1: 1}
     [named] = identify([met], known, STICK, SETTINGS, heard).identities
     assert (named.character, named.reason, named.chance) == (2, "", 0.0)
-    beside = at([met, track(2, axis(0))], 0)  # but not where that one is in the same frame
+    beside = at([met, track(2, axis(0))], 0)  # but not where the other one is in the same frame
     assert seen(identify(beside, known, STICK, SETTINGS, heard)) == {1: 1, 2: 2}
 
 
 def test_two_names_of_one_person_do_not_compete() -> None:
     both = Cast([character(1, axis(0)), character(2, at_cosine(axis(0), 0.99))], [], 3)
     ann = track(1, axis(0))
-    assert seen(identify([ann], both, STICK, SETTINGS)) == {1: 3}  # like two of the enrolled
+    assert seen(identify([ann], both, STICK, SETTINGS)) == {1: 3}  # is like two of the enrolled
     merged = Heard(decided=Constraints(merged={2: 1}))
     cast = identify([ann], both, STICK, SETTINGS, merged)
     assert seen(cast) == {1: 1}

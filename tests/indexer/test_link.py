@@ -133,7 +133,7 @@ def test_records_refuse_shapes_that_do_not_fit() -> None:
 
 
 def looking(seen: Faces, *looks: int) -> Faces:
-    """The same faces, each with the look of a seed."""
+    """The same faces, each with the patch of a seed as its look."""
     patches = [np.random.default_rng(seed).integers(0, 255, (8, 8), np.uint8) for seed in looks]
     return replace(seen, patches=np.stack(patches))
 
@@ -150,7 +150,7 @@ def looking(seen: Faces, *looks: int) -> Faces:
 def test_a_face_that_leaps_is_followed_if_it_looks_the_same(
     look: int, frame: int, x: float, *, one: bool
 ) -> None:
-    between = faces(frame - 1, [])  # somebody looked
+    between = faces(frame - 1, [])  # a look that found no face
     seen = [looking(faces(0, [(0, 0)]), 1), between, looking(faces(frame, [(x, 0)]), look)]
     assert len(linked(seen)) == (1 if one else 2)
 

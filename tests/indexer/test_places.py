@@ -1,4 +1,4 @@
-"""Whoever is where somebody was, in a picture like the one before, is likely that person."""
+"""Whoever is where somebody was, in a picture like the earlier one, is likely that person."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def seen(uid: int, shot: int, box: list[float], view: int = SETUP) -> Track:
 
 
 def odds(*tracks: Track) -> list[float]:
-    """Of the first with each of the others."""
+    """Return the log-odds of the first track with each of the others."""
     return scene.place_odds(tracks)[0, 1:].round(3).tolist()
 
 
@@ -44,7 +44,7 @@ def test_nothing_is_said_of_one_shot_another_picture_another_scene_or_a_blank() 
     ]
     assert odds(here, *others) == [0, 0, 0, 0]
     assert scene.place_odds([]).shape == (0, 0)
-    assert odds(track(0, axis(0)), track(1, axis(1))) == [0]  # of an older library
+    assert odds(track(0, axis(0)), track(1, axis(1))) == [0]  # as in an older library
 
 
 BOXES = st.lists(st.floats(0, 0.5), min_size=4, max_size=4).map(

@@ -51,7 +51,7 @@ def on_screen(made: Episode, who: int) -> Bool:
 
 
 def frame_times(made: Episode) -> tuple[Float64, Float64]:
-    """Return when each frame appears and when it goes."""
+    """Return when each frame appears and when it ends."""
     starts = np.array([one.time_s for one in made.frames])
     end = made.shots[-1].end_s
     return starts, np.append(starts[1:], end)
@@ -299,7 +299,7 @@ def test_a_query_starts_quickly_and_without_the_heavy_libraries() -> None:
 
 
 def with_recap(root: Path) -> tuple[Library, Episode, Episode]:
-    """A library of two episodes, the second of which begins with what the first one shows."""
+    """A library of two episodes, the second of which begins with a repeat of the first."""
     first = episode("one.mp4", [50], [Shown(0, 24, ANN)])
     second = episode("two.mp4", [25, 50], [Shown(0, 19, ANN), Shown(25, 44, ANN), Shown(5, 24, 0)])
     library = put(new(root), first, CAST)
@@ -310,7 +310,7 @@ def test_expected_time_counts_tracks_without_a_name_by_their_chance(tmp_path: Pa
     pilot = episode("Pilot.mp4", (20, 5), [Shown(0, 9, ANN), Shown(2, 19, BOB), Shown(20, 24, 0)])
     library = put(new(tmp_path), unsure(pilot), CAST)
     rows = {row.label: row for row in people(library)}
-    # Ann: 0.4 s of 0.9. Bob: 0.72 s of 0.9, and 0.2 s without a name that are his by 0.35.
+    # Ann: 0.4 s by 0.9. Bob: 0.72 s by 0.9, and 0.2 s without a name that are his by 0.35.
     assert rows["Ann"].expected_s == pytest.approx(0.36)
     assert rows["Bob"].expected_s == pytest.approx(0.9 * 0.72 + 0.35 * 0.2)
     assert rows["Bob"].screen_time_s == pytest.approx(0.72)
@@ -336,7 +336,8 @@ def test_what_was_shown_before_counts_unless_it_is_left_out(tmp_path: Path) -> N
 
 def test_a_track_is_a_repeat_if_more_than_half_of_it_is(tmp_path: Path) -> None:
     library, _, second = with_recap(tmp_path)
-    again, fresh, less = (track.uid for track in second.tracks)  # 13 of 20 frames, none, 8 of 20
+    # Repeats are 13 of 20 frames, none, and 8 of 20.
+    again, fresh, less = (track.uid for track in second.tracks)
     face = second.tracks[0].embedding
     found = [hit.track for hit in similar(library, face, 3)]
     assert again == found[0]

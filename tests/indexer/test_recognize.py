@@ -209,7 +209,7 @@ def test_a_doubtful_name_is_not_made_good_by_sure_ones() -> None:
 
 
 def test_clothes_lend_a_clear_face_to_a_small_one_nearby() -> None:
-    """A face that says little, in the clothes of one that says much, ten shots away or more."""
+    """A small face in the clothes of a clear one, three shots away and then forty."""
     worn = np.eye(COLOURS, dtype=np.float32)[0]
     clear = replace(track(0, at_cosine(axis(0), 0.99)), clothes=worn, shot=0)
     dim = replace(track(1, at_cosine(axis(0), 0.87, 5), width=16), clothes=worn, shot=3)
@@ -229,7 +229,7 @@ def test_why_no_name_is_given_is_said() -> None:
 
 
 def test_two_looks_of_one_person_are_both_that_person() -> None:
-    """Three stills with glasses and three without, hardly alike: no face lies at their mean."""
+    """Three stills with glasses and three without, hardly alike: no face is near their mean."""
     bare = np.stack([at_cosine(axis(0), 0.97, seed) for seed in range(3)])
     glasses = np.stack([at_cosine(axis(1), 0.97, seed) for seed in range(3, 6)])
     both = character(1, np.concatenate([bare, glasses]))
@@ -239,7 +239,7 @@ def test_two_looks_of_one_person_are_both_that_person() -> None:
     assert np.max(means[:2] @ axis(1)) > 0.9
     found = judged([track(0, axis(0)), track(1, axis(1))], [both])
     assert [one.character for one in found] == [1, 1]
-    one_look = character(1, np.concatenate([bare, glasses[:1]]))  # a still of its own is no look
+    one_look = character(1, np.concatenate([bare, glasses[:1]]))  # a single still is no look
     assert evidence.looks([one_look], np.zeros(D, np.float32))[1].tolist() == [0]
     none = evidence.looks([], np.zeros(D, np.float32))
     assert [len(part) for part in none] == [0, 0]
@@ -269,7 +269,7 @@ def test_what_is_believed_are_probabilities_and_the_likeliest_name_decides(
 
 
 def test_of_two_who_are_as_likely_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much more a likeliest name deserves than its share, which is of one against none."""
+    """Even where belief raises the likeliest name's probability above its share."""
     sharper = replace(STICK, belief=(1.5, 1.0))
     monkeypatch.setattr(sys.modules[__name__], "STICK", sharper)
     twins = [character(1, axis(0)), character(2, axis(0))]
@@ -281,14 +281,14 @@ def test_of_two_who_are_as_likely_it_is_said_so(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_whom_somebody_said_to_be_one_are_one_although_they_are_together() -> None:
-    """A person, a mirror and a photo: three of one name in one frame."""
+    """A person, their mirror image and a photo: three tracks of one name in one frame."""
     words = np.full((3, 3), -np.inf)
     apart = recognize.Apart(~np.eye(3, dtype=bool), np.zeros((3, 2), bool), np.zeros(3, np.int64))
     shares = recognize.in_turn(np.full((3, 2), -5.0), words, apart)
     assert shares[:, 1] == pytest.approx(1)
     two = replace(apart, fixed=np.array([0, 0, recognize.OPEN]))
     shares = recognize.in_turn(np.array([[0.0, -20], [0, -20], [12.0, -20]]), words, two)
-    assert shares[2, 1] < 0.01  # beside two of that name it takes more to be a third
+    assert shares[2, 1] < 0.01  # a third beside two of that name needs more evidence
 
 
 @given(st.floats(0.001, 0.5), st.floats(0.01, 0.9999), st.integers(1, 40))

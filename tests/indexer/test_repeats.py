@@ -22,7 +22,7 @@ def random_hashes(seed: int, count: int) -> Int64:
 
 
 def noisy(hashes: Int64, seed: int, bits: int) -> Int64:
-    """The hashes, each with so many of its 63 bits turned."""
+    """The hashes, each with `bits` of its 63 bits flipped."""
     rng = np.random.default_rng(seed)
     turned = [sum(1 << int(bit) for bit in rng.choice(63, bits, replace=False)) for _ in hashes]
     return hashes ^ np.array(turned, dtype=np.int64)
@@ -141,7 +141,7 @@ STRETCH = Repeat(0, 0, 9, "pilot", 100, 0.0)
 
 
 def places(*tracks: tuple[int, int, int, float]) -> Places:
-    """The faces of tracks: uid, first and last frame, left side; all of them a fifth wide."""
+    """The faces of tracks, given as uid, first and last frame, left edge; all are 0.2 wide."""
     rows = [(uid, f, left) for uid, first, last, left in tracks for f in range(first, last + 1)]
     return Places(
         tracks=np.array([uid for uid, _, _ in rows], np.int64),

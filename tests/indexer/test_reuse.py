@@ -22,7 +22,7 @@ FIRST = episode("one.mp4", [40, 60], [Shown(40, 99, ANN), Shown(0, 39, BOB)], ha
 
 
 def recap(name: str, start: int, count: int, new_from: int) -> Episode:
-    """An episode that begins with a part of what was hashed before, the same face in it."""
+    """An episode that begins with a part of `FIRST`, by its hashes, with the same face in it."""
     hashes = [*HASHES[start : start + count], *HASHES[new_from : new_from + 50]]
     made = episode(name, [count, 50], [Shown(0, count - 1, 0)], hashes=hashes)
     boxes = FIRST.traces[0].boxes[start - 40 : start - 40 + count]
@@ -30,7 +30,7 @@ def recap(name: str, start: int, count: int, new_from: int) -> Episode:
 
 
 def found(library: Library, made: Episode) -> list[Repeat]:
-    """What an episode that is about to be published repeats."""
+    """The repeats in an episode that is about to be published."""
     with EpisodeWriter(library, made.id, made.sha256) as writer:
         return repeated(library, write(writer, made), SETTINGS)
 
@@ -112,7 +112,7 @@ def test_what_repeats_others_comes_after_them() -> None:
         "c",
         "a",
     ]
-    assert in_order({"a": [of("b")], "b": [of("a")]}) == ["a", "b"]  # by hand only
+    assert in_order({"a": [of("b")], "b": [of("a")]}) == ["a", "b"]  # only in hand-made data
 
 
 def test_only_who_is_known_is_taken_over() -> None:

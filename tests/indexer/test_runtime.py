@@ -1,4 +1,4 @@
-"""Networks give on a CPU what torch gives, whoever calls them and with how many others."""
+"""On a CPU networks give what torch gives, called from any thread and from several at once."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def look():
 for thread in [threading.Thread(target=look) for _ in range(2)]:
     thread.start()
 """
-    for _ in range(3):  # one in three came to a halt
+    for _ in range(3):  # one run in three used to hang
         subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
@@ -191,4 +191,4 @@ def test_nobody_is_told_that_it_runs(tmp_path: Path) -> None:
     script = "import sys, indexer.models; sys.exit(sys.modules['openvino_telemetry'] is not None)"
     home = {**os.environ, "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", script], check=True, env=home)
-    assert list(tmp_path.iterdir()) == []  # where it would remember whom it tells of
+    assert list(tmp_path.iterdir()) == []  # telemetry would keep its user id there

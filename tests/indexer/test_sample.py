@@ -86,10 +86,10 @@ _PATCHES = np.random.default_rng(0).integers(0, 256, (9, 8, 8), np.uint8)
 
 @dataclass
 class Scene:
-    """Faces that move steadily, each for a while, seen by whoever looks where they are."""
+    """Faces that move steadily, each for a while, and are found wherever they are looked for."""
 
     faces: list[tuple[int, int, float, float]]
-    """First and last frame, x at frame 0, and pixels to the right each frame; 40 pixels wide."""
+    """First and last frame, x at frame 0, pixels to the right per frame; all are 40 pixels wide."""
     glanced: list[int] = field(default_factory=list)
 
     def at(self, frame: int, expected: Float32 | None = None) -> Faces:
@@ -113,7 +113,7 @@ class Scene:
         return self.at(frame.index, expected)
 
     def between(self, last: int) -> list[Faces]:
-        """What is glanced at between looks at frame 0 and the last."""
+        """The glances between looks at frame 0 and at the last frame."""
         inner = frames([(0, last)])[1:-1]
         return sample.between(self.at(0), self.at(last), inner, self.glance, DetectSettings())
 
@@ -148,7 +148,7 @@ def test_who_moves_is_followed_until_neighbours_agree(last: int, speeds: list[fl
         met = [0, *(f.frame for f in seen if near(f, 1000.0 * i + speed * f.frame)), last]
         for a, b in itertools.pairwise(met):
             agree = 40 - abs(speed) * (b - a) >= 0.5 * (40 + abs(speed) * (b - a)) - 1e-3
-            assert agree or b == a + 1 or abs(speed) * last > 6 * 40  # too far to be known
+            assert agree or b == a + 1 or abs(speed) * last > 6 * 40  # too far to be matched
 
 
 def near(faces: Faces, x: float) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures with words: any script can be read, and nothing runs into what stands beside it."""
+"""Pictures with words: any script can be read, and no text runs into what is beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONG = "Gloria Macapagal Arroyo, the one with the long name"
 
 
 def drawn(path: Path, line: str, width: int = 400) -> UInt8:
-    """Return how dark a sheet of 420 times 60 is with a line at (10, 10), (60, 420)."""
+    """Return the darkness, (60, 420), of a sheet of 420 x 60 pixels with a line at (10, 10)."""
     sheet = Sheet(420, 60)
     sheet.words([line], 10, 10, width, size=20)
     sheet.write(path)
@@ -39,7 +39,7 @@ def test_what_is_too_wide_is_cut_off(tmp_path: Path) -> None:
     wide, narrow = drawn(tmp_path / "a.png", LONG, 1000), drawn(tmp_path / "b.png", LONG, 120)
     assert wide[:, 130:].any()
     assert not narrow[:, 131:].any()
-    assert narrow[:, 110:].any()  # no shorter than need be
+    assert narrow[:, 110:].any()  # no shorter than necessary
     assert not drawn(tmp_path / "c.png", "").any()
 
 

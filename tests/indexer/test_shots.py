@@ -85,7 +85,7 @@ def test_no_more_than_a_window_of_frames_is_held() -> None:
 
 
 def apart(first: UInt8, second: UInt8) -> int:
-    """In how many bits the hashes of two pictures differ."""
+    """Return in how many bits the hashes of two pictures differ."""
     greys = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY).astype(np.uint8) for one in (first, second)]
     hashes = [picture_hash(grey) for grey in greys]
     return (hashes[0] ^ hashes[1]).bit_count()

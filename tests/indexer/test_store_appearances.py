@@ -64,7 +64,7 @@ def slow(library: Library) -> list[Appearance]:
 
 
 def kept(library: Library, monkeypatch: pytest.MonkeyPatch) -> list[Appearance]:
-    """Return what the file says, without a look at the episodes' tables."""
+    """Return the appearances in the file, without reading the episodes' tables."""
     with monkeypatch.context() as patch:
         patch.setattr(appearances, "gathered", None)
         return appearances.records(appearances.of_library(library))
@@ -76,7 +76,7 @@ def test_the_file_says_what_the_tables_say(
     first: Episode, second: Episode, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     library = put(new(tmp_path_factory.mktemp("seen")), SECOND, CAST)
-    for made in (first, second):  # by chance the same episode again
+    for made in (first, second):  # sometimes the same episode again
         library = put(library, made, CAST)
         with pytest.MonkeyPatch.context() as patch:
             assert kept(library, patch) == slow(library)

@@ -75,7 +75,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def attempt(library: Library, problem: str) -> bool:
-    """Publish the second episode; if that fails, then with `problem`, and with no trace."""
+    """Publish the second episode; a failure must be of `problem` and leave no trace."""
     before = tree(library.root)
     try:
         put(library, SECOND, CAST)
@@ -101,7 +101,7 @@ def test_a_limit_on_the_size_of_files_leaves_the_library_as_it_was(tmp_path: Pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Yield a disk of one MiB, where the system lets us have one."""
+    """Yield a disk of one MiB; skip where the system does not allow to mount one."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(folder)]
@@ -141,7 +141,7 @@ def test_a_read_only_disk_is_read_and_refused_to_writers_at_once(small_disk: Pat
 
 
 def test_a_folder_that_is_not_ours_is_refused_at_once(tmp_path: Path) -> None:
-    """As root, permissions do not bind: the child takes another user's place."""
+    """Permissions do not bind root, so the child process becomes another user."""
     code = """
 import os, sys
 from pathlib import Path

@@ -53,12 +53,12 @@ STEPS: Sequence[tuple[Any, str]] = [
 
 
 class Killed(BaseException):
-    """The process is dead: nothing it would do happens."""
+    """The process is dead: none of its further steps happens."""
 
 
 @contextmanager
 def failing(at: int, error: BaseException, *, dead: bool) -> Iterator[list[int]]:
-    """Let the `at`-th step on the disk fail, and if the process is `dead`, all that follow."""
+    """Let the `at`-th step on the disk fail, and all later ones if the process is `dead`."""
     steps = [0]
 
     def guarded(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,7 +90,7 @@ def renamed(made: Episode, who: int) -> list[Identity]:
 
 
 def change(root: Path, during: Callable[[Callable[[], Library]], object]) -> None:
-    """Index the pilot again and rename those of the second episode: `during` publishes."""
+    """Index the pilot again and rename the second episode's people; `during` publishes."""
     library = new(root)
     with (
         EpisodeWriter(library, PILOT_AGAIN.id, PILOT_AGAIN.sha256) as writer,
@@ -138,7 +138,7 @@ def copy_of(before: Path, name: str) -> Path:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Return every file of a library; it may have one leftover, which nobody looks at."""
+    """Return every file of a library, except those under ``.publish``, which nobody reads."""
     return {
         str(one.relative_to(root)): one.read_bytes()
         for one in root.rglob("*")

@@ -130,7 +130,7 @@ def test_no_rows_are_a_table_too(tmp_path: Path) -> None:
 
 
 def of_before(home: Library, name: str = "") -> None:
-    """Make the table of characters that of a library of before: without a column, or renamed."""
+    """Make the table of characters that of an older library: a column is missing, or renamed."""
     path = home.root / schema.CHARACTERS
     table = pq.read_table(path)
     columns = [name if one == "clear_px" else one for one in table.column_names]
@@ -170,7 +170,7 @@ def test_a_damaged_name_of_a_column_is_no_library_of_before(
 def test_a_damaged_file_is_refused_or_read_rightly(
     name: str, library: tuple[Library, Episode]
 ) -> None:
-    """Whatever byte is wrong, and wherever the file ends: no other rows, no other error."""
+    """Whichever byte is wrong, wherever the file ends: the same rows, or a `StoreError`."""
     home, made = library
     path = home.episode(made.id) / name
     whole = path.read_bytes()

@@ -58,7 +58,7 @@ def _no_manifest_video(path: Path) -> None:
 
 
 def _repeats(*rows: tuple[int, int, int]) -> Callable[[pa.Table], pa.Table]:
-    """Put stretches into a table: shot, first and last frame, of an episode that is not there."""
+    """Put repeats of a missing episode into a table: (shot, first frame, last frame) of each."""
     none: list[int] = []
     names = ("shot", "start_frame", "end_frame")
     rest = {"episode": "gone", "their_start_frame": 0, "distance": 0.0}

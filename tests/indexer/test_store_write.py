@@ -132,7 +132,7 @@ def test_a_folder_that_lives_is_not_swept_and_a_dead_one_is(tmp_path: Path) -> N
 def test_a_sweep_that_comes_too_early_is_evaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another run may take a new folder for dead before its lock is held."""
+    """Another run may take a new folder for abandoned before its lock is held."""
     real = FileLock.acquire
     swept: list[Path] = []
 

@@ -16,7 +16,7 @@ DIMENSION = 8
 
 
 def face(people: list[int], every: int = 3, leaps: tuple[int, ...] = ()) -> Encoded:
-    """A track of one look for each of these people, so many frames apart; it leaps before some."""
+    """A track with a look of each of these people, `every` frames apart, leaping before `leaps`."""
     count = (len(people) - 1) * every + 1
     known = np.arange(0, count, every)
     x = np.repeat(np.cumsum(np.isin(np.arange(len(people)), leaps)) * 15.0, every)[:count]
@@ -32,7 +32,7 @@ def face(people: list[int], every: int = 3, leaps: tuple[int, ...] = ()) -> Enco
         scores=np.ones(count, np.float32),
         detected=np.isin(np.arange(count), known),
     )
-    order = np.random.default_rng(len(people)).permutation(len(people))  # the best first
+    order = np.random.default_rng(len(people)).permutation(len(people))  # crops are best first
     tracklet = Tracklet(
         trace=trace,
         chips=np.zeros((len(people), 4, 4, 3), np.uint8),
@@ -62,7 +62,7 @@ def test_two_people_are_torn_in_the_middle_of_the_looks_between_which_the_face_l
 
 
 def test_a_change_between_crops_is_found_at_the_leap() -> None:
-    """Only some looks leave a crop: the rest still say when the face leapt."""
+    """Only some looks leave a crop; the others still show when the face leapt."""
     whole = face([0, 0, 0, 1, 1], leaps=(3,))
     kept = np.isin(whole.tracklet.chip_frames, [100, 112])
     parts = torn(whole.of(np.ones(len(whole.tracklet.trace.frames), bool), kept), CALIBRATION)

@@ -33,7 +33,7 @@ def picture(path: Path) -> None:
 
 @pytest.fixture
 def yolo_folder(tmp_path: Path) -> Path:
-    """Twenty pictures without splits: Ann in all, Ben in every fourth, nobody in the last."""
+    """Twenty pictures, no splits: Ann in all but the last, which is empty; Ben in every fourth."""
     folder = tmp_path / "yolo"
     for number in range(20):
         picture(folder / "images" / f"{number:02}.jpg")

@@ -94,7 +94,7 @@ def test_what_was_written_is_read_again(
 def test_labels_lie_beside_the_pictures_or_in_a_folder_of_their_own(
     tmp_path: Path, where: str, labels: str, names: str
 ) -> None:
-    root = tmp_path / "images"  # a folder of that name further up means nothing
+    root = tmp_path / "images"  # "images" above the source has no meaning
     write(root / names, DATA if names == "data.yaml" else "Ann\nBen\n")
     yolo(root, where, labels)
     found = read_source(root)
@@ -219,14 +219,14 @@ def test_every_picture_is_dealt_once_and_splits_are_about_as_large_as_asked(
     dealt = deal(labels, shares, "train", seed)
     assert dealt == deal(labels, shares, "train", seed)
     assert len(dealt) == len(labels)
-    kinds = labels.shape[1] + 1  # each label, and nobody, is rounded by itself
+    kinds = labels.shape[1] + 1  # each label, and pictures of nobody, are rounded separately
     for split, share in shares.items():
         assert abs(dealt.count(split) - share * len(labels)) <= kinds + 1
 
 
 def test_two_of_ten_of_each_label_are_in_a_split_of_a_fifth() -> None:
     labels = np.repeat(np.eye(3, dtype=bool), 10, axis=0)
-    labels[20:] = False  # pictures of nobody are shared out alike
+    labels[20:] = False  # pictures of nobody are dealt in the same shares
     dealt = deal(labels, {"test": 0.2}, "train", seed=1)
     assert [dealt[start : start + 10].count("test") for start in (0, 10, 20)] == [2, 2, 2]
     assert deal(labels[:0], {"test": 0.2}, "train", seed=1) == []

@@ -1,4 +1,4 @@
-"""The benches measure what they say: repeated videos, tables, and boxes that are filled in."""
+"""The benches measure what they claim: repeated videos, tables, and boxes that are filled in."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_frames_are_taken_at_a_stride_and_scaled(tmp_path: Path) -> None:
 def test_the_best_of_several_rounds_is_taken_of_each_run() -> None:
     calls: list[int] = []
     seconds = best_of([lambda: calls.append(0), lambda: calls.append(1)], rounds=2)
-    assert calls == [0, 1] * 3  # once to warm up
+    assert calls == [0, 1] * 3  # the first round warms up
     assert all(0 < one < 1 for one in seconds)
 
 

@@ -1,4 +1,4 @@
-"""Names are measured as they are defined: each number by a case that can be counted by hand."""
+"""The metrics of names are as defined: each one on a case that can be counted by hand."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def rows_of(*values: int) -> np.ndarray:
 
 
 def at(*left: float) -> np.ndarray:
-    """Boxes of `SIDE` pixels, so far from the left."""
+    """Boxes with sides of `SIDE` pixels, by their left edges."""
     corner = np.array(left, np.float32)
     zero = np.zeros_like(corner)
     return np.stack([corner, zero, corner + SIDE, zero + SIDE], axis=1)
@@ -65,7 +65,7 @@ def true(
     visible: Sequence[float] | None = None,
     widths: Sequence[float] | None = None,
 ) -> TrueFaces:
-    """Faces by frame, name and place."""
+    """True faces, given as frame, name and left edge."""
     count = len(rows)
     names = np.array([name for _, name, _ in rows], np.str_)
     return TrueFaces(
@@ -80,7 +80,7 @@ def true(
 
 
 def found(rows: Sequence[tuple[int, int, float]]) -> FoundFaces:
-    """Faces by frame, track and place."""
+    """Found faces, given as frame, track and left edge."""
     return FoundFaces(
         np.array([frame for frame, _, _ in rows], np.int64),
         np.array([track for _, track, _ in rows], np.int64),
@@ -106,7 +106,8 @@ SCENE = watch(
     found([(0, 0, 5), (0, 1, 100), (1, 0, 0), (1, 2, 500), (2, 3, 0)]),
     4,
 )
-"""Ann is followed for two frames and found anew; Zoe is a stranger; Bob is missed; a wall."""
+"""Ann is tracked for two frames, then in a new track; Zoe is a stranger; Bob is missed; and a wall
+is taken for a face."""
 
 
 def test_each_face_covers_the_one_that_it_overlaps_and_none_twice() -> None:
@@ -239,7 +240,8 @@ def test_two_that_are_alone_are_not_one_cluster() -> None:
 def test_names_are_retained_face_by_face() -> None:
     snapshots = [words("Ann", "Bob"), words("Ann", UNNAMED, "Ann"), words("Bob", "Bob", "Ann")]
     tracks = rows_of(0, 1, 1, 1, 2)
-    # First: Ann's face lost, Bob's three kept. Second: Ann's lost, the third track's kept.
+    # First snapshot: Ann's face loses its name, Bob's three keep theirs. Second: Ann's face loses
+    # its name, the third track's keeps it.
     assert scores.retained(snapshots, tracks) == Share(4, 6)
     assert scores.retained(snapshots[:1], tracks) == Share(0, 0)
 
@@ -255,14 +257,14 @@ def test_expected_screen_time_counts_tracks_without_a_name_by_their_chance() -> 
     rows = [("Ann", 1, 0.9), (UNNAMED, 2, 0.6), (UNNAMED, 3, 0.5), (UNNAMED, 4, 0.8)]
     likely, chances = ["", "Bob", "Bob", "Ann"], [0.0, 0.3, 0.25, 0.15]
     errors = scores.expected_time(said(*rows, likely=likely, chances=chances), SCENE)
-    # Three faces are Ann's: two of 0.9 and one of 0.15. One is Bob's: 0.3, and a wall of 0.25.
+    # Ann has three faces: two count 0.9 and one 0.15. Bob has one: 0.3, and a wall counts 0.25.
     assert errors == {"Ann": pytest.approx(1.95 / 3 - 1), "Bob": pytest.approx(0.55 - 1)}
 
 
 def test_wrong_names_of_each_episode() -> None:
     two = join([SCENE, SCENE, NOTHING])
     names = words("Ann", "Bob", "", "Ann", "Ann", "", "", "", "", "Ann")
-    # Of the first episode's four names, Bob stands at Zoe's face and Ann at a wall.
+    # Of the first episode's four names, Bob is on Zoe's face and Ann on a wall.
     assert scores.wrong_by_episode(names, two).tolist() == [0.5, 0.0]
     assert scores.wrong_by_episode(words(), NOTHING).tolist() == []
 
@@ -289,7 +291,7 @@ def test_purity_is_by_episode_and_screen_time() -> None:
     two = join([SCENE, SCENE])
     one = ("", 5, 0.9)
     verdicts = said(one, one, one, one, one, ("", 6, 0.9), one, one)
-    # First episode: Ann's three faces and Zoe's one are one person; second: each is alone.
+    # First episode: Ann's three faces and Zoe's one are one person; second: all are pure.
     assert scores.purity(verdicts, two) == pytest.approx(7 / 8)
     assert np.isnan(scores.purity(said(), NOTHING))
     assert scores.audit_error(0.9, 0.875) == pytest.approx(0.025)
@@ -427,7 +429,7 @@ def test_a_folder_without_a_season_is_refused(tmp_path: Path) -> None:
 
 
 def season_of(show: Show, folder: Path) -> None:
-    """Make the show a season of one episode, its cast enrolled but for the last."""
+    """Make the show a season of one episode, with all of the cast enrolled but the last."""
     folder.mkdir(parents=True)
     shutil.copy(show.video, folder / "ep01.mp4")
     write_truth(folder / "ep01.truth.json", replace(show.truth, enrolled=CAST[:2]))

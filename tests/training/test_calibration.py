@@ -15,7 +15,7 @@ PEOPLE = [f"person {i // 2}" for i in range(80)]
 
 
 def encoded(width_px: float, noise: float, rng: np.random.Generator) -> Encoded:
-    """Return two vectors of each person, the shorter the more noise is in them."""
+    """Return two vectors of each person, the shorter the noisier."""
     middles = np.random.default_rng(1).normal(size=(40, 16))[np.arange(80) // 2]
     spread = noise * rng.uniform(0.5, 1.5, (80, 1))
     rows = middles + spread * rng.normal(size=(80, 16))

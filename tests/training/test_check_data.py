@@ -1,4 +1,4 @@
-"""What is wrong with data is said, put away on request, and brought back."""
+"""Problems of data are reported, quarantined on request, and the files brought back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from training.duplicates import fingerprint
 
 
 def scene(seed: int) -> UInt8:
-    """Return a picture unlike any of another seed, (60, 90, 3)."""
+    """Return a picture that is unlike those of other seeds, (60, 90, 3)."""
     rough = np.random.default_rng(seed).integers(0, 255, (12, 18, 3), dtype=np.uint8)
     return np.kron(rough, np.ones((5, 5, 1), np.uint8))
 
@@ -34,13 +34,13 @@ def picture(path: Path, seed: int, form: str | None = None, quality: int = 90) -
 
 
 def people(root: Path) -> None:
-    """Write two photos of each of two people: nothing is wrong."""
+    """Write two photos of each of two people, without faults."""
     for seed, name in enumerate(("Ann/0.jpg", "Ann/1.png", "Ben/0.jpg", "Ben/1.jpg")):
         picture(root / name, seed)
 
 
 def annotated(root: Path) -> None:
-    """Write eight annotated pictures in two splits: nothing is wrong."""
+    """Write eight annotated pictures in two splits, without faults."""
     (root / "data.yaml").parent.mkdir(parents=True, exist_ok=True)
     (root / "data.yaml").write_text("names: [Ann, Ben]\n")
     for number in range(8):
@@ -52,7 +52,7 @@ def annotated(root: Path) -> None:
 
 
 def told(source: Path, least: int = 2) -> list[tuple[str, str]]:
-    """Return the findings: names of files below the source, and problems."""
+    """Return the findings: paths below the source, and their problems."""
     return [
         (one.path.relative_to(source).as_posix(), one.problem)
         for one in check(source, least).findings
@@ -93,8 +93,8 @@ def test_every_fault_of_a_folder_of_people_is_listed(tmp_path: Path) -> None:
     picture(tmp_path / "Ben/more/9.jpg", 12)
     picture(tmp_path / "Cleo/0.jpg", 13)
     shutil.copyfile(tmp_path / "Ann/0.jpg", tmp_path / "Ann/4.jpg")
-    picture(tmp_path / "Cleo/1.jpg", 2, quality=40)  # shows what Ben/0.jpg does
-    picture(tmp_path / "Ben/3.jpg", 3, quality=40)  # and this what Ben/1.jpg does: no harm
+    picture(tmp_path / "Cleo/1.jpg", 2, quality=40)  # shows the same as Ben/0.jpg
+    picture(tmp_path / "Ben/3.jpg", 3, quality=40)  # the same as Ben/1.jpg: no fault in one person
     (tmp_path / ".hidden").write_text("hello")
     (tmp_path / "Dora").mkdir()
     picture(tmp_path / "Dora/0.jpg", 14)
@@ -165,7 +165,7 @@ def test_every_fault_of_annotations_is_listed(tmp_path: Path) -> None:
 
 
 def voc(root: Path) -> None:
-    """Write four pictures annotated in VOC's format: nothing is wrong."""
+    """Write four pictures annotated in VOC's format, without faults."""
     for number in range(4):
         picture(root / f"JPEGImages/{number}.jpg", number)
         path = root / f"Annotations/{number}.xml"
@@ -262,7 +262,7 @@ def test_what_is_put_away_is_not_missed_and_comes_back_to_the_byte(tmp_path: Pat
     assert "put away: 4 files" in first.out
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["pictures"] == 8
-    # The label's problem is told for the label, and both of its picture's files go.
+    # A label's problem is reported for the label, and both label and picture are moved.
     assert [Path(one["path"]).name for one in found["findings"]] == ["data", "7.jpg", "5.txt"]
     assert sorted(set(before) - set(state(data))) == [
         "images/train/5.jpg",
@@ -306,7 +306,7 @@ def test_a_quarantine_that_cannot_be_is_refused_and_nothing_moves(tmp_path: Path
         done = typed("check-data", tmp_path / "data", "--quarantine", tmp_path / folder)
         assert says in done.err
         assert done.status == (2 if says else 1)
-    picture(tmp_path / "data/Ben/3.jpg", 0, quality=40)  # Ann's: both are doubtful
+    picture(tmp_path / "data/Ben/3.jpg", 0, quality=40)  # one of Ann's, too: both are doubtful
     full = typed("check-data", tmp_path / "data", "--quarantine", tmp_path / "other")
     assert (full.status, "is not empty" in full.err) == (2, True)
     (tmp_path / "data/Ben/3.jpg").unlink()

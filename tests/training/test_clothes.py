@@ -1,4 +1,4 @@
-"""Clothes tie tracks; ties even out vectors."""
+"""Clothes tie tracks; vectors are whitened by the ties."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_direction_in_which_people_vary_counts_less() -> None:
 @given(st.integers(0, 1000))
 def test_whitened_ties_have_an_even_scatter(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    turn, _ = np.linalg.qr(rng.normal(size=(4, 4)))  # no direction is so flat that float32 ends
+    turn, _ = np.linalg.qr(rng.normal(size=(4, 4)))  # no direction too flat for float32
     means = (rng.normal(size=(60, 4)) * [0.3, 1, 2, 5] @ turn).astype(np.float32)
     ties = np.arange(60).reshape(30, 2)
     moved = means @ whitening(means, ties, 1e-9).weight.T

@@ -1,4 +1,4 @@
-"""OpenCV Zoo's networks become weights files: each tensor in its place, others refused."""
+"""OpenCV Zoo's networks become weights files: each tensor in its place, other files refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from training.convert import convert_sface, convert_yunet
 
 
 def zoo_tensors(network: SFace) -> dict[str, Float32]:
-    """Return the tensors of a network as OpenCV Zoo's file calls them, layer after layer."""
+    """Return the tensors of a network by their names in OpenCV Zoo's file, layer by layer."""
     found: dict[str, Float32] = {}
     layers = ["conv_1", *(f"conv_{n}{end}" for n in range(2, 15) for end in ("_dw", ""))]
     calls = iter(layers)
@@ -47,7 +47,7 @@ def zoo_tensors(network: SFace) -> dict[str, Float32]:
 
 
 def saved(tensors: dict[str, Float32], path: Path) -> Path:
-    """Write a graph that holds constants by name, in a format that the same reader reads."""
+    """Write a graph of named constants, in a format that the converter's reader reads, too."""
     constants = []
     for name, values in tensors.items():
         constants.append(opset13.constant(values))
@@ -60,7 +60,7 @@ def saved(tensors: dict[str, Float32], path: Path) -> Path:
 
 
 def test_sface_comes_out_of_what_it_was_converted_from(tmp_path: Path) -> None:
-    """Its own tensors, under the other file's names, give the very file that is shipped."""
+    """The shipped tensors under OpenCV Zoo's names convert to exactly the file that is shipped."""
     shipped = encoder.module(weights.SFACE_ENCODER)
     assert isinstance(shipped, SFace)
     source = saved(zoo_tensors(shipped), tmp_path / "zoo.xml")
@@ -88,14 +88,14 @@ def test_another_network_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture
             convert_sface(source, target)
     with pytest.raises(WeightsError, match="no such file"):
         convert_sface(tmp_path / "missing.onnx", target)
-    assert capfd.readouterr() == ("", "")  # the line alone is what a user sees
+    assert capfd.readouterr() == ("", "")  # a user sees nothing but the error's line
     assert not target.exists()
 
 
 def zoo_detector(network: YuNet, path: Path) -> Path:
-    """Write the convolutions of a network as OpenCV Zoo's file numbers them, as products and sums.
+    """Write a network's convolutions, numbered as in OpenCV Zoo's file, as products and sums.
 
-    Each head is four there: of the class, of whether it is a face, of the box, of the landmarks.
+    Each head is four convolutions there: class, whether it is a face, box and landmarks.
     """
     parts: dict[int, tuple[Float32, Float32]] = {}
     body = iter(
@@ -110,7 +110,7 @@ def zoo_detector(network: YuNet, path: Path) -> Path:
         assert one.bias is not None
         weight, bias = one.weight.detach().numpy(), one.bias.detach().numpy()
         if name == "fine.0":
-            weight = weight[:, ::-1].copy()  # BGR there
+            weight = weight[:, ::-1].copy()  # that file takes BGR
         if not name.startswith("heads"):
             parts[next(body)] = weight, bias
             continue

@@ -1,4 +1,4 @@
-"""Without the extra ``training``, what needs only the core packages works; the rest says so."""
+"""Without the extra ``training``, commands that need only the core packages work; others say so."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def bare(*commands: tuple[object, ...]) -> list[Ran]:
-    """Run commands of training in a process that has the core packages alone."""
-    # None in the place of a module: it cannot be imported.
+    """Run commands of training in a process that has only the core packages."""
+    # A module that is None in sys.modules cannot be imported.
     text = f"import sys; sys.modules |= dict.fromkeys({sorted(command_line._EXTRA)})\n"
     text += "from training.__main__ import main\n"
     for words in commands:

@@ -24,12 +24,12 @@ SCHEDULE = Schedule(epochs=4, learning_rate=0.05, warm_up=0.25, keep="last", see
 
 
 class StoppedError(Exception):
-    """What an interrupted run ends with."""
+    """Interrupts a run."""
 
 
 @dataclass
 class Line:
-    """Learns y = 2 x from noisy points, through dropout."""
+    """A method that learns y = 2 x from noisy points, with dropout."""
 
     module: nn.Module
     scores: Callable[[nn.Module], float]
@@ -75,14 +75,14 @@ def weights(method: Line) -> list[torch.Tensor]:
 def test_an_interrupted_run_ends_as_one_that_was_not(
     stop_at: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.fit._SAVE_EVERY_S", 0.0)  # as if each step took a minute
+    monkeypatch.setattr("training.fit._SAVE_EVERY_S", 0.0)  # save after each step
     whole, first, second = line(), line(stop_at), line()
     usual = run(whole, tmp_path / "whole.pt")
     with pytest.raises(StoppedError):
         run(first, tmp_path / "halves.pt")
     with torch.no_grad():
         for parameter in second.module.parameters():
-            parameter.zero_()  # nothing but the checkpoint counts
+            parameter.zero_()  # only the checkpoint must count
     resumed = run(second, tmp_path / "halves.pt", workers=2)
     assert resumed.resumed is (stop_at != (0, 0))
     assert min(second.made) > (0, 0)
@@ -116,7 +116,7 @@ def test_the_loss_falls_and_the_best_epoch_comes_out(tmp_path: Path) -> None:
 
 
 def test_it_may_be_measured_every_few_epochs_and_learns_the_same(tmp_path: Path) -> None:
-    scores = iter([0.0, 1.0, 2.0])  # before, after three epochs, and in the end
+    scores = iter([0.0, 1.0, 2.0])  # before, after three epochs, and at the end
     always, rarely = line(), line(scores=lambda _: next(scores))
     run(always, tmp_path / "always.pt")
     fitted = run(rarely, tmp_path / "rarely.pt", replace(SCHEDULE, probed=3))
@@ -178,7 +178,7 @@ def test_a_loss_that_is_no_number_is_said(tmp_path: Path) -> None:
 
 
 class Steep(Line):
-    """Its loss is a number, 0, and its gradient none: the root is steep there."""
+    """A loss of 0 whose gradient is NaN: the square root is infinitely steep at 0."""
 
     def loss(self, batch: Float32, device: torch.device) -> torch.Tensor:
         return (self.module(torch.from_numpy(batch)) * 0).abs().sqrt().sum()

@@ -1,4 +1,4 @@
-"""What ``training fit`` and ``export`` say: what is left out, is left to do, or cannot be."""
+"""What ``training fit`` and ``export`` report: what is left out, left to do, or impossible."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TEACHER = 'contrastive = {teacher = "no/teacher"}'
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight "people", tints of two, with two photos each, and a picture of nobody."""
+    """Eight "people", which are tints of two, two photos each, and a picture of nobody."""
     folder = tmp_path_factory.mktemp("people")
     for number in range(8):
         picture = (hopper, collins)[number % 2]()
@@ -59,7 +59,7 @@ def recipe(folder: Path, **change: object) -> Path:
 
 
 def fitted(people: Path, recipe: Path, name: str) -> Ran:
-    """Run a recipe; the faces are looked for once."""
+    """Run a recipe; faces are detected only in the first run."""
     return typed("fit", recipe, people, "--out", people.parent / "runs", "--name", name)
 
 

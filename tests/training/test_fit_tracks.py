@@ -1,4 +1,4 @@
-"""A head learnt from pairs that nobody labelled."""
+"""A head learnt from unlabelled pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.fit_tracks import ENOUGH, Gathered, held_out, learn
 
 
 def _show(people: int, seed: int) -> Gathered:
-    """People seen twice each, near and far, which moves all of them the same way."""
+    """People seen twice each, at random distances, which move all vectors along one direction."""
     rng = np.random.default_rng(seed)
     who = rng.normal(size=(people, 8)) * 0.3
     common = np.array([2.0, 0, 0, 0, 0, 0, 0, 0])
@@ -57,7 +57,7 @@ def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
 
 
 def test_a_head_that_does_not_help_is_not_kept() -> None:
-    """Everybody is told apart as it is: there is nothing to gain."""
+    """The vectors tell everybody apart already: there is nothing to gain."""
     rows = np.tile(np.eye(40, dtype=np.float32), (2, 1))
     rows += 0.01 * np.random.default_rng(3).normal(size=rows.shape).astype(np.float32)
     show = replace(_show(40, 0), means=rows, halves=np.stack([rows, rows], axis=1))

@@ -66,7 +66,7 @@ def test_sunglasses_cover_the_eyes_and_count_only_when_asked_for() -> None:
     assert gallery.sunglasses_top1(seen, some, chosen, 20, 0, (1, 5)) == [1.0, 1.0]
     clean, slight, severe = shown
     assert clean.shape == (2, 20, 20, 3)
-    for eye in (6, 14):  # the border of two pixels is not seen
+    for eye in (6, 14):  # the encoder does not see the border of two pixels
         darkness = [pictures[:, 6, eye].mean() for pictures in (clean, slight, severe)]
         assert darkness == sorted(darkness, reverse=True)
         assert np.array_equal(severe[:, 14:], clean[:, 14:])
@@ -106,7 +106,7 @@ def test_clusters_are_as_many_as_people() -> None:
 
 
 def test_an_encoder_is_judged_by_narrow_faces_too() -> None:
-    """Who it is stands in one striped row; a narrow face has lost its stripes."""
+    """Each person has one striped row of pixels; narrow faces lose the stripes."""
     some = faces(np.repeat(np.arange(8), 4), side=24)
     some.landmarks[:] = np.array([(8, 8), (16, 8), (12, 12), (9, 16), (15, 16)])
     some.chips[:] = 100

@@ -45,7 +45,7 @@ def test_a_draw_counts_each_person_as_often_as_he_was_drawn(seed: int, fpr: floa
             else:
                 impostors += [score] * (times[one] * times[other])
         if genuine and impostors:
-            # Accepted are those above the first impostor that is one too many.
+            # Accepted are the pairs above the first impostor that would exceed the FPR.
             falling = sorted(impostors, reverse=True)
             least = next(s for i, s in enumerate(falling) if i + 1 > fpr * len(falling))
             rates.append(sum(one > least for one in genuine) / len(genuine))
@@ -58,7 +58,7 @@ def test_few_people_make_it_wider_than_many() -> None:
     def width(people: int) -> float:
         rng = np.random.default_rng(0)
         pairs = drawn(1, 0, people)
-        own = rng.normal(2, 1.5, people)[pairs.first] * pairs.same  # some are easy, some hard
+        own = rng.normal(2, 1.5, people)[pairs.first] * pairs.same  # easy people, hard people
         scored = ScoredPairs(pairs.similarities + own.astype(np.float32), pairs.first, pairs.second)
         found = tpr_interval(scored, 0.05)
         return found.high - found.low

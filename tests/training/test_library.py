@@ -1,4 +1,4 @@
-"""Tracks and faces out of a library; the videos spell in every frame which one it is."""
+"""Tracks and faces read from a library, with videos whose frames encode their index."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from training.library import read_tracks, write_faces
 
 SIZE = (160, 96)
 BOX = [40, 24, 120, 72]
-"""With as much again around it, the whole picture."""
+"""With its usual margin around it, it is the whole picture."""
 SHOWN = [Shown(0, 4, ANN), Shown(2, 6, CARL), Shown(8, 14, ANN), Shown(9, 15, 0)]
 
 
 def filmed(folder: Path, name: str = "pilot.mp4") -> Episode:
-    """Return an episode of a video that is there, each track with three faces encoded."""
+    """Return an episode of a video that exists, three encoded faces in each track."""
     video = videos.make(folder / name, videos.Recipe(count=16, size=SIZE))
     sha256 = hashlib.sha256(video.read_bytes()).hexdigest()
     made = episode(name, [8, 8], SHOWN)

@@ -1,4 +1,4 @@
-"""Each loss against the sums of its paper, written out over vectors given by their angles."""
+"""Each loss against its paper's formula, written out over vectors given by their angles."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ANGLES = st.lists(st.integers(0, 359), min_size=4, max_size=4, unique=True)
 
 
 class Given(nn.Module):
-    """Gives the same vectors whatever it sees."""
+    """Returns the same vectors for any input."""
 
     def __init__(self, rows: Float32) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Given(nn.Module):
 
 
 def at(*degrees: float, length: float = 1.0) -> Float32:
-    """Vectors on the plane, by their angles."""
+    """Return vectors of the plane, given by their angles."""
     turns = np.radians(degrees)
     return (length * np.stack([np.cos(turns), np.sin(turns)], axis=1)).astype(np.float32)
 
@@ -82,7 +82,7 @@ def distance(first: float, second: float) -> float:
 
 
 def simclr_loss(degrees: Sequence[float], temperature: float) -> float:
-    rows = encoder(at(*degrees, length=3.0))  # NT-Xent looks at directions alone
+    rows = encoder(at(*degrees, length=3.0))  # NT-Xent depends on directions only
     how = SimClrSettings(temperature=temperature)
     method = SimClr(rows, rows.module, SOME, how, VIEWER, ViewSettings(), 0, probe)
     return method.loss(crops(len(degrees)), CPU).item()
@@ -92,7 +92,7 @@ def simclr_loss(degrees: Sequence[float], temperature: float) -> float:
 def test_simclr_pairs_the_two_views_of_each_face(degrees: list[int], temperature: float) -> None:
     total = 0.0
     for i, own in enumerate(degrees):
-        partner = (i + 2) % 4  # all first views, then all second ones
+        partner = (i + 2) % 4  # rows are all first views, then all second ones
         terms = {
             j: math.exp(cosine(own, other) / temperature)
             for j, other in enumerate(degrees)
@@ -127,7 +127,7 @@ def test_siamese_pulls_pairs_of_one_and_pushes_pairs_of_two(
                 (near if people[i] == people[j] else far).append(
                     apart if people[i] == people[j] else max(0.0, margin - apart)
                 )
-    # The library's mean is over the pairs that still have something to lose.
+    # The library's mean is over the pairs with a loss above 0.
     wanted = sum(
         np.mean(losing) for some in (near, far) if (losing := [one for one in some if one > 1e-4])
     )
@@ -217,7 +217,7 @@ def test_wing_is_a_logarithm_near_zero_and_l1_from_its_width_on(
     assert found == pytest.approx(wanted, rel=1e-6, abs=1e-9)
     edge = torch.tensor([width * (1 - 1e-9), width], dtype=torch.float64)
     below, on = landmarks.wing(edge, width, curvature).tolist()
-    assert below == pytest.approx(on, rel=1e-6)  # no step where they meet
+    assert below == pytest.approx(on, rel=1e-6)  # continuous where the two parts meet
 
 
 def test_points_are_off_by_distances_of_the_eyes() -> None:
@@ -239,7 +239,7 @@ def test_losses_are_exact_where_the_forward_pass_is_rounded(precision: torch.dty
 
 
 class Turned(nn.Module):
-    """Says what the first pixel is, which in a mirror image is another."""
+    """Returns the first pixel, which is another one in a mirror image."""
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
         return seen[:, :2, 0, 0]
@@ -283,7 +283,7 @@ def test_distil_holds_views_against_what_the_teacher_says_of_clean_faces(
 
 
 class WithMaps(nn.Module):
-    """Its maps are what it sees, times a number; its head says what their first place shows."""
+    """An encoder whose maps are its input times a number; its head returns their first place."""
 
     def __init__(self, times: float) -> None:
         super().__init__()
@@ -302,7 +302,7 @@ AS_IT_IS = Whitening(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
 
 
 TEACHERS = replace(FACTS, mean=(100.0, 120.0, 140.0), std=(50.0, 60.0, 70.0))
-"""Facts of a teacher that is given other numbers for the same picture."""
+"""Facts of a teacher whose input has another normalisation."""
 
 
 def with_maps(times: float, how: DistilSettings, count: int = 2) -> Distil:

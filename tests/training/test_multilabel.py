@@ -1,4 +1,4 @@
-"""The pieces of naming several characters: head, method, faces' owners, numbers."""
+"""The parts of naming several characters: head, method, faces' owners, metrics."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ shares = arrays.arrays(
 
 
 def cloud(count: int, classes: int, spread: float = 0.3) -> tuple[np.ndarray, Bool]:
-    """Return unit vectors around as many directions, and one more for strangers."""
+    """Return unit vectors around a direction per class, and around one more for strangers."""
     rng = np.random.default_rng(1)
     centres = rng.normal(size=(classes + 1, 16)) + 3
     whose = np.arange(count) % (classes + 1)

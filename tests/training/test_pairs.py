@@ -28,7 +28,7 @@ def at(*degrees: float) -> Float32:
 
 
 def show(seed: int, people: int = 4, each: int = 8, noise: float = 0.35) -> TrackFaces:
-    """Tracks of a few people; light that is the same for all people is the largest difference."""
+    """Tracks of a few people; they differ most by light, along one direction for all people."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(people, 16))
     light = rng.normal(size=16)
@@ -47,7 +47,7 @@ def show(seed: int, people: int = 4, each: int = 8, noise: float = 0.35) -> Trac
 
 
 def tied(seed: int, people: int = 4, each: int = 8, noise: float = 0.35) -> TrackFaces:
-    """Return the same, each track tied to the next one of its person."""
+    """Return `show` with each track tied to the next one of its person."""
     next_one = np.arange(people * each).reshape(people, each)
     ties = np.stack([next_one[:, :-1].ravel(), next_one[:, 1:].ravel()], axis=1)
     return replace(show(seed, people, each, noise), ties=ties)
@@ -165,7 +165,7 @@ def test_the_number_of_people_is_found_where_it_is_plain() -> None:
 
 
 def test_a_tied_head_begins_as_what_evens_out_ties() -> None:
-    """Untrained, it is the closed form; without a tie, the vectors as they are."""
+    """Untrained, it is the closed-form whitening; without ties, the identity."""
     faces = tied(5)
     settings = TrackSettings(mining="tsiam", head="tied")
     module = tracks.from_tracks(faces, settings, seed=0).module
@@ -195,7 +195,7 @@ def test_a_tied_head_is_shown_pairs_of_tied_tracks(mining: str) -> None:
 
 @pytest.mark.parametrize("mining", ["ssiam", "tsiam"])
 def test_ties_teach_what_tracks_cannot(mining: str, tmp_path: Path) -> None:
-    """Light is the same along a track, so that tracks alone do not show that it says nothing."""
+    """Light is constant within a track, so tracks alone do not teach that it is irrelevant."""
     faces, people = tied(3, noise=0.5), np.repeat(np.arange(4), 8)
     found = {}
     for head in ("linear", "tied"):
@@ -211,7 +211,7 @@ def test_ties_teach_what_tracks_cannot(mining: str, tmp_path: Path) -> None:
 
 
 def test_gains_are_over_the_base_and_by_episode() -> None:
-    """Two episodes, two seeds: means by hand."""
+    """Two episodes and two seeds, with means worked out by hand."""
 
     def reached(*wcp: float) -> list[bench.Outcome]:
         people = clustering(np.arange(2), np.arange(2))

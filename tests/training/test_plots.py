@@ -11,7 +11,7 @@ from training.evaluate.recognition import reliability
 
 
 def ink(path: Path) -> float:
-    """Share of a picture that is not white."""
+    """Return the share of a picture that is not white."""
     pixels = cv2.imread(str(path))
     assert pixels is not None
     assert min(pixels.shape[:2]) > 300

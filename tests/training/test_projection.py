@@ -93,7 +93,7 @@ def test_three_votes_beat_two_nearer_ones() -> None:
     angles = np.array([0.0, 0.1, 0.11, 0.3, 0.31, 0.32])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     assert knn(vectors[:1].repeat(2, axis=0), np.array([0, 0])) == 1
-    # The first is of those in the majority around it; those two near it are outvoted as well.
+    # Only the two of person 0 are wrong: the majority around each face is of person 1.
     assert knn(vectors, np.array([1, 0, 0, 1, 1, 1])) == pytest.approx(4 / 6)
 
 

@@ -89,7 +89,7 @@ def test_screen_time_errors_by_hand() -> None:
 
 
 def slow_area(answers: Answers) -> float:
-    """The curve point by point: at each score, who is let in at that score or a higher one."""
+    """Return the area under the curve, point by point: who is accepted from each score on."""
     strangers = answers.people == STRANGER
     points = [(0.0, 0.0)]
     for threshold in sorted(set(answers.scores.tolist()), reverse=True):

@@ -58,8 +58,8 @@ def test_by_hand(season: Path) -> None:
         library(
             season / "library",
             Repeat(0, 0, 9, FIRST.id, 25, 0.0),  # right
-            Repeat(1, 14, 29, FIRST.id, 30, 0.0),  # 16 of 20 frames, of the wrong shot
-            Repeat(2, 30, 33, FIRST.id, 0, 0.0),  # wrong
+            Repeat(1, 14, 29, FIRST.id, 30, 0.0),  # 16 of 20 frames, but from the wrong shot
+            Repeat(2, 30, 33, FIRST.id, 0, 0.0),  # wrong: this shot is new
         ),
     )
     recaps, titles, everything = found.kinds

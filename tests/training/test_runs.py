@@ -40,7 +40,7 @@ TINY = Start(weights="scratch", network="resnet18", size=32)
 
 @pytest.fixture
 def no_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Maps take long and are looked at elsewhere."""
+    """Skip the maps: they take long and are tested elsewhere."""
     monkeypatch.setattr(runs, "write_maps", lambda *_: None)
 
 
@@ -51,7 +51,7 @@ def models() -> Models:
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight "people": two real ones, each in four tints, three photos of each."""
+    """Eight "people", which are two real ones in four tints each, three photos of each."""
     folder = tmp_path_factory.mktemp("people")
     rng = np.random.default_rng(0)
     for number in range(8):
@@ -105,7 +105,7 @@ def test_every_method_gives_an_encoder_that_the_indexer_loads(
         *("curves.png", "similarities.png", "roc.png", "map-umap.png", "map-tsne.png")
     }
     assert ("knn" in rows[0]) is (method == "simclr")
-    shutil.rmtree(done.folder)  # the others want its faces, not its weights
+    shutil.rmtree(done.folder)  # the other tests need its faces, not its weights
 
 
 @pytest.mark.usefixtures("no_maps")
@@ -166,7 +166,7 @@ def test_those_named_in_a_file_or_in_pairs_are_not_trained_on(
 def test_a_teacher_that_is_asked_once_says_the_same(
     people: Path, models: Models, tmp_path: Path
 ) -> None:
-    """Settled and not blended, the weights are those of a teacher that is asked every time."""
+    """Settled and not blended, the weights are those with a teacher that is asked at every step."""
     start = replace(TINY, settled=True)
     how = small("distil", start=start, distil=DistilSettings(batch=4, blended=0.0))
     done = runs.run(how, people, tmp_path / "once", models)
@@ -240,7 +240,7 @@ def test_a_folder_is_of_one_recipe(people: Path, models: Models, tmp_path: Path)
         runs.run(other, people, tmp_path / "run", models)
     file = tmp_path / "run" / "recipe.json"
     said = json.loads(file.read_text())
-    assert said["fit"].pop("precision") == how.fit.precision  # as if there was no such setting yet
+    assert said["fit"].pop("precision") == how.fit.precision  # as before there was such a setting
     file.write_text(json.dumps(said))
     runs.run(how, people, tmp_path / "run", models)
     file.write_text(json.dumps(said | {"of tomorrow": 1}))

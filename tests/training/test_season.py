@@ -389,7 +389,7 @@ def test_a_company_sets_stills_aside_that_are_not_on_screen(source: Path) -> Non
     assert len(made.cast) == 3
     assert len(made.strangers) == 1
     assert list(made.gallery) == list(made.cast)[:2]
-    assert set(made.cast) <= set(CAST[:5])  # who has stills and photos enough
+    assert set(made.cast) <= set(CAST[:5])  # those who have enough stills and photos
     for name, heads in made.gallery.items():
         assert len(heads) == 2
         assert not {h.label for h in heads} & {h.label for h in made.cast[name]}

@@ -1,4 +1,4 @@
-"""What tells good vectors from bad ones without a label."""
+"""The measures that tell good vectors from bad ones without labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NONE = np.zeros((0, 2), np.int64)
 
 
 def show(noise: float, seed: int = 0) -> tuple[Float32, Int64]:
-    """Six people in five tracks each, two halves a track; neighbours share a frame."""
+    """Six people with five tracks each, in two halves; tracks five apart share a frame."""
     rng = np.random.default_rng(seed)
     rows = np.repeat(np.eye(8)[:6], 5, axis=0)[:, None] + noise * rng.normal(size=(30, 2, 8))
     different = np.stack([np.arange(25), np.arange(5, 30)], axis=1)
@@ -36,7 +36,7 @@ def test_noise_shows_in_every_sign() -> None:
 
 
 def test_by_hand() -> None:
-    """Two tracks of one frame that are taken for one person; both find their own halves."""
+    """Two tracks that share a frame are taken for one person; both find their own halves."""
     halves = np.array([[[1, 0.1], [1, 0.11]], [[1, -0.1], [1, -0.11]]], np.float32)
     assert signs(halves, np.array([[0, 1]]), 1) == Signs(0.0, 1.0, 1.0)
     assert signs(halves, np.array([[0, 1]]), 2).apart == 1

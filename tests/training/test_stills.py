@@ -1,4 +1,4 @@
-"""Still pictures: made, learned from and named, the whole way through the command line."""
+"""Still pictures through the command line: synthesised, learnt from, and named."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Made:
 
 
 def typed(*words: object) -> Ran:
-    """Run ``python -m training ...`` here, which spares the start of a process."""
+    """Run ``python -m training ...`` in this process, which saves starting another."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         status = main([str(word) for word in words])

@@ -1,4 +1,4 @@
-"""A face that fills its picture is found all the same, wherever photos become training data."""
+"""A face that fills its picture is found, too, wherever photos become training data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_folder_of_tight_crops_gives_the_landmarks_of_the_whole_photos(
     sets = [read_faces(tmp_path / kind, tmp_path, models, facts) for kind in ("whole", "tight")]
     assert all(list(found.left_out) == [] for found in sets)
     whole_face, tight_face = (np.array(found.chips, np.float64) for found in sets)
-    # A tight crop lacks what is around the face, not the face.
+    # A tight crop lacks only the surroundings of the face.
     middle = (slice(None), slice(62, 108), slice(48, 90))
     difference = whole_face[middle] - tight_face[middle]
     assert np.abs(difference).mean() < 12

@@ -1,4 +1,4 @@
-"""Heads learnt from the tracks of a made library, as files that the indexer puts on."""
+"""Heads learnt from the tracks of a hand-made library, as files that the indexer applies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class StoppedError(Exception):
-    """What an interrupted run ends with."""
+    """Interrupts a run."""
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ def test_a_run_leaves_a_head_that_the_indexer_puts_on(
     assert saved.facts == done.learnt.head.facts
     encoder = nets.load("", "cpu", head=str(tmp_path / "run" / HEAD))
     assert encoder.facts.dimension == (512 if head == "mlp" else WIDE)
-    bare = FACTS.calibration.length  # which is of what the head is given
+    bare = FACTS.calibration.length  # of the head's input, so the encoder's
     assert bare is not None
     assert encoder.facts.calibration == replace(saved.facts.calibration, length=bare)
     found = nets.encode(encoder, np.zeros((2, 112, 112, 3), np.uint8))
@@ -132,7 +132,7 @@ def test_the_head_is_the_module_in_unit_rows(kind: type[Mlp | Linear], tmp_path:
 def test_an_interrupted_run_ends_with_the_head_of_one_that_was_not(
     stop_after: int, library: Library, tmp_path: Path
 ) -> None:
-    """Stopped in an epoch of either head."""
+    """The run is stopped in an epoch of either of its two heads."""
     how = small("tsiam")
     usual = track_runs.run(how, library.root, tmp_path / "whole")
     stopping = _Stops(stop_after)
@@ -168,7 +168,7 @@ def test_too_little_is_refused(shots: int, said: str, tmp_path: Path) -> None:
 
 
 class _Stops:
-    """Lets so many epochs of training pass, and stops in the middle of the next."""
+    """Lets some epochs of training pass, and stops in the middle of the next."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs

@@ -20,7 +20,7 @@ from training.evaluate.tracking import TrackBoxes, compare_tracks, leave_out
 
 SIDE = 40.0
 Place = tuple[int, int]
-"""A frame, and a spot on the screen that is far from all others."""
+"""A frame, and the number of a spot on the screen; spots are far from each other."""
 ALPHAS = np.arange(1, 20) / 20
 
 
@@ -32,7 +32,7 @@ def typed(*words: object) -> Ran:
 
 
 def boxes(of: Mapping[Place, tuple[int, float]]) -> TrackBoxes:
-    """An id and a shift to the right for each place."""
+    """Return boxes, given by place as track id and shift to the right."""
     rows = [(frame, track, 100 * spot + shift) for (frame, spot), (track, shift) in of.items()]
     frames, ids, left = np.array(rows, np.float64).reshape(-1, 3).T
     corners = np.stack([left, left * 0, left + SIDE, left * 0 + SIDE], axis=1)
@@ -41,7 +41,7 @@ def boxes(of: Mapping[Place, tuple[int, float]]) -> TrackBoxes:
 
 @st.composite
 def scenes(draw: st.DrawFn) -> tuple[dict[Place, tuple[int, float]], ...]:
-    """True and predicted boxes of which each can only be matched with that in its place."""
+    """Draw true and predicted boxes; each can match only the one in the same place."""
     truth: dict[Place, tuple[int, float]] = {}
     predicted: dict[Place, tuple[int, float]] = {}
     for frame in range(draw(st.integers(1, 5))):
@@ -60,7 +60,7 @@ def overlap(shift: float) -> float:
 def slow_hota(
     truth: Mapping[Place, tuple[int, float]], predicted: Mapping[Place, tuple[int, float]]
 ) -> tuple[float, float, float]:
-    """HOTA, DetA and AssA, word by word as in section 3 of the paper."""
+    """Return HOTA, DetA and AssA, written out as in section 3 of the paper."""
     found = []
     for alpha in ALPHAS:
         hits = [
@@ -84,7 +84,7 @@ def slow_hota(
 def slow_idf1(
     truth: Mapping[Place, tuple[int, float]], predicted: Mapping[Place, tuple[int, float]]
 ) -> float:
-    """The best of all ways to give each true id another predicted one."""
+    """Return IDF1 by trying all ways to give each true id a different predicted one."""
     hits = [p for p, (_, shift) in predicted.items() if p in truth and overlap(shift) >= 0.5]
     best = max(
         sum(of[truth[p][0] - 1] == predicted[p][0] for p in hits) for of in permutations([1, 2, 3])
@@ -139,7 +139,7 @@ def test_what_is_ignored_is_neither_right_nor_wrong() -> None:
     predicted = boxes({(0, 0): (1, 0), (0, 1): (7, 0), (1, 2): (7, 0)})
     left, found = leave_out(truth, predicted, truth.ids == 2)
     assert left.ids.tolist() == [1]
-    assert found.ids.tolist() == [1, 7]  # what is nowhere near a face stays wrong
+    assert found.ids.tolist() == [1, 7]  # a box that is near no true one stays wrong
     assert compare_tracks(left, found).mota == 0
     nothing = truth.only(np.zeros(3, bool))
     assert len(leave_out(nothing, nothing, np.zeros(0, bool))[1].frames) == 0

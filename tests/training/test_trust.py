@@ -24,7 +24,7 @@ def near(person: Float32, noise: float) -> Float32:
 
 
 def episode(season: int) -> Known:
-    """Eight tracks each of a cast of three and of three strangers, none in a frame with another."""
+    """Eight tracks of each of three cast and three strangers, no two on screen together."""
     people = unit(RANDOM.normal(size=(CAST + STRANGERS, D)))
     shown = np.repeat(np.arange(CAST + STRANGERS), TRACKS)
     widths = RANDOM.uniform(12, 90, len(shown))
@@ -56,7 +56,7 @@ def stick() -> Yardstick:
 
 def test_what_is_measured_has_the_signs_it_should(stick: Yardstick) -> None:
     assert (len(stick.pairs), len(stick.helped), len(stick.names)) == (8, 8, 8)
-    assert stick.pairs[1] > 0  # the more alike, the likelier one person
+    assert stick.pairs[1] > 0  # the more similar, the likelier one person
     assert stick.helped[1] > 0
     assert stick.belief[0] > 0
     assert np.array_equal(stick.cohort, OTHERS)
@@ -84,7 +84,7 @@ def test_one_season_cannot_be_left_out() -> None:
 
 
 def test_meetings_are_counted_by_how_long_they_are() -> None:
-    """By hand: 0.2 s of one person and 0.25 s of two, 0.5 s of two, one that is nobody's."""
+    """By hand: pairs share 0.2 s, of one person, 0.25 s and 0.5 s, of two; one is nobody's."""
     times, who = [(0.0, 1.0), (0.8, 2.0), (1.75, 4.0), (3.5, 5.0), (0.0, 9.0)], [0, 0, 1, 2, NOBODY]
     tracks = [
         replace(track(n, unit(RANDOM.normal(size=D))), start_s=start, end_s=end)

@@ -1,4 +1,4 @@
-"""Face verification against the definitions, written out."""
+"""Metrics of face verification against their definitions, written out."""
 
 from __future__ import annotations
 

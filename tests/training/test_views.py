@@ -92,7 +92,7 @@ def test_a_distortion_spoils_more_the_severer_it_is(name: str) -> None:
         away.append(np.mean([np.abs(one.astype(int) - view).mean() for one in spoilt]))
     assert away[0] > 0.5
     assert away == sorted(away)
-    assert np.array_equal(view, face(150))  # what was given is as it was
+    assert np.array_equal(view, face(150))  # the input is not changed
 
 
 @pytest.mark.parametrize(("name", "severity"), [("rain", 1), ("blur", 0), ("blur", 6)])

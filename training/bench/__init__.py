@@ -1,1 +1,1 @@
-"""Speed and memory, each against a peer or a limit, as ratios measured in one run."""
+"""Benches: speed and memory as ratios to a peer or a limit, in one run; identity against truth."""

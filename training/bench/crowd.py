@@ -1,4 +1,4 @@
-"""Made embeddings of a great crowd, clustered as those of faces are, made piece by piece."""
+"""Synthetic embeddings of very many tracks, clustered like those of faces, made piece by piece."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from indexer.records import Float32
 
 DIMENSION = 128
 _GENUINE, _IMPOSTOR = 0.6858, 0.1045  # mean cosines of our encoder's faces
-_FADE = 150.0  # dimensions over which deviations fade: strangers' cosines spread by 0.09, as LFW's
-_TRACKS_PER_PERSON = 100  # in the mean: few people have very many, and many few
+_FADE = 150.0  # dimensions over which deviations fade: impostors' cosines spread by 0.09, as LFW's
+_TRACKS_PER_PERSON = 100  # on average: a few people have very many tracks, most have few
 
 
 class Crowd:
@@ -25,7 +25,7 @@ class Crowd:
         self._shares = np.cumsum(shares) / shares.sum()
 
     def some(self, seed: int, count: int) -> Float32:
-        """Return tracks of people by their shares, unit rows (count, DIMENSION)."""
+        """Return tracks of people drawn by their shares, unit rows (count, DIMENSION)."""
         generator = np.random.default_rng([1, seed])
         who = np.searchsorted(self._shares, generator.random(count)).clip(max=len(self._faces) - 1)
         rows = np.sqrt(np.float32(_GENUINE - _IMPOSTOR)) * self._faces[who]

@@ -1,4 +1,4 @@
-"""Our detector against facenet-pytorch's on the same frames, at the same settings."""
+"""The indexer's detector against facenet-pytorch's, on the same frames at the same settings."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from indexer.nets.runtime import Precision
 from indexer.records import Float32, UInt8
 
 AS_FACENET = DetectSettings(method="mtcnn", propose_threshold=0.6, max_overlap=0.7)
-"""What facenet-pytorch's detector does, but for the smallest face."""
+"""The settings of facenet-pytorch's detector, but for the smallest face."""
 _ROUNDS = 3
 _SMALLEST = 40 / 1080  # of the height: 40 pixels at 1080p
 
 
 @dataclass(frozen=True, slots=True)
 class Detecting:
-    """How long two detectors take for a frame, and whether they find the same."""
+    """How long two detectors take per frame, and whether they find the same faces."""
 
     height: int
     peer_ms: float
-    """A frame, by facenet-pytorch with the number of threads that suits it best."""
+    """Per frame, by facenet-pytorch with the number of threads that is fastest."""
     peer_threads: int
     ours_ms: float
-    """A frame, by ours with a worker a core."""
+    """Per frame, by ours with one worker per core."""
     alone_ms: float
-    """A frame, by ours with one worker."""
+    """Per frame, by ours with one worker."""
     found: float
     """Share of the peer's faces that ours finds, IoU at least 0.5,"""
     exactly: float
@@ -55,7 +55,7 @@ def compare(
     precision: Precision = "f32",
     every: int = 15,
 ) -> Detecting:
-    """Return the comparison on every so many frames of a video, scaled to a height."""
+    """Return the comparison on one in `every` frames of a video, scaled to a height."""
     images = frames(video, height, every)
     settings = replace(AS_FACENET, method=method, min_face=_SMALLEST, precision=precision)
     models = load_models(Settings(detect=settings))
@@ -94,7 +94,7 @@ def compare(
 
 
 def best_of(runs: Sequence[Callable[[], object]], rounds: int = _ROUNDS) -> list[float]:
-    """Return the least seconds of each run, all of them taken in turn, after one to warm up."""
+    """Return the least seconds of each run: in each round all run in turn, one round warms up."""
     seconds = np.full((rounds + 1, len(runs)), np.inf)
     for turn in range(rounds + 1):
         for i, run in enumerate(runs):
@@ -105,7 +105,7 @@ def best_of(runs: Sequence[Callable[[], object]], rounds: int = _ROUNDS) -> list
 
 
 def frames(video: Path, height: int, every: int) -> list[UInt8]:
-    """Return every so many frames, RGB (H, W, 3), averaged down to a height if that is less."""
+    """Return one in `every` frames, RGB (H, W, 3), resized by area averaging to a height."""
     with av.open(str(video)) as container:
         images = [
             frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)

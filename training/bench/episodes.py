@@ -1,4 +1,4 @@
-"""A made library of many episodes: who is on screen when, without a video."""
+"""A synthetic library of many episodes: who is on screen when, without a video."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from indexer.store.write import EpisodeWriter, StagedEpisode
 from training.bench.crowd import DIMENSION, Crowd
 
 NAME = "Person 1"
-"""Whom most episodes show."""
+"""Somebody whom most episodes show."""
 
 _PEOPLE = 30
 _SHOTS, _SHOT_FRAMES, _TRACKS_PER_SHOT = 10, 60, 4
 _RATE = 25
-_AT_ONCE = 100  # a writer in the making holds files open
+_AT_ONCE = 100  # an unfinished writer holds files open
 
 
 def make_library(root: Path, episodes: int) -> Library:

@@ -1,4 +1,4 @@
-"""Boxes filled in between looks, and those of an index made in a hurry, against more looking."""
+"""Boxes filled in between detections, and those of an index on a budget, against denser looks."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ _SAME_FACE_IOU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """How the boxes of an index agree with those of looking at every frame."""
+    """How the boxes of an index agree with those of detection in every frame."""
 
     video: str
     faces: int
-    """Seen by looking at every frame, of tracks of a second or more."""
+    """Faces detected when every frame is looked at, in tracks of a second or more."""
     found: float
     """Share of them with a box in the index, IoU at least 0.5."""
     mean_iou: float
-    """Of those found."""
+    """Mean IoU of those found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hurried:
-    """What comes of a video that is given less time than it needs."""
+    """The index of a video on a budget of less time than it needs."""
 
     budget_s: float
     wall_s: float
     coverage: float
-    """Share of it that was looked at as closely as without a budget."""
+    """Share of the video that was looked at as closely as without a budget."""
     found: float
-    """Share of the faces indexed without a budget that have a box, IoU at least 0.5."""
+    """Share of the faces detected without a budget that have a box, IoU at least 0.5."""
 
 
 def compare(video: Path, work: Path, settings: Settings) -> Filling:
     """Return the comparison for a video.
 
     Args:
-        video: indexed twice, once by looking at every frame.
+        video: indexed twice, once with detection in every frame.
         work: an empty folder for the two libraries.
-        settings: of the other time; where they leave frames out, the others are compared.
+        settings: of the other index; only frames that they decode are compared.
     """
     every = replace(Settings(), detect=replace(settings.detect, every_s=1e-3))
     (dense, done), (sparse, _) = (
@@ -68,12 +68,12 @@ def compare(video: Path, work: Path, settings: Settings) -> Filling:
 
 
 def hurry(video: Path, work: Path, share: float) -> Hurried:
-    """Return what comes of indexing a video in a share of the time that it takes.
+    """Return how a video is indexed in a share of the time that it takes without a budget.
 
     Args:
         video: indexed twice.
         work: an empty folder for the two libraries.
-        share: of the seconds without a budget.
+        share: the budget as a share of the seconds that it takes without one.
     """
     whole, done = _indexed(video, work / "whole", Settings())
     budget_s = share * done.wall_s
@@ -84,14 +84,14 @@ def hurry(video: Path, work: Path, share: float) -> Hurried:
 
 
 def _places(video: Path, settings: DecodeSettings) -> Int64:
-    """Return where the frames that the settings decode stand among all, (N,)."""
+    """Return the index, among all frames, of each frame that the settings decode, (N,)."""
     with open_video(video, DecodeSettings()) as whole, open_video(video, settings) as part:
         all_pts, some_pts = (np.array([frame.pts for frame in frames]) for frames in (whole, part))
     return np.searchsorted(all_pts, some_pts)
 
 
 def _best(wanted: FaceRows, which: Bool, given: FaceRows) -> Float64:
-    """Return how well each of the faces wanted is met by one given, IoU, (N,)."""
+    """Return for each wanted face the best IoU with a given face of the same frame, (N,)."""
     best = np.zeros(len(wanted.frame))
     for frame in np.unique(wanted.frame[which]):
         mine, theirs = which & (wanted.frame == frame), given.frame == frame
@@ -100,7 +100,7 @@ def _best(wanted: FaceRows, which: Bool, given: FaceRows) -> Float64:
 
 
 def _long(faces: FaceRows, frames: int) -> Bool:
-    """Return which faces belong to tracks of so many frames, (N,)."""
+    """Return which faces belong to tracks with at least so many faces, (N,)."""
     _, which, counts = np.unique(faces.track, return_inverse=True, return_counts=True)
     return np.asarray(counts[which] >= frames)
 

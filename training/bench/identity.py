@@ -1,4 +1,4 @@
-"""The numbers of `bench-identity`: what a season comes to, and what plain scripts make of it."""
+"""The metrics of `bench-identity` for a season, and those of naive baselines on it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from training.evaluate.naming import SEEN, Names, Verdicts, Watched
 from training.evaluate.tracking import TrackBoxes, Tracking, compare_tracks, leave_out
 
 PROMISE = 0.01
-"""The share of wrong names that is promised where the settings do not say."""
+"""The promised share of wrong names where the settings have none."""
 WIDE_PX = 40.0
 _LEAST_PX = 14.0
-"""Faces narrower than this, at 360p, are ignored by the numbers of tracks."""
+"""Faces narrower than this, at 360p, are ignored by the tracking metrics."""
 _THRESHOLDS = np.arange(0.1, 0.95, 0.05)
-"""Cosines that plain clusterings are tried with."""
+"""Cosines that the naive clusterings are tried with."""
 NEAREST, WHISPERS, DBSCAN = "nearest still", "Chinese whispers", "DBSCAN"
 ABLATION: Mapping[str, Sequence[str]] = {
     "one face": ["recognize.evidence=face"],
@@ -37,21 +37,21 @@ ABLATION: Mapping[str, Sequence[str]] = {
     "people by C1C": ["cluster.method=c1c"],
     "people by average linkage": ["cluster.method=hac"],
 }
-"""What names rest on, more and more of it; how people are made: the settings of each variant."""
+"""The settings of each variant: more and more evidence for names, then other ways to cluster."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """From where to where a number should be."""
+    """The range in which a metric should lie."""
 
     text: str
     low: float = -inf
     high: float = inf
     every: bool = False
-    """Whether each season has to reach it, or the mean."""
+    """Whether every season has to reach it, or only their mean."""
 
     def met(self, values: Sequence[float]) -> bool | None:
-        """Return whether it is reached; None if nothing was measured."""
+        """Return whether the goal is met; None if nothing was measured."""
         known = [value for value in values if not isnan(value)]
         judged = known if self.every else [float(np.mean(known))] if known else []
         return all(self.low <= value <= self.high for value in judged) if judged else None
@@ -59,7 +59,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """Something that was measured on one season."""
+    """A metric of one season."""
 
     what: str
     value: float
@@ -74,7 +74,7 @@ def promise(settings: Settings) -> float:
 
 
 def numbers(season: Season, promised: float) -> list[Number]:
-    """Return what a season comes to: the same numbers, in the same order, for every season."""
+    """Return the metrics of a season: the same ones, in the same order, for every season."""
     watched, said = season.watched, season.snapshots[-1]
     faces = said.names[watched.found.tracks]
     groups = said.people
@@ -103,12 +103,12 @@ def numbers(season: Season, promised: float) -> list[Number]:
 
 
 def _confidence(season: Season, wrong: Float64, promised: float) -> list[Number]:
-    """Return whether the confidence that each index states is what comes of it.
+    """Return how well the confidence that the audits state holds, over the episodes.
 
     Args:
         season: with its audits.
         wrong: (E,), share of wrong names in each episode.
-        promised: the share that may be.
+        promised: the share of wrong names that may be.
     """
     bounds = np.array([one.wrong_at_most for one in season.audits])
     rows = (
@@ -122,12 +122,12 @@ def _confidence(season: Season, wrong: Float64, promised: float) -> list[Number]
 def naming(
     watched: Watched, faces: Names, tracks: Names, promised: float = PROMISE
 ) -> list[Number]:
-    """Return what names are worth.
+    """Return the metrics of names.
 
     Args:
         watched: the faces.
-        faces: (N,), the name that each bears.
-        tracks: (T,), the name that each track bears.
+        faces: (N,), the name given to each found face.
+        tracks: (T,), the name given to each track.
         promised: the share of wrong names that may be.
     """
     wrong = scores.wrong_names(faces, watched.shown, watched.found.tracks)
@@ -154,12 +154,12 @@ def naming(
 
 
 def clustered(watched: Watched, said: Verdicts, groups: Int64) -> list[Number]:
-    """Return how well the unnamed are told apart, over the season and by episode.
+    """Return how well unnamed people are told apart, over the season and within episodes.
 
     Args:
         watched: the faces.
-        said: of the tracks: those without a name count, if they show nobody enrolled.
-        groups: (T,), the person of each, 0 for one that is alone.
+        said: of the tracks; those count that have no name and show somebody not enrolled.
+        groups: (T,), the cluster of each track, 0 for one that is alone.
     """
     people = watched.people
     some = scores.unnamed(said, people, watched.gallery)
@@ -185,7 +185,7 @@ def clustered(watched: Watched, said: Verdicts, groups: Int64) -> list[Number]:
 
 
 def naive_numbers(season: Season) -> Mapping[str, list[Number]]:
-    """Return the same of plain scripts, by name of the script; each has only some of them."""
+    """Return the metrics of the naive baselines, by name; each has only some of them."""
     watched, encoded, said = season.watched, season.encoded, season.snapshots[-1]
     found, count = watched.found, len(watched.episodes)
     one_by_one = naive.nearest_names(
@@ -203,7 +203,7 @@ def naive_numbers(season: Season) -> Mapping[str, list[Number]]:
 
 
 def at_best(watched: Watched, said: Verdicts, how: Callable[[float], Int64]) -> list[Number]:
-    """Return the numbers of a plain clustering at the threshold that, in hindsight, is its best.
+    """Return the metrics of a naive clustering at its best threshold in hindsight, by B-cubed F.
 
     Args:
         watched: the faces.
@@ -226,18 +226,18 @@ def ablation(
     settings: Settings,
     stick: Yardstick,
 ) -> Mapping[str, list[list[Number]]]:
-    """Return for each variant the numbers of names, unnamed and probabilities, season by season.
+    """Return for each variant the metrics of names, ECE and unnamed people, season by season.
 
-    Nothing is indexed: the tracks that the libraries hold are judged anew, in memory.
+    Nothing is indexed: the tracks in the libraries are judged anew, in memory.
 
     Args:
-        seasons: that were watched with `settings`.
+        seasons: watched with `settings`.
         variants: settings to change, as ``STAGE.KEY=VALUE``, by name of the variant.
-        settings: that all variants begin with.
+        settings: that all variants start from.
         stick: of the encoder.
 
     Raises:
-        ConfigError: a variant changes what comes before names.
+        ConfigError: a variant changes a stage that comes before names.
     """
     results: dict[str, list[list[Number]]] = {}
     for name, overrides in variants.items():
@@ -260,7 +260,7 @@ def ablation(
 
 
 def boxes_of(watched: Watched) -> tuple[TrackBoxes, TrackBoxes]:
-    """Return the true tracks and those that were found."""
+    """Return the boxes of the true tracks and of the tracks found."""
     truth, found = watched.truth, watched.found
     return (
         TrackBoxes(truth.frames, truth.tracks, truth.boxes),

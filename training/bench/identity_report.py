@@ -1,4 +1,4 @@
-"""The report of `bench-identity`: one table, what limits it, and all of it as JSON."""
+"""The report of `bench-identity`: one table, what stands behind it, and all of it as JSON."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from training.evaluate.recognition import Reliability
 
 _NONE = "–"  # noqa: RUF001
 _REAL_GOALS = ((0.99, 0.90), (0.97, 0.80))
-"""Names that are right, and faces recalled: as it is, and at half the height."""
+"""Share of names that are right, and recall: at the clip's own height, and at half of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one season came to."""
+    """The results of one season."""
 
     season: str
     numbers: Sequence[Number]
@@ -33,7 +33,7 @@ class Measured:
     widths: Sequence[OfWidth]
     reliability: Reliability | None
     stale: bool
-    """Whether it was judged by other code than this."""
+    """Whether it was judged by another version of the code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Row:
     values: tuple[float, ...]
     """One for each season."""
     naive: Mapping[str, float]
-    """Mean over the seasons, by name of the plain script."""
+    """Mean over the seasons, by name of the naive baseline."""
     percent: bool
 
 
 def rows(measured: Sequence[Measured]) -> list[Row]:
-    """Return a row for each number."""
+    """Return a row for each metric."""
     plain = {
         (name, one.what): [
             other.value for m in measured for other in m.naive[name] if other.what == one.what
@@ -85,7 +85,7 @@ def on_clip(results: Sequence[OnClip]) -> list[Row]:
 
 
 def on_crowds(results: Sequence[PeopleByShot]) -> list[Row]:
-    """Return the rows of the real clip with many people, none of whom has a name."""
+    """Return the rows of the real clip of a crowd, in which nobody has a name."""
     rows = []
     for one in results:
         goal = Goal("0.9-1.2", low=0.9, high=1.2)
@@ -119,7 +119,7 @@ def as_json(
     variants: Mapping[str, Sequence[Sequence[Number]]],
     crowds: Sequence[PeopleByShot] = (),
 ) -> str:
-    """Return all that was measured; what could not be is null."""
+    """Return everything that was measured, as JSON; null where there was nothing to measure."""
     table = [
         {
             "what": row.what,

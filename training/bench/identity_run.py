@@ -1,4 +1,4 @@
-"""The whole of `bench-identity`: seasons, the real clip and what is switched off, to a report."""
+"""The whole of `bench-identity`: seasons, real clips and ablation in, a report out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.evaluate.bench_clips import CROWDS, people_of_crowds
 from training.evaluate.clips import PeopleByShot
 
 _SEASONS = 5
-"""How many are made."""
+"""How many seasons are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +32,22 @@ class Asked:
     """What is to be measured."""
 
     data: Path
-    """Holds made seasons, or LFW's archive to make them from."""
+    """Folder of synthetic seasons, or of LFW's archive to make them from."""
     work: Path
-    """Keeps libraries."""
+    """Folder that keeps the libraries."""
     seasons: int | None = None
-    """How many; None for all."""
+    """Number of seasons; None for all."""
     episodes: int | None = None
-    """How many of each; None for all."""
+    """Number of episodes of each season; None for all."""
     clips: Path | None = None
-    """Holds the real clips; None for the data folder, if they are there."""
+    """Folder of the real clips; None for the data folder, if they are there."""
     again: bool = False
-    """Whether libraries that other code has judged are judged again: see `watch_season`."""
+    """Whether libraries judged by another version of the code are judged again: `watch_season`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The same twice."""
+    """One report in two formats."""
 
     markdown: str
     json: str
@@ -56,10 +56,10 @@ class Report:
 def bench_identity(
     asked: Asked, models: Models, settings: Settings, progress: Progress = silent
 ) -> Report:
-    """Return what names and people are worth.
+    """Return the report on names and people.
 
     Raises:
-        ConfigError: there is no made season, or no clip where one is asked for.
+        ConfigError: there is no synthetic season, or no clip where one is asked for.
         IndexerError: as enrolling and indexing.
     """
     found = _seasons(asked, progress)
@@ -79,7 +79,7 @@ def bench_identity(
 
 
 def _crowds(clips: Path, work: Path, models: Models, settings: Settings) -> list[PeopleByShot]:
-    """Return who is found in the clip with many people, if it is there."""
+    """Return the people found in the clip of a crowd, if it is there."""
     if not (clips / f"{CROWDS}.mp4").is_file():
         return []
     root = work / f"{CROWDS}-{digest(models, settings)}"
@@ -87,7 +87,7 @@ def _crowds(clips: Path, work: Path, models: Models, settings: Settings) -> list
 
 
 def _seasons(asked: Asked, progress: Progress) -> list[Path]:
-    """Return the seasons of the data folder; where it has LFW's archive alone, they are made."""
+    """Return the seasons of the data folder; made first if it has only LFW's archive."""
     folder = asked.data
     if (folder / ARCHIVE).is_file() and not any(folder.glob("s*/*.mp4")):
         folder = asked.work / "seasons"

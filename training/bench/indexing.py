@@ -1,4 +1,4 @@
-"""The whole of indexing against bare decoding, against the usual script, and in memory."""
+"""The time of indexing against decoding alone and against the usual script, and its memory."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ with av.open(sys.argv[1]) as container:
 """
 _WARM_UP = 1
 SPARING = "decode.frames=reference"
-"""The setting that leaves the other frames out."""
+"""The setting by which only reference frames are decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """What indexing a video costs, beside decoding it and converting nothing."""
+    """What indexing a video costs, beside decoding it without converting frames."""
 
     frames: int
     decoding: Cost
     indexing: Cost
     sparing: Cost
-    """Indexing it from its reference frames alone."""
+    """Cost of indexing it from its reference frames alone."""
     short: Cost
-    """Indexing a tenth of the video."""
+    """Cost of indexing a tenth of the video."""
     seconds: Mapping[str, float]
-    """Of each stage, over all threads."""
+    """Seconds of each stage, over all threads."""
     usual_cpu_s: float
-    """Of the usual script, for each frame."""
+    """CPU seconds of the usual script per frame."""
 
     @property
     def usual_frames_per_core_s(self) -> float:
-        """Return how many frames a core gets done in a second by the usual script."""
+        """Return how many frames per core-second the usual script processes."""
         return 1 / self.usual_cpu_s
 
     @property
     def memory_growth(self) -> float:
-        """Return the peak memory against that of a tenth of the video."""
+        """Return the ratio of the peak memory to that for a tenth of the video."""
         return self.indexing.peak_mb / self.short.peak_mb
 
 
 def measure(video: Path, work: Path, repeats: int = 20) -> Whole:
-    """Return what the video costs, repeated so often in a file of its own.
+    """Return what indexing costs for a video joined to itself `repeats` times.
 
     Raises:
         VideoError: the video cannot be read or indexed.
@@ -84,10 +84,10 @@ def measure(video: Path, work: Path, repeats: int = 20) -> Whole:
 
 
 def usual_script(video: Path, frames: int = 8) -> float:
-    """Return the core seconds for a frame of MTCNN on every frame and a vector of every face.
+    """Return the core-seconds per frame of MTCNN on every frame and an encoder on every face.
 
-    As facenet-pytorch's own examples do it, at its default settings, on one thread; the encoder's
-    weights do not matter for its time.
+    As in facenet-pytorch's own examples, at its default settings, on one thread; the encoder has
+    random weights, which do not matter for its time.
     """
     torch.set_num_threads(1)
     detector, encoder = MTCNN(keep_all=True), InceptionResnetV1().eval()
@@ -105,7 +105,7 @@ def usual_script(video: Path, frames: int = 8) -> float:
 
 
 def repeat(video: Path, target: Path, times: int) -> None:
-    """Write a video's packets so many times after one another.
+    """Write a video's packets `times` times, one copy after another.
 
     Raises:
         VideoError: the video cannot be read.

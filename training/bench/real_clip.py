@@ -1,7 +1,7 @@
-"""Names on a real clip: stills cut from its beginning, labelled faces of the rest.
+"""Names on a real clip: stills are cut from its beginning, labelled faces of the rest are judged.
 
-Both at the clip's own height and at half of it; the stills are cut from the very copy that is then
-indexed. Only labelled faces count: those that nobody could put a name to are left out.
+This is done at the clip's own height and at half of it; the stills are cut from the same copy that
+is then indexed. Only labelled faces count; those that nobody could name are left out.
 """
 
 from __future__ import annotations
@@ -46,36 +46,36 @@ FIRST = 480
 """The first frame that counts; stills are cut from those before."""
 STILLS = 3
 _APART = 10
-"""Frames between two stills of a person, at least."""
+"""The least number of frames between two stills of a person."""
 _AROUND = 0.3
-"""What is kept around a face on each side, as a share of its box's: a picture 1.6 times as wide."""
+"""Margin kept on each side of a face, as a share of its box: a picture 1.6 times as wide."""
 _UNDECIDED = "?"
 
 
 @dataclass(frozen=True, slots=True)
 class OnClip:
-    """How names fare on labelled faces of a clip."""
+    """How well labelled faces of a clip are named."""
 
     lines: int
-    """The height of the video."""
+    """The height of the video, in pixels."""
     stills: int
-    """How many were enrolled."""
+    """Number of enrolled stills."""
     right: Share
-    """Right ones among the labelled faces of the enrolled that bear a name."""
+    """Faces named right, among the labelled faces of the enrolled that have a name."""
     recalled: Share
-    """Faces of the enrolled that bear their name."""
+    """Faces named right, among all labelled faces of the enrolled."""
     strangers: Share
-    """Labelled faces of others that bear a name, among those that were found."""
+    """Labelled faces of others that have a name, among those that were found."""
     widths: Sequence[OfWidth]
 
 
 def bench_real(
     data: Path, work: Path, models: Models, settings: Settings, progress: Progress = silent
 ) -> list[OnClip]:
-    """Return how names fare on the clip of a data folder, at each height.
+    """Return how well faces of the clip in a data folder are named, at each height.
 
     Args:
-        data: with the clip and its labels.
+        data: the folder of the clip and its labels.
         work: keeps stills, scaled copy and libraries.
         models: detector and encoder.
         settings: of all stages.
@@ -116,7 +116,7 @@ def _scaled(video: Path, work: Path, lines: int) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     copy = work / f"{CLIP}-{lines}.mp4"
     if not copy.is_file():
-        part = work / f".{copy.name}"  # a run that is killed leaves no half of it
+        part = work / f".{copy.name}"  # a run that is killed leaves no incomplete copy
         clips.scaled_copy(video, part, lines)
         part.rename(copy)
     return copy
@@ -147,7 +147,7 @@ def _bench_copy(
 
 
 def chosen(labels: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the faces to cut stills of: each person's widest before `FIRST`, apart in time."""
+    """Return the faces to cut stills of: each person's `STILLS` widest before `FIRST`, apart."""
     picked: list[Mapping[str, Any]] = []
     early = [one for one in labels if one["name"] and one["frame"] < FIRST]
     for one in sorted(early, key=lambda one: one["box"][0] - one["box"][2]):
@@ -189,7 +189,7 @@ def write_stills(
 
 
 def _around(image: UInt8, box: Float32) -> UInt8:
-    """Return a face with what is around it, as far as the picture reaches, (H, W, 3)."""
+    """Return the crop of a face with a margin, as far as the picture reaches, (H, W, 3)."""
     height, width = image.shape[:2]
     grow = (box[2:] - box[:2]) * _AROUND
     low = np.clip(np.floor(box[:2] - grow), 0, [width - 1, height - 1]).astype(int)
@@ -216,7 +216,7 @@ def labelled(
 
 
 def score(truth: TrueFaces, found: FoundFaces, said: Verdicts, lines: int, stills: int) -> OnClip:
-    """Return how names fare on the labelled faces; found faces that cover none do not count."""
+    """Return how well labelled faces are named; found faces that cover none do not count."""
     watched: Watched = watch(truth, found, len(said.names))
     faces, shown = said.names[found.tracks], watched.shown
     mine = watched.pairs != NOBODY

@@ -1,4 +1,4 @@
-"""How long it takes to find what an episode repeats of many earlier ones: made hashes."""
+"""How long it takes to find what an episode repeats of many earlier ones, on synthetic hashes."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ _RATE = 25
 _SHOT = 60
 _MINUTES = 22
 _ANGLES = 400
-"""Pictures that shots begin with, in all episodes: a show has few rooms."""
+"""Number of pictures that shots begin with, over all episodes: a show has few rooms."""
 _STEADY = 8
-"""Frames in which a picture changes by a bit, on average."""
+"""Frames after which a picture's hash has changed by one bit, on average."""
 _RECAP = 20
-"""Shots that are shown again."""
+"""Number of shots that are shown again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What looking for the repeats of one episode came to."""
+    """Time, recall and precision of finding the repeats of one episode."""
 
     episodes: int
-    """Earlier ones."""
+    """Number of earlier episodes."""
     frames: int
-    """Of all of them."""
+    """Their frames, all together."""
     seconds: float
     recall: float
     """Share of the repeated frames that were found."""
     precision: float
-    """Share of the frames said to be repeated that are."""
+    """Share of the frames found that are repeated."""
 
 
 def search_made(episodes: int, seed: int = 0) -> Searched:
-    """Return how an episode fares that begins with a recap of `episodes` earlier ones.
+    """Return how well the recap that an episode begins with is found in `episodes` earlier ones.
 
-    All are of 22 minutes, in shots of 2.4 s that begin with one of 400 pictures; from frame to
-    frame a few bits change, for good or as noise.
+    Each has 22 minutes, in shots of 2.4 s that begin with one of 400 pictures; from frame to
+    frame a few bits of the hash change, for good or as noise.
     """
     rng = np.random.default_rng(seed)
     angles = rng.integers(1, 1 << 63, _ANGLES)
@@ -78,6 +78,6 @@ def _episode(angles: Int64, rng: np.random.Generator) -> Int64:
 
 
 def _turned(rng: np.random.Generator, count: int, share: float) -> Int64:
-    """Return numbers with one bit each, of 63, or none."""
+    """Return `count` numbers, each with one random bit of 63 set by probability `share`, else 0."""
     bits = np.left_shift(np.int64(1), rng.integers(0, 63, count))
     return np.where(rng.random(count) < share, bits, 0)

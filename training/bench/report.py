@@ -1,4 +1,4 @@
-"""All benches in one run: a Markdown table against targets, and a chart of where time goes."""
+"""The whole of `bench` in one run: a Markdown table against targets, a chart of where time goes."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Row:
 
 
 def bench(data: Path, out: Path, say: Callable[[str], None]) -> None:
-    """Run all benches, say each line when it is there, and write ``bench.md`` and ``bench.png``.
+    """Run all benches, report each line as it comes, and write ``bench.md`` and ``bench.png``.
 
-    It takes a quarter of an hour, and 5 GB of disk for a while.
+    It takes a quarter of an hour, and temporarily 5 GB of disk.
 
     Args:
         data: the folder of clips.
@@ -50,7 +50,7 @@ def bench(data: Path, out: Path, say: Callable[[str], None]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        # First, while this process is small: its peak would count as the others'.
+        # First, while this process is small: its peak memory would count as its children's.
         whole = indexing.measure(data / CROWD, work)
         draw(whole.seconds, out / "bench.png")
         for row in chain(

@@ -1,4 +1,4 @@
-"""How quickly a library answers: the nearest of many tracks, and the first answer of a process."""
+"""How quickly a library answers: the nearest of many tracks, and a query in a new process."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Row = dict[str, float | int | str]
 
 
 def bench_search(sizes: Sequence[int], say: Callable[[str], None]) -> list[Row]:
-    """Return for each number of made tracks what its index costs and how well it answers.
+    """Return for each number of synthetic tracks what its index costs and how well it answers.
 
-    One thread; latencies are of one question after another, ours with the comparison of whole
-    vectors, which lie in a file. The disk needs 512 bytes a track.
+    On one thread, with queries one after another. Ours includes the comparison of whole vectors,
+    which are read from a file. The disk needs 512 bytes a track.
     """
     rows = []
     for size in sizes:
@@ -40,7 +40,7 @@ def bench_search(sizes: Sequence[int], say: Callable[[str], None]) -> list[Row]:
 
 
 def bench_start(episodes: int, work: Path) -> float:
-    """Return the seconds from starting a query to its end, in a made library; best of three."""
+    """Return the seconds that the `query` command takes on a synthetic library; best of three."""
     make_library(work, episodes)
     command = [sys.executable, "-m", "indexer", "query", "--library", str(work)]
     seconds = []
@@ -85,7 +85,7 @@ def _pieces(size: int) -> Iterator[tuple[int, int]]:
 
 
 def _built(whole: Float32) -> Exact | Cells:
-    """Return the index that a library with these embeddings has; ids are rows."""
+    """Return the index that a library of these embeddings would have; ids are row numbers."""
     uids = np.arange(len(whole))
     index: Exact | Cells = vectors.exact(DIMENSION)
     if cells := vectors.cells_for(len(whole)):
@@ -96,7 +96,7 @@ def _built(whole: Float32) -> Exact | Cells:
 
 
 def _exact(whole: Float32, questions: Float32) -> tuple[float, list[Int64]]:
-    """Return the milliseconds of an exact answer, and the true nearest, (_COUNT,) each."""
+    """Return the milliseconds of an exact answer, and the true nearest ids, (_COUNT,) each."""
     seconds = 0.0
     best: list[list[tuple[float, int]]] = [[] for _ in questions]
     for start, end in _pieces(len(whole)):
@@ -112,7 +112,7 @@ def _exact(whole: Float32, questions: Float32) -> tuple[float, list[Int64]]:
 
 
 def _episode_s(index: Exact | Cells, crowd: Crowd, size: int) -> float:
-    """Return the seconds that an index takes to take in the tracks of one more episode."""
+    """Return the seconds that it takes to add the tracks of one more episode to an index."""
     tracks = crowd.some(size, 300)
     start_s = time.perf_counter()
     vectors.add(index, np.arange(size, size + len(tracks)), tracks)

@@ -1,7 +1,7 @@
-"""Made seasons through the indexer, episode after episode, and what it says after each.
+"""Synthetic seasons through the indexer, episode by episode, with its verdicts after each.
 
 A work folder keeps, for each season and settings, the library and a snapshot after each episode,
-so that a second run measures at once::
+so that a second run can measure at once::
 
     work/s0-1a2b3c4d/library/  ep01.json  ep02.json  …
 """
@@ -45,27 +45,27 @@ from training.synthesize.truth import Truth
 from training.synthesize.truth_file import read_truth, truth_path
 
 ARCHIVE = "lfw.tar"
-"""Of LFW, that seasons are made from."""
+"""The archive of LFW, from which seasons are made."""
 _EPISODES = 6
 _REMEDY = "make some: training synthesize lfw.tar --out FOLDER/s0 --seed 0, s1, …"
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The M faces of T tracks that were encoded, and the gallery's G stills."""
+    """The M encoded faces of T tracks, and the gallery's G stills."""
 
     vectors: Float32
     """(M, D), unit rows."""
     tracks: Int64
     """(M,), from 0 on."""
     frames: Int64
-    """(M,), as those of the faces that were found."""
+    """(M,), counted as those of the found faces."""
     means: Float32
-    """(T, D), unit rows."""
+    """(T, D), unit rows, the embedding of each track."""
     stills: Float32
     """(G, D), unit rows."""
     names: Names
-    """(G,)."""
+    """(G,), the person of each still."""
     threshold: float
     """The cosine at which two wide faces are as likely of one person as of two."""
 
@@ -77,20 +77,20 @@ class Season:
     name: str
     library: Library
     ids: tuple[str, ...]
-    """Of its episodes in the library, in order."""
+    """Ids of its episodes in the library, in order."""
     watched: Watched
     """All episodes in a row."""
     snapshots: Sequence[Verdicts]
-    """What is said after each episode, of the tracks so far."""
+    """The verdicts after each episode, on the tracks so far."""
     encoded: Encoded
     audits: tuple[Audit, ...]
-    """What the library says of each episode without a label."""
+    """The library's estimates of each episode's quality, made without labels."""
     stale: bool
-    """Whether the snapshots were taken by other code than this."""
+    """Whether snapshots were taken by another version of the code."""
 
 
 def make_seasons(data: Path, folder: Path, count: int, progress: Progress = silent) -> None:
-    """Make the seasons s0, s1, … of six episodes in a folder, as far as they are not there.
+    """Make the seasons s0, s1, … of six episodes in a folder, unless they are there.
 
     Args:
         data: a folder with LFW's archive.
@@ -109,7 +109,7 @@ def make_seasons(data: Path, folder: Path, count: int, progress: Progress = sile
 
 
 def seasons_in(folder: Path) -> list[Path]:
-    """Return the made seasons in a folder: those called s0, s1, …, by number.
+    """Return the synthetic seasons in a folder: those called s0, s1, …, by number.
 
     Raises:
         ConfigError: there is none.
@@ -139,14 +139,14 @@ def watch_season(  # noqa: PLR0913 - the last by name
     """Return a season, its cast enrolled first and its episodes then indexed in order.
 
     Args:
-        folder: of `training synthesize`.
+        folder: a season made by `training synthesize`.
         work: keeps the library and the snapshots.
         models: detector and encoder.
         settings: of all stages.
         most: episodes, the first ones; None for all.
         progress: shows how far it is.
-        again: whether a library that other code has judged is judged again, where all that changed
-            comes after the tracks.
+        again: whether a library judged by another version of the code is judged again; right only
+            if all that changed comes after the tracks.
 
     Raises:
         ConfigError: the folder's truth cannot be read.
@@ -195,16 +195,16 @@ def watch_season(  # noqa: PLR0913 - the last by name
 
 
 def audited_purity(audits: Sequence[Audit]) -> float | None:
-    """Return the purity that audits estimate, the mean by how many tracks each rests on.
+    """Return the mean purity that audits estimate, weighted by how many tracks each rests on.
 
-    None if they rest on nothing.
+    None if there are no such tracks.
     """
     tracks = sum(one.tracks for one in audits)
     return sum(one.purity * one.tracks for one in audits) / tracks if tracks else None
 
 
 def true_faces(truth: Truth) -> TrueFaces:
-    """Return the faces of a made episode of which anything is visible."""
+    """Return the faces of a synthetic episode of which anything is visible."""
     rows = [np.flatnonzero(face.visible > 0) for face in truth.faces]
     counts = [len(one) for one in rows]
     each = list(zip(truth.faces, rows, strict=True))
@@ -223,7 +223,7 @@ def true_faces(truth: Truth) -> TrueFaces:
 
 
 def found_faces(library: Library, episode: str) -> FoundFaces:
-    """Return the faces that a library has of an episode; tracks are counted as it has them."""
+    """Return the faces that a library has of an episode, tracks numbered in the library's order."""
     return _found(library, episode, read.read_tracks(library, episode))
 
 
@@ -241,7 +241,7 @@ def _encoded(
     calibration: Calibration,
 ) -> Encoded:
     every = [track for group in tracks for track in group]
-    # As `join` counts frames: after the last of the episode before.
+    # As `join` counts frames: on from the last one of the episode before.
     ends = [int(max(p.truth.frames.max(initial=-1), p.found.frames.max(initial=-1))) for p in parts]
     starts = np.cumsum([0, *(end + 1 for end in ends)])[:-1]
     first = np.repeat(starts, [len(group) for group in tracks])
@@ -266,7 +266,7 @@ def _keep(path: Path, snapshot: Snapshot) -> None:
 
 
 def digest(models: Models, settings: Settings) -> str:
-    """Return what names the folder of a library: everything that it depends on but the code."""
+    """Return a digest of all but the code that a library depends on, to name its folder."""
     said = [models.encoder.facts.encoder_id, config.that_matter(settings)]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 

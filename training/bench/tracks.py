@@ -1,4 +1,4 @@
-"""Do the tracks of a show teach who is who? Heads side by side on episodes with a known truth."""
+"""Do the tracks of a show teach who is who? Heads compared on episodes with ground truth."""
 
 from __future__ import annotations
 
@@ -45,43 +45,44 @@ METHODS: Mapping[str, TrackSettings] = {
     "SSiam, tied": TrackSettings(mining="ssiam", head="tied", stay=0.1),
     "TSiam, tied": TrackSettings(mining="tsiam", head="tied", stay=0.3),
 }
-"""The paper's three, two with a head that begins as the identity, and two that begin as clothes
-say."""
+"""The paper's three; two with a head initialised as the identity; and two with one initialised by
+the ties of clothes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """The tracks of an episode, and who they really are."""
+    """The tracks of an episode, and the true person of each."""
 
     name: str
     tracks: LibraryTracks
     people: Int64
-    """(N,), `NOBODY` for what is no face of the truth."""
+    """(N,), `NOBODY` for a track that covers no true face."""
     frames: Float64
     """(N,), how many frames each lasts."""
     ties: Int64
-    """(P, 2), tracks that wear the same."""
+    """(P, 2), pairs of tracks in the same clothes."""
     tying_s: float
-    """Seconds that it took to see what they wear."""
+    """Seconds that it took to find the ties."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What clustering made of an episode's tracks."""
+    """How well an episode's tracks are clustered."""
 
     known: Clustering
-    """Into as many clusters as there are people."""
+    """With as many clusters as there are people."""
     known_per_frame: Clustering
+    """The same, tracks weighted by their frames."""
     estimated: Clustering
-    """Into as many as the silhouette says."""
+    """With the number of clusters estimated by the silhouette."""
     seconds: float
-    """That training took."""
+    """Seconds that finding ties and training took, where the method does so."""
 
 
 def labelled(
     folder: Path, library: Path, models: Models, settings: Settings, progress: Progress = silent
 ) -> list[Labelled]:
-    """Return the tracks that the indexer finds in the made episodes of a folder.
+    """Return the tracks that the indexer finds in the synthetic episodes of a folder.
 
     Args:
         folder: holds videos, each with its truth beside it.
@@ -91,7 +92,7 @@ def labelled(
         progress: shows how far it is.
 
     Raises:
-        ConfigError: the folder holds no made episode.
+        ConfigError: the folder holds no synthetic episode.
         IndexerError: as indexing.
     """
     videos = [path for path in sorted(folder.glob("*.mp4")) if truth_path(path).is_file()]
@@ -115,7 +116,10 @@ def labelled(
 
 
 def people_of(tracks: LibraryTracks, truth: Truth) -> Int64:
-    """Return who each track shows, by most of its faces, (N,)."""
+    """Return who each track shows, by most of its faces, (N,): numbers of the cast, then strangers.
+
+    `NOBODY` if none of its faces covers a true one.
+    """
     names = {name: number for number, name in enumerate((*truth.cast, *truth.strangers))}
     votes = np.zeros((len(tracks.uids), len(names)), np.int64)
     for track, frame, box in zip(tracks.track, tracks.frames, tracks.boxes, strict=True):
@@ -129,7 +133,7 @@ def people_of(tracks: LibraryTracks, truth: Truth) -> Int64:
 def learn(
     faces: TrackFaces, settings: TrackSettings, seed: int, workers: Workers
 ) -> tuple[Float32, float]:
-    """Return the mean features of tracks after a head has learnt from them, and the seconds."""
+    """Return the tracks' mean features by a head that learnt from them, and the seconds it took."""
     begun = time.perf_counter()
     method = heads.from_tracks(faces, settings, seed)
     schedule = replace(SCHEDULE, seed=seed)
@@ -140,7 +144,7 @@ def learn(
 
 
 def whitened(one: Labelled, faces: TrackFaces) -> tuple[Float32, float]:
-    """Return the mean features of tracks, evened out over those tied by clothes; the seconds.
+    """Return the tracks' mean features, whitened by the ties of clothes, and the seconds it took.
 
     Without a tie, the features are as they were.
     """
@@ -152,7 +156,7 @@ def whitened(one: Labelled, faces: TrackFaces) -> tuple[Float32, float]:
 
 
 def outcome(one: Labelled, features: Float32, seconds: float) -> Outcome:
-    """Return what clustering makes of features (N, D), judged on the tracks of somebody."""
+    """Return how features (N, D) are clustered, over the tracks that show somebody."""
     real = one.people != NOBODY
     people, weights = one.people[real], one.frames[real]
     known = hac.into(len(np.unique(people)), features[real])
@@ -175,9 +179,9 @@ def compare(
 
     Args:
         episodes: from `labelled`.
-        seeds: how often each method learns, from 0.
-        workers: for what runs beside.
-        methods: of `METHODS`; the base and clothes alone are always there.
+        seeds: how often each method learns, with seeds from 0 on.
+        workers: for training.
+        methods: of `METHODS`; the base and clothes alone are always included.
     """
     found: dict[str, dict[str, list[Outcome]]] = {
         "base": {},

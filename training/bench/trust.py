@@ -1,8 +1,8 @@
-"""What cosines are worth as evidence: a yardstick, measured on made seasons whose truth is known.
+"""What cosines are worth as evidence: a yardstick, measured on synthetic seasons.
 
-The cohort are people with two photos, who play in no season. Coefficients of pairs of tracks, then
-of names, are logistic regressions with both answers weighed alike; how names are believed is fitted
-to seasons left out in turn, by screen time.
+The cohort are people with two photos, who play in no season. The coefficients of pairs of tracks,
+then those of names, are of logistic regressions with balanced classes. How far names are believed
+is fitted to seasons left out in turn, weighted by screen time.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from training.synthesize.truth_file import read_truth, truth_path
 
 _ONE_SIDED = 1e-6
 _BITS, _WIDTHS = (0, 18, 24), (0.0, 1.0, 2.0, 4.0)
-"""From where to where pairs are counted by picture and place."""
+"""Lower edges of the bins in which pairs are counted: bits of the hash, and face widths apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """An episode's tracks, and who they are."""
+    """An episode's tracks, and the true person of each."""
 
     season: int
     tracks: Sequence[Track]
     people: Int64
-    """(N,), `NOBODY` for what is no face of the truth."""
+    """(N,), `NOBODY` for a track that covers no true face."""
     gallery: Sequence[Character]
     wanted: Int64
-    """(C,), who each of the gallery is, as in `people`."""
+    """(C,), who each character of the gallery is, numbered as in `people`."""
 
     @property
     def together(self) -> Bool:
@@ -62,14 +62,14 @@ class Known:
 
     @property
     def real(self) -> Bool:
-        """Return which tracks are somebody's, (N,)."""
+        """Return which tracks show somebody, (N,)."""
         return np.asarray(self.people != NOBODY)
 
 
 def known_episodes(
     seasons: Sequence[Path], work: Path, models: Models, settings: Settings, progress: Progress
 ) -> list[Known]:
-    """Return the episodes of made seasons, each indexed into a library of its own in `work`.
+    """Return the episodes of synthetic seasons, each season indexed into its own library in `work`.
 
     Raises:
         ConfigError: a season holds no episode with its truth.
@@ -107,7 +107,7 @@ def known_episodes(
 def cohort(
     photos: Sequence[Photo], models: Models, settings: Settings, progress: Progress = silent
 ) -> Float32:
-    """Return the mean vector of each person, unit rows (M, D).
+    """Return the mean vector of each person, unit rows (M, D); none for a person without a face.
 
     Args:
         photos: two of each person, one after the other.
@@ -155,7 +155,7 @@ def measure(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> 
 
 
 def _line(odds: Float64, true: Bool, weights: Float64) -> tuple[float, float]:
-    """Return slope and offset that turn log-odds (N,) into those with which things are true."""
+    """Return the slope and offset that calibrate log-odds, (N,), to what is true."""
     if true.all() or not true.any():
         return 1.0, 0.0
     model = LogisticRegression(C=1e6).fit(odds[:, None], true, weights)
@@ -164,19 +164,19 @@ def _line(odds: Float64, true: Bool, weights: Float64) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Names of a season by what the others taught."""
+    """How well a season's tracks are named by the yardstick of the other seasons."""
 
     season: str
     wrong: float
-    """Share of the named seconds of the found tracks,"""
+    """Share of the named seconds, of tracks that show somebody, with a wrong name."""
     recalled: float
-    """share of those of the enrolled that bear the right name,"""
+    """Share of the enrolled people's seconds, of the tracks found, that are named right,"""
     likeliest: float
-    """and that would, if each track bore its likeliest name."""
+    """and that would be, if each track were given its likeliest name."""
 
 
 def left_out(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> list[LeftOut]:
-    """Return what names come to where each season is judged by what the others taught.
+    """Return how well each season is named by the yardstick measured on the others.
 
     Args:
         episodes: of three seasons or more.
@@ -202,19 +202,19 @@ def left_out(episodes: Sequence[Known], plain: Yardstick, settings: Settings) ->
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Pairs of tracks whose pictures differ so much, so far apart."""
+    """Pairs of tracks in a bin: how much their pictures differ, how far apart their faces are."""
 
     bits: int
-    """At least, and less than in the next row."""
+    """Lower edge of the bin, in bits by which the hashes differ."""
     widths: float
-    """At least, and less than in the next row."""
+    """Lower edge of the bin, in face widths."""
     pairs: int
     same: float
-    """Share of them that is of one person."""
+    """Share of the pairs that show one person; NaN without pairs."""
 
 
 def places(episodes: Sequence[Known]) -> list[Place]:
-    """Return how often tracks before and after a cut are of one person, by picture and place."""
+    """Return how often tracks of nearby shots show one person, by bins of picture and place."""
     rows = [np.zeros((0, 3))]
     for one in episodes:
         bits, widths, known = scene.placed(one.tracks)
@@ -241,11 +241,11 @@ class Meeting:
     """More than this, and not more than in the next row; the first row is of any two tracks."""
     pairs: int
     same: float
-    """Share of them that is of one person: what `affinity.MOMENT_S` rests on."""
+    """Share of the pairs that show one person: the reason for `affinity.MOMENT_S`."""
 
 
 def meetings(episodes: Sequence[Known]) -> list[Meeting]:
-    """Return how often two tracks are of one person, by how long they are on screen together."""
+    """Return how often two tracks show one person, by how long they are on screen together."""
     rows = [np.zeros((0, 2))]
     for one in episodes:
         start, end = (np.array([getattr(t, at) for t in one.tracks]) for at in ("start_s", "end_s"))
@@ -284,7 +284,7 @@ def _helped(episodes: Sequence[Known], stick: Yardstick) -> tuple[float, ...]:
 
 
 def _compared(one: Known, vectors: Float32, clear: Clarity) -> tuple[Float64, Bool]:
-    """Return terms (P, K) of the pairs of an episode's tracks that are not together, who is one."""
+    """Return terms, (P, K), of pairs of tracks not on screen together, and which are genuine."""
     upper = np.triu(one.real[:, None] & one.real & ~one.together, k=1)
     first, second = np.nonzero(upper)
     terms = affinity.pair_terms((vectors @ vectors.T)[upper], clear[first], clear[second])
@@ -310,21 +310,21 @@ def _coefficients(rows: Float64, same: Bool) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What is said of the tracks of somebody in an episode, (N,) each, and what is true."""
+    """What is said of the tracks that show somebody in an episode, (N,) each, and what is true."""
 
     odds: Float64
-    """Log-odds of the most likely name, given or not,"""
+    """Log-odds of the likeliest name, given or not,"""
     nobody: Float64
-    """and of nobody, if that name is wrong."""
+    """and of its being nobody of the gallery, if that name is wrong."""
     right: Bool
-    """Whether the name is right,"""
+    """Whether the likeliest name is right,"""
     strange: Bool
-    """and whether they show nobody of the gallery."""
+    """and whether the track shows nobody of the gallery."""
     seconds: Float64
 
 
 def _said(one: Known, stick: Yardstick, settings: Settings) -> _Said:
-    """Return what is said of an episode before it is known how far to believe it."""
+    """Return what is said of an episode's tracks before the belief in it is fitted."""
     seen, gallery, apart = _asked(one, stick, settings.recognize)
     shares = recognize.all_shares(seen, gallery, apart, stick, settings.recognize)
     best, rows = shares[:, 1:].argmax(axis=1), np.flatnonzero(one.real)
@@ -342,7 +342,7 @@ def _said(one: Known, stick: Yardstick, settings: Settings) -> _Said:
 def _asked(
     one: Known, stick: Yardstick, settings: RecognizeSettings
 ) -> tuple[Evidence, list[Character], Apart]:
-    """Return what is known of an episode, and of whom it is asked, where nobody said anything."""
+    """Return an episode's evidence, gallery and constraints, no decisions of people among them."""
     seen = evidence.gather(one.tracks, _related(one, stick), one.together, settings)
     gallery = thresholds.calibrate(one.gallery, seen, one.together, stick, settings)
     none = np.zeros((len(one.tracks), len(gallery)), bool)
@@ -351,11 +351,12 @@ def _asked(
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """What names the tracks of an episode get, (N,) each."""
+    """The names that the tracks of an episode get, (N,) each."""
 
     named: Bool
+    """Whether the track is given a name."""
     people: Int64
-    """Who each most likely is, as in `Known.people`."""
+    """The likeliest person of the gallery, numbered as in `Known.people`."""
 
 
 def _judged(one: Known, stick: Yardstick, settings: RecognizeSettings) -> _Judged:

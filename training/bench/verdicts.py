@@ -1,4 +1,4 @@
-"""What a library says of its tracks, now or judged anew in memory with other settings."""
+"""A library's verdicts on its tracks: as published, or judged anew in memory by other settings."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ _BEFORE_NAMES = ("decode", "shots", "detect", "link", "embed")
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What is said of one track."""
+    """The verdict on one track."""
 
     name: str
-    """Of the gallery, or `UNNAMED`."""
+    """A name of the gallery, or `UNNAMED`."""
     person: int
-    """Of the library, 0 for nobody."""
+    """Id of a person of the library, 0 for nobody."""
     probability: float
-    """That the name is right; without one, that it is nobody of the gallery."""
+    """That the name is right; without a name, that the track shows nobody of the gallery."""
     likely: str = UNNAMED
-    """Without a name, the most likely one of the gallery,"""
+    """Without a name, the likeliest one of the gallery,"""
     chance: float = 0.0
-    """and how likely that is."""
+    """and how likely that one is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a library says of all its tracks, by uid."""
+    """A library's verdicts on its tracks, by uid."""
 
     code: str
-    """Digest of the code that said it."""
+    """Digest of the code that judged."""
     said: Mapping[int, Said]
 
     @staticmethod
     def of(table: Mapping[str, Any]) -> Snapshot:
-        """Return what `encoded` wrote."""
+        """Return the snapshot that `encoded` wrote."""
         return Snapshot(table["code"], {uid: Said(*rest) for uid, *rest in table["said"]})
 
     def encoded(self) -> bytes:
-        """Return it as JSON."""
+        """Return the snapshot as JSON."""
         rows = [(uid, *dataclasses.astuple(one)) for uid, one in self.said.items()]
         return (json.dumps({"code": self.code, "said": rows}) + "\n").encode()
 
 
 def published(library: Library, ids: Sequence[str], code: str) -> Snapshot:
-    """Return what a library says of some of its episodes."""
+    """Return a library's verdicts on the tracks of some of its episodes."""
     identities = [i for one in ids for i in read.read_identities(library, one)]
     return Snapshot(code, _said(identities, read.read_characters(library)))
 
@@ -68,16 +68,16 @@ def published(library: Library, ids: Sequence[str], code: str) -> Snapshot:
 def rejudged(
     library: Library, ids: Sequence[str], stick: Yardstick, settings: Settings
 ) -> list[Snapshot]:
-    """Return what would be said after each episode with other settings; nothing is written.
+    """Return the verdicts after each episode under other settings; nothing is written.
 
-    It is what publishing an episode does, from the tracks that the library holds: nobody is known
-    at first but the gallery, and an episode is judged once.
+    Episodes are judged as when they are published, from the tracks in the library: at first only
+    the gallery is known, and each episode is judged once.
 
     Args:
         library: with the gallery enrolled.
         ids: of its episodes, in the order in which they were indexed.
         stick: of the encoder.
-        settings: of recognition and clustering; other stages are not asked.
+        settings: of recognition and clustering; those of other stages are not used.
     """
     gallery = [one for one in read.read_characters(library) if one.named]
     cast = Cast(gallery, [], max((one.id for one in gallery), default=0) + 1)
@@ -87,7 +87,7 @@ def rejudged(
 def judged_again(
     library: Library, ids: Sequence[str], stick: Yardstick, settings: Settings, code: str
 ) -> list[Snapshot]:
-    """Return what `rejudged` does, and let the library say so, as if it were indexed anew.
+    """Return what `rejudged` returns, and publish it in the library as if it were indexed anew.
 
     Raises:
         StoreError: the library cannot be read or written.
@@ -114,7 +114,7 @@ def judged_again(
 def _in_turn(
     library: Library, ids: Sequence[str], cast: Cast, stick: Yardstick, settings: Settings
 ) -> Iterator[tuple[Mapping[int, Said], Cast]]:
-    """Yield what is said of all tracks so far after each episode, and the cast then."""
+    """Yield after each episode the verdicts on all tracks so far, and the cast as it is then."""
     said: dict[int, Said] = {}
     known: dict[int, Identity] = {}
     shown: list[tuple[Sequence[Track], Sequence[Identity]]] = []
@@ -131,10 +131,10 @@ def _in_turn(
 
 
 def varied(settings: Settings, overrides: Sequence[str]) -> Settings:
-    """Return settings with some changed, such as can be judged anew without indexing.
+    """Return settings with some changed, so that tracks can be judged anew without indexing.
 
     Raises:
-        ConfigError: one is not valid, or of a stage that comes before names are given.
+        ConfigError: a change is not valid, or is of a stage that comes before names.
     """
     changed = config.load(None, [*_as_overrides(settings), *overrides])
     for stage in _BEFORE_NAMES:
@@ -145,7 +145,7 @@ def varied(settings: Settings, overrides: Sequence[str]) -> Settings:
 
 
 def as_verdicts(snapshot: Snapshot, tracks: Sequence[Sequence[Track]]) -> Verdicts:
-    """Return what is said of the tracks of some episodes, in their order."""
+    """Return the verdicts on the tracks of some episodes, in their order."""
     said = [snapshot.said[track.uid] for group in tracks for track in group]
     return Verdicts(
         names=np.array([one.name for one in said], np.str_),
@@ -157,10 +157,10 @@ def as_verdicts(snapshot: Snapshot, tracks: Sequence[Sequence[Track]]) -> Verdic
 
 
 def probability_of(identity: Identity, named: Set[int]) -> float:
-    """Return how sure a verdict is: of the name, or that it is nobody of the gallery.
+    """Return how likely a verdict is right: the name, or that it is nobody of the gallery.
 
-    For a track of somebody nobody has named, `Identity.probability` is that of belonging to that
-    person.
+    The latter is `Identity.nobody`, as `Identity.probability` of a track of an unnamed person is
+    that of belonging to that person.
 
     Args:
         identity: of a track.

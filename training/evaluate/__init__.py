@@ -1,1 +1,1 @@
-"""Honest numbers for what the indexer and its weights do."""
+"""Evaluation of the indexer and its weights against ground truth."""

@@ -28,10 +28,10 @@ Say = Callable[[str], None]
 def bench_clips(
     data: Path, work: Path, models: Models, settings: Settings, say: Say, *, timed: bool = True
 ) -> None:
-    """Index the clips of a data folder and say how the results agree with their labels.
+    """Index the clips of a data folder and report how the results agree with their labels.
 
     Args:
-        data: with the clips and their .json files.
+        data: the folder of the clips and their .json files.
         work: an empty folder for libraries and scaled copies.
         models: detector and encoder.
         settings: of all stages.
@@ -67,11 +67,11 @@ def _crowds(data: Path, work: Path, models: Models, settings: Settings, say: Say
 def people_of_crowds(
     data: Path, root: Path, models: Models, settings: Settings
 ) -> clips.PeopleByShot:
-    """Return who is found in the clip of six shots, indexed into a library of its own.
+    """Return the people found in the clip of six shots, indexed into a library of its own.
 
     Args:
-        data: with the clip and its labels.
-        root: of the library; what it holds already is not looked at again.
+        data: the folder of the clip and its labels.
+        root: of the library; if it holds the clip already, that is not indexed again.
         models: detector and encoder.
         settings: of all stages.
     """
@@ -80,12 +80,12 @@ def people_of_crowds(
 
 
 def people_found(library: Library, episode: str, truth: Mapping[str, Any]) -> clips.PeopleByShot:
-    """Return which of the people of labelled shots are found.
+    """Return which of the labelled people are found in each labelled shot.
 
     Args:
         library: that holds the clip.
         episode: the clip's id.
-        truth: its labels.
+        truth: the clip's labels.
     """
     spans = [(shot["start_frame"], shot["end_frame"]) for shot in truth["shots"]]
     shown = clips.people_of_shots(library, episode, spans)

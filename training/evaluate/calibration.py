@@ -1,4 +1,4 @@
-"""What a cosine of an encoder means, measured over photos of many people at several widths."""
+"""What an encoder's cosines mean: measured on photos of many people at several face widths."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _ENCODED_TOGETHER = 32
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The photos at one face width."""
+    """The photos, encoded at one face width."""
 
     width_px: float
     photos: Sequence[str]
-    """(N,), their names."""
+    """(N,), the photos' names."""
     people: Sequence[str]
-    """(N,), who each shows."""
+    """(N,), the person in each photo."""
     embeddings: Float32
     """(N, D), unit rows, zero where no face was found."""
     lengths: Float32
-    """(N,), how long they were before they were made unit."""
+    """(N,), norms of the embeddings before they were normalised."""
 
 
 def encode_at(
     photos: Iterable[Photo], width_px: float, models: Models, settings: Settings
 ) -> Encoded:
-    """Return the embedding of each photo's central face, shrunk to a width before detection.
+    """Return the embedding of each photo's central face, the photo first shrunk to a face width.
 
     Args:
-        photos: each of one person, near the middle.
-        width_px: of the detector's box; 0 leaves the photos as they are.
+        photos: each shows one person, near the middle.
+        width_px: width of the detector's box after shrinking; 0 leaves the photos as they are.
         models: detector and encoder.
         settings: of the detector.
     """
@@ -63,7 +63,7 @@ def encode_at(
 
 
 def _central_chip(pixels: UInt8, width_px: float, models: Models, settings: Settings) -> UInt8:
-    """Return the crop of the face nearest to the middle, black where there is none."""
+    """Return the aligned crop of the face nearest to the middle; black if there is no face."""
     size = models.encoder.facts.input_size
     for shrunk in (False, True):
         faces = still_faces(models, pixels, settings)
@@ -81,17 +81,18 @@ def _central_chip(pixels: UInt8, width_px: float, models: Models, settings: Sett
 
 
 def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
-    """Return what cosines of an encoder mean, and what the lengths of its vectors do.
+    """Return the calibration of an encoder's cosines and of its vectors' lengths.
 
-    The log-odds of one person as a function of cosine and both faces' widths: a logistic
-    regression at each width over all pairs of two photos, once with the second photo wide and once
-    as narrow as the first; genuine and impostor pairs are weighted alike. And those of being
-    recognised by a wide photo of the same person, which is to have the cosine with it that between
-    two wide ones speaks for one person as for two, as a function of the length of a face's vector.
+    Cosines: the log-odds that two faces show one person, by cosine and both widths. At each width
+    a logistic regression is fitted to all pairs of photos, once with the second photo wide and
+    once with both equally narrow; genuine and impostor pairs have the same total weight.
+
+    Lengths: the log-odds that a face is recognised, by the length of its vector. A face is
+    recognised if its cosine to a wide photo of the same person reaches the midpoint of wide pairs.
 
     Args:
         wide: the photos as they are.
-        narrower: the same photos, narrower, in the same order.
+        narrower: the same photos at smaller widths, each in the same order.
     """
     people = np.array(wide.people)
     first, second = np.triu_indices(len(people), k=1)
@@ -116,7 +117,7 @@ def calibrate(wide: Encoded, narrower: Sequence[Encoded]) -> Calibration:
 
 
 def _as_in_video(pixels: UInt8, scale: float) -> UInt8:
-    """Return a picture shrunk, and compressed about as much as a broadcast does."""
+    """Return a picture shrunk, and compressed about as much as in a broadcast."""
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     _, coded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, _VIDEO_QUALITY])
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
@@ -136,11 +137,11 @@ def _fit(cosine: Float32, same: Bool) -> Line:
 
 
 _SAME_LENGTH = 1e-3
-"""Spread of lengths, as a share of their mean, below which they are all the same."""
+"""Standard deviation of lengths, as a share of their mean, below which they count as equal."""
 
 
 def _recognised(lengths: Float32, cosine: Float32, least: float) -> Line | None:
-    """Return the line over lengths (P,), None if they say nothing."""
+    """Return the log-odds line over lengths (P,); None if lengths tell nothing of recognition."""
     seen = cosine != 0
     alike = cosine[seen] >= least
     if alike.all() or not alike.any():

@@ -1,4 +1,4 @@
-"""What the whole pipeline makes of labelled clips: shots, people, names, time and memory."""
+"""The whole pipeline on labelled clips: shots, people, names, time and memory."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _SAME_FACE_IOU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """Shot boundaries against the true ones."""
+    """How the cuts found agree with the true ones."""
 
     true: int
     found: int
     right: int
-    """Found within two frames of a true one, each once."""
+    """True cuts with a found one within two frames; each found cut is matched once."""
 
 
 def compare_cuts(found: Sequence[Shot], starts: Sequence[int]) -> Cuts:
-    """Return how the shots found agree with the first frames of the true ones."""
+    """Return how the shots found agree with the first frames of the true shots."""
     mine = [shot.start_frame for shot in found[1:]]
     true = list(starts[1:])
     left = list(mine)
@@ -54,26 +54,26 @@ def compare_cuts(found: Sequence[Shot], starts: Sequence[int]) -> Cuts:
 
 @dataclass(frozen=True, slots=True)
 class PeopleByShot:
-    """Which people of each shot were found, by the letters of the truth."""
+    """Which people were found in each shot, by the letters of the ground truth."""
 
     found: Sequence[str]
-    """A line a shot, as in ``A B; missed C; also D ?``: D is elsewhere, ? is nobody true."""
+    """A line per shot, as in ``A B; missed C; also D ?``: D is in other shots, ? matches nobody."""
     predicted: int
-    """People that the index counts."""
+    """Number of people in the index."""
     true: int
     recurring_kept: bool
-    """True if everybody in several shots is one and the same person in all of them."""
+    """True if everybody who is in several shots is found in all of them as the same person."""
 
 
 def compare_people(shown: Sequence[set[int]], truth: Sequence[set[str]]) -> PeopleByShot:
-    """Return who was found where, giving each letter the person that shares most shots with it.
+    """Return who was found in which shot, after matching people to letters by shared shots.
 
     Args:
         shown: for each true shot, the ids of the people that the index has in it.
-        truth: for each true shot, the letters of who is in it.
+        truth: for each true shot, the letters of the people in it.
     """
     ids, letters = sorted(set().union(*shown)), sorted(set().union(*truth))
-    # A person in exactly the right shots is a better match than one in more of them.
+    # Among people who share equally many shots with a letter, one with fewer other shots wins.
     gain = np.array(
         [
             [
@@ -101,7 +101,7 @@ def compare_people(shown: Sequence[set[int]], truth: Sequence[set[str]]) -> Peop
 def people_of_shots(
     library: Library, episode: str, spans: Iterable[tuple[int, int]]
 ) -> list[set[int]]:
-    """Return the ids of the people with a detected face in each span of frames."""
+    """Return the ids of the people with a detected face in each span of frames, ends included."""
     who = {i.track: i.character for i in read_identities(library, episode)}
     faces = read_faces(library, episode)
     return [
@@ -112,7 +112,7 @@ def people_of_shots(
 
 @dataclass(frozen=True, slots=True)
 class FaceRows:
-    """The faces of an episode."""
+    """The faces of an episode, a row each."""
 
     track: Int64
     frame: Int64
@@ -133,15 +133,15 @@ def read_faces(library: Library, episode: str) -> FaceRows:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How labelled faces of a range of widths fared."""
+    """How many labelled faces in a range of widths were found and named."""
 
     widths: str
     labelled: int
     found: int
     named: int
-    """Of those found, how many were given a name."""
+    """Found faces that were given a name."""
     right: int
-    """Of those named, how many rightly."""
+    """Named faces whose name is right."""
 
 
 def compare_names(
@@ -151,14 +151,14 @@ def compare_names(
     scale: float,
     edges: Sequence[float],
 ) -> list[Naming]:
-    """Return finding and naming of labelled faces by their width, and over all.
+    """Return how labelled faces were found and named, by width and, last, over all widths.
 
     Args:
         library: with the episode and its characters.
         episode: its id.
         labels: ``frame``, ``box`` and ``name`` of each labelled face.
         scale: pixels of the episode for each pixel of the labels.
-        edges: ascending widths in pixels of the episode that bound the ranges.
+        edges: ascending widths that bound the ranges, in pixels of the episode.
     """
     names = {c.id: c.label for c in read_characters(library) if c.named}
     who = {i.track: names.get(i.character, "") for i in read_identities(library, episode)}
@@ -214,7 +214,7 @@ def scaled_copy(source: Path, target: Path, height: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a process of its own took."""
+    """Time and memory of a child process."""
 
     wall_s: float
     cpu_s: float
@@ -224,15 +224,15 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Indexing:
-    """What indexing a video took, and what it said of it."""
+    """What indexing a video cost, and its report."""
 
     cost: Cost
     said: Mapping[str, Any]
-    """The answer of ``index --json``."""
+    """The output of ``index --json`` for the video."""
 
 
 def cost_of_indexing(video: Path, library: Path, *more: str) -> Indexing:
-    """Return time and peak memory of ``python -m indexer index`` on a video.
+    """Return the cost and the report of ``python -m indexer index`` on a video.
 
     Raises:
         VideoError: the command failed.
@@ -246,10 +246,10 @@ def cost_of_indexing(video: Path, library: Path, *more: str) -> Indexing:
 
 
 def cost_of(arguments: Sequence[str], output: Path) -> Cost | None:
-    """Return what a Python process takes, its output in a file, or None if it fails.
+    """Return the cost of a Python process whose stdout goes to a file; None if it fails.
 
-    Linux counts the peak of the process that starts another as the other's, too: start it while
-    this one is small.
+    Linux counts the peak memory of the starting process as the child's, too: call this while the
+    present process is small.
     """
     started = time.perf_counter()
     with output.open("wb") as file:

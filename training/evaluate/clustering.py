@@ -1,4 +1,4 @@
-"""Are the clusters the people? The numbers of the face clustering papers, from one table."""
+"""Do clusters match people? The metrics of the face clustering papers, from one table."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Clustering:
     """How clusters agree with people."""
 
     wcp: float
-    """Weighted clustering purity: the share of the items that are of their cluster's most frequent
+    """Weighted clustering purity: the share of the items that show their cluster's most frequent
     person. Many clusters flatter it, so read it beside the counts."""
     nmi: float
     """Normalised by the arithmetic mean of the entropies (Tapaswi et al., ICCV 2019)."""
     nmi_geometric: float
-    """By their geometric mean (Sharma et al., FG 2019)."""
+    """Normalised by their geometric mean (Sharma et al., FG 2019)."""
     precision: float
-    """B-cubed (Bagga and Baldwin, 1998; Amigó et al., 2009): mean over the items of the share of
-    their cluster that is of their person."""
+    """B-cubed precision (Bagga and Baldwin, 1998; Amigó et al., 2009): mean over the items of the
+    share of their cluster that shows their person."""
     recall: float
-    """Mean over the items of the share of their person that is in their cluster."""
+    """B-cubed recall: mean over the items of the share of their person that is in their cluster."""
     f1: float
-    """Harmonic mean of the two."""
+    """Harmonic mean of B-cubed precision and recall."""
     predicted: int
     """How many clusters there are."""
     true: int
@@ -35,13 +35,13 @@ class Clustering:
 
 
 def clustering(people: Int64, clusters: Int64, weights: Float64 | None = None) -> Clustering:
-    """Return the numbers of a clustering.
+    """Return the metrics of a clustering.
 
     Args:
-        people: (N,), who each item is.
-        clusters: (N,), where it was put.
-        weights: (N,), what each counts, above 0; one each if not given. Tracks weighed by their
-            frames give the numbers per frame.
+        people: (N,), the true person of each item.
+        clusters: (N,), the cluster of each item.
+        weights: (N,), above 0; 1 each if not given. Tracks weighted by their number of frames give
+            the metrics per frame.
 
     Raises:
         ValueError: there is no item, or the arrays differ in length.
@@ -80,7 +80,7 @@ def _contingency(people: Int64, clusters: Int64, weights: Float64) -> Float64:
 
 
 def _normalised(information: float, by: float) -> float:
-    """Return mutual information as a share; of one cluster and one person nothing is unknown."""
+    """Return normalised mutual information, 0 to 1; 1 for one cluster of one person."""
     tiny = 1e-12
     if by > tiny:
         return min(1.0, max(0.0, information / by))

@@ -1,4 +1,4 @@
-"""What an encoder is worth on people that it was not trained on."""
+"""How good an encoder is on people that it was not trained on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SEED_DISTANCE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Accepting:
-    """What comes of accepting the pairs that are nearer than a distance."""
+    """Metrics of accepting the pairs that are at most a distance apart."""
 
     distance: float
     """Euclidean, of unit vectors: 0 to 2."""
@@ -44,29 +44,29 @@ class Accepting:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """Numbers on the test people."""
+    """Metrics on the test people."""
 
     auc: float
     tpr_at_1_percent: float
     tpr_at_01_percent: float
     tpr_interval: Interval
-    """Of that at 1 %, with other people."""
+    """Bootstrap interval of `tpr_at_1_percent`, by person."""
     at_best: Accepting
-    """At the distance that was best for the validation people."""
+    """At the distance that is best on the validation people."""
     at_half: Accepting
     """At `SEED_DISTANCE`."""
     nearest: float
     """Share of the faces whose nearest other face is of the same person."""
     dir_at_1_percent: float
-    """Half of the people enrolled with a photo each, the rest strangers: DIR at FAR 1 %,"""
+    """DIR at FAR 1 %, with half of the people enrolled by a photo each and the rest strangers;"""
     oscr: float
-    """and the area under the open-set classification rate."""
+    """and the area under the open-set classification rate curve."""
     clusters: Clustering
-    """Of all their faces, by Ward's linkage into the true number of people."""
+    """Of all test faces, by Ward's linkage into the true number of people."""
     tpr_by_width: Mapping[int, float]
-    """At 1 %, the second face of each pair narrowed to so many pixels."""
+    """TPR at FPR 1 % by face width in pixels: the second face of each pair is narrowed to it."""
     top1: Mapping[str, Sequence[float]]
-    """Clean gallery, distorted queries, by distortion and severity."""
+    """Top-1 of distorted queries in a clean gallery, by distortion and severity."""
     similarities: Float32
     """(P,), of the test pairs."""
     same: Bool
@@ -75,14 +75,14 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How many are measured, and which."""
+    """How much is measured, and what."""
 
     pairs: int = 3000
-    """Of each kind, at most."""
+    """Genuine pairs, and impostor pairs, at most."""
     photos: int = 6
-    """Of one person, at most."""
+    """Photos of one person, at most."""
     people: int = 300
-    """Looked for in the gallery, at most."""
+    """People looked for in the gallery, at most."""
     severities: Sequence[int] = (1, 3, 5)
     widths: Sequence[int] = (20, 32)
     """Of narrow faces, in pixels."""
@@ -92,13 +92,13 @@ class Sample:
 def assess(
     encode: Encode, validation: FaceSet, test: FaceSet, size: int, sample: Sample
 ) -> Assessment:
-    """Return the numbers of an encoder.
+    """Return the metrics of an encoder on the test people.
 
     Args:
         encode: the encoder.
-        validation: faces of people to choose the threshold on.
+        validation: faces of people on whom the threshold is chosen.
         test: faces of other people.
-        size: side of what the encoder sees, in pixels.
+        size: side of the encoder's input, in pixels.
         sample: how much is measured.
     """
     sides = [several(faces, most=sample.photos) for faces in (validation, test)]
@@ -130,11 +130,13 @@ def assess(
 
 
 def asked(vectors: Float32, people: Int64) -> Answers:
-    """Return who faces are said to be where every other person is enrolled with the first photo.
+    """Return the open-set answers when every other person is enrolled with the first photo.
+
+    All faces but the enrolled ones are probes; the people who are not enrolled are strangers.
 
     Args:
         vectors: (N, D), unit rows.
-        people: (N,), of two people or more, who have two photos or more each.
+        people: (N,), of two people or more, each with two photos or more.
     """
     _, first, who = np.unique(people, return_index=True, return_inverse=True)
     enrolled = np.arange(len(first)) % 2 == 0
@@ -150,14 +152,14 @@ def asked(vectors: Float32, people: Int64) -> Answers:
 
 
 def clustered(vectors: Float32, people: Int64) -> Clustering:
-    """Return how faces (N, D), put into as many clusters as there are people (N,), agree."""
+    """Return how faces (N, D), clustered into the true number of people, agree with people (N,)."""
     return clustering(people, hac.into(len(np.unique(people)), vectors))
 
 
 def _narrowed(
     encode: Encode, vectors: Float32, faces: FaceSet, size: int, sample: Sample
 ) -> Mapping[int, float]:
-    """Return TPR at 1 % by width of the second faces, whose alignment stays that of the wide."""
+    """Return TPR at FPR 1 % by width of the second faces, which keep the wide ones' alignment."""
     eyes = np.linalg.norm(faces.landmarks[:, 0] - faces.landmarks[:, 1], axis=1)
     wide = float(np.median(eyes)) * WIDTH_BY_EYES
     crops, found = plain(faces.chips, size), {}
@@ -178,7 +180,7 @@ def _looked_for(
 
 
 def _scored(first: Float32, second: Float32, of: Int64, sample: Sample) -> ScoredPairs:
-    """Return pairs of the same faces, of people (N,), encoded in two ways, (N, D) each."""
+    """Return scored pairs, one face's row of `first`, the other's of `second`, (N, D) each."""
     one, other, _ = pairs(of, sample.pairs, sample.seed)
     alike = np.sum(first[one] * second[other], axis=1)
     _, people = np.unique(of, return_inverse=True)
@@ -186,17 +188,17 @@ def _scored(first: Float32, second: Float32, of: Int64, sample: Sample) -> Score
 
 
 def distance(cosine: float) -> float:
-    """Return the Euclidean distance of unit vectors that have a cosine."""
+    """Return the Euclidean distance of two unit vectors with this cosine."""
     return float(np.sqrt(max(0.0, 2 - 2 * cosine)))
 
 
 def accepting(similarities: Float32, same: Bool, at: float) -> Accepting:
-    """Return what comes of accepting pairs that are at most so far apart.
+    """Return the metrics of accepting pairs whose distance is at most `at`.
 
     Args:
         similarities: (P,), cosines.
-        same: (P,).
-        at: Euclidean distance.
+        same: (P,), whether each pair is genuine.
+        at: Euclidean distance, 0 to 2.
     """
     apart = np.sqrt(np.clip(2 - 2 * similarities, 0, None))
     accepted = apart <= at
@@ -217,14 +219,14 @@ def nearest(vectors: Float32, people: Int64) -> float:
 
 
 def knn(vectors: Float32, people: Int64, k: int = 5) -> float:
-    """Return the share of the faces that their k nearest others, by a vote, take for the right one.
+    """Return the accuracy of leave-one-out k-nearest-neighbour classification of the faces.
 
-    Of equal votes the greater sum of similarities counts.
+    Ties are broken by the greater sum of similarities.
 
     Args:
         vectors: (N, D), unit rows; N at least 2.
         people: (N,).
-        k: neighbours; all others, if there are not so many.
+        k: neighbours; all other faces if there are fewer.
     """
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -np.inf)
@@ -232,6 +234,6 @@ def knn(vectors: Float32, people: Int64, k: int = 5) -> float:
     who, number = np.unique(people, return_inverse=True)
     likeness = (1 + np.take_along_axis(cosines, near, axis=1)) / 2
     votes = np.zeros((len(vectors), len(who)))
-    # What decides between equal votes adds up to less than one of them.
+    # The tie-breaking terms of all k votes add up to less than one vote.
     np.add.at(votes, (np.arange(len(vectors))[:, None], number[near]), 1 + likeness / (k + 1))
     return float(np.mean(votes.argmax(axis=1) == number))

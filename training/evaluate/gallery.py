@@ -1,4 +1,4 @@
-"""Distorted queries against a clean gallery: who comes first, by kind of distortion."""
+"""Top-1 of distorted queries against a clean gallery, by kind of distortion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.faces import FaceSet
 from training.views import DISTORTIONS, SEVERITIES, distort, plain, severe_sunglasses
 
 SUNGLASSES = "sunglasses"
-"""A kind of its own: no distortion of the picture, and not in its mean unless asked for."""
+"""A kind of its own: not one of `DISTORTIONS`, and left out of `error` unless asked for."""
 
 Encode = Callable[[UInt8], Float32]
 """Crops (N, S, S, 3) → unit vectors (N, D)."""
@@ -21,7 +21,7 @@ Encode = Callable[[UInt8], Float32]
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """Who is looked for, and by which photo; one of each person."""
+    """Who is looked for, and by which photo: one query per person."""
 
     gallery: Int64
     """(P,), the face that each person is enrolled with."""
@@ -30,12 +30,12 @@ class Queries:
 
 
 def queries(faces: FaceSet, seed: int, most: int | None = None) -> Queries:
-    """Return two different faces of everybody who has two, chosen by chance.
+    """Return two different faces, chosen at random, of everybody who has at least two.
 
     Args:
-        faces: of whom.
+        faces: to choose from.
         seed: of the choice.
-        most: people at most.
+        most: people, at most; None for all.
     """
     rng = np.random.default_rng(seed)
     groups = [group for group in by_person(faces.people) if len(group) > 1]
@@ -45,11 +45,14 @@ def queries(faces: FaceSet, seed: int, most: int | None = None) -> Queries:
 
 
 def top1(gallery: Float32, query: Float32) -> float:
-    """Return the share of the queries whose most similar gallery vector is that of their row.
+    """Return the share of the queries whose most similar gallery vector is in the same row.
 
     Args:
         gallery: (P, D), unit rows.
-        query: (P, D), of the same people.
+        query: (P, D), of the same people, in the same order.
+
+    Raises:
+        ValueError: there is no query.
     """
     if len(query) == 0:
         raise ValueError("expected a query or more, got none")
@@ -65,18 +68,18 @@ def distorted_top1(
     seed: int,
     severities: Sequence[int] = SEVERITIES,
 ) -> Mapping[str, Sequence[float]]:
-    """Return top-1 by distortion, a number for each severity; ``clean`` has one for all.
+    """Return top-1 by distortion, a number for each severity; ``clean`` has a single one.
 
-    The distorted pictures follow from the seed, whatever the encoder's: two encoders of one input
+    The distorted pictures depend on the seed and not on the encoder: two encoders of one input
     size see the same.
 
     Args:
         encode: the encoder.
-        faces: of whom.
-        chosen: of the faces.
-        size: side of what the encoder sees, in pixels.
+        faces: to choose from.
+        chosen: rows of `faces`.
+        size: side of the encoder's input, in pixels.
         seed: of the distortions.
-        severities: which.
+        severities: to measure.
     """
     gallery = encode(plain(faces.chips[chosen.gallery], size))
     crops = plain(faces.chips[chosen.query], size)
@@ -102,11 +105,11 @@ def sunglasses_top1(
 
     Args:
         encode: the encoder.
-        faces: of whom; their own landmarks say where the eyes are.
-        chosen: of the faces.
-        size: side of what the encoder sees, in pixels.
+        faces: to choose from, with landmarks for the place of the eyes.
+        chosen: rows of `faces`.
+        size: side of the encoder's input, in pixels.
         seed: of the glasses' shades.
-        severities: which.
+        severities: to measure.
     """
     gallery = encode(plain(faces.chips[chosen.gallery], size))
     crops = plain(faces.chips[chosen.query], size)
@@ -125,7 +128,7 @@ def error(found: Mapping[str, Sequence[float]], *, sunglasses: bool = False) -> 
 
     Args:
         found: top-1 by distortion and severity; ``clean`` is left out.
-        sunglasses: whether those with sunglasses count too.
+        sunglasses: whether queries with sunglasses count too.
     """
     left_out = {"clean"} if sunglasses else {"clean", SUNGLASSES}
     return 1 - float(

@@ -1,4 +1,4 @@
-"""Hierarchical clustering of tracks as the papers do it: Ward's linkage on mean features."""
+"""Hierarchical clustering of tracks as in the papers: Ward's linkage on mean features."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def into(count: int, features: Float32) -> Int64:
 
 
 def estimated(features: Float32, most: int = 60) -> int:
-    """Return the number of clusters, 2 to `most`, whose silhouette is best; 1 if too few.
+    """Return the number of clusters, 2 to `most`, with the best silhouette; 1 if N is below 3.
 
     Rousseeuw, "Silhouettes", J. Comput. Appl. Math. 1987.
 
     Args:
         features: (N, D), of tracks.
-        most: clusters.
+        most: clusters, at most.
     """
     counts = range(2, min(most, len(features) - 1) + 1)
     scores = {count: silhouette_score(features, into(count, features)) for count in counts}

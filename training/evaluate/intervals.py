@@ -1,6 +1,6 @@
-"""How far a number would move with other people: bootstrap intervals by identity.
+"""How much a metric would vary with other people: bootstrap intervals by identity.
 
-Pairs of one person are not independent, so people are drawn, not pairs (Bolle, Ratha and
+Pairs of one person are not independent, so people are resampled, not pairs (Bolle, Ratha and
 Pankanti, "Error analysis of pattern recognition systems - the subsets bootstrap", CVIU 2004).
 """
 
@@ -17,7 +17,7 @@ from indexer.records import Bool, Float32, Float64, Int64
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The middle 95 % of what was drawn."""
+    """A confidence interval, of 95 % unless said otherwise."""
 
     low: float
     high: float
@@ -25,14 +25,14 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ScoredPairs:
-    """Pairs of faces, and of whom."""
+    """Scored pairs of faces, and the people they show."""
 
     similarities: Float32
     """(P,), larger is more alike."""
     first: Int64
     """(P,), the person of the first face, from 0 on."""
     second: Int64
-    """(P,)."""
+    """(P,), the person of the second face."""
 
     @property
     def same(self) -> Bool:
@@ -41,16 +41,16 @@ class ScoredPairs:
 
 
 def tpr_interval(pairs: ScoredPairs, fpr: float, draws: int = 500, seed: int = 0) -> Interval:
-    """Return the interval of the share of genuine pairs above the impostors' 1 - fpr quantile.
+    """Return the 95 % bootstrap interval of TPR@FPR over people.
 
     Args:
-        pairs: some genuine, some not.
+        pairs: genuine and impostor ones.
         fpr: share of the impostor pairs that are accepted, 0 to 1.
-        draws: how often people are drawn.
+        draws: number of bootstrap samples.
         seed: of the draws.
 
     Raises:
-        ValueError: a kind of pair is missing.
+        ValueError: there is no genuine pair, or no impostor pair.
     """
     same = pairs.same
     if not 0 < same.sum() < len(same):
@@ -70,7 +70,7 @@ def tpr_interval(pairs: ScoredPairs, fpr: float, draws: int = 500, seed: int = 0
 
 
 def _tpr(weights: Float64, same: Bool, fpr: float) -> float | None:
-    """Return the rate of pairs that come by falling similarity; None if a kind was not drawn."""
+    """Return TPR@FPR of weighted pairs by falling similarity; None if a kind has no weight."""
     genuine, impostors = np.where(same, weights, 0), np.where(same, 0, weights)
     if genuine.sum() == 0 or impostors.sum() == 0:
         return None
@@ -84,12 +84,12 @@ def interval(
     draws: int = 200,
     seed: int = 0,
 ) -> list[Interval]:
-    """Return the intervals of numbers over things that are independent, such as pictures.
+    """Return 95 % bootstrap intervals of statistics over independent items, such as pictures.
 
     Args:
-        count: of the things, at least one.
-        statistic: the numbers for some of the things, by index with repeats, (count,).
-        draws: how often as many things are drawn.
+        count: number of items, at least one.
+        statistic: the statistics of a sample of items, given as indices with repeats, (count,).
+        draws: number of bootstrap samples.
         seed: of the draws.
     """
     rng = np.random.default_rng(seed)
@@ -99,12 +99,12 @@ def interval(
 
 
 def binomial(some: int, of: int, confidence: float = 0.95) -> Interval:
-    """Return the exact interval of a share (Clopper and Pearson, Biometrika 1934); 0 to 1 of none.
+    """Return a share's exact interval (Clopper and Pearson, Biometrika 1934); 0 to 1 of no trials.
 
     Args:
-        some: of independent things, how many are so.
-        of: how many there are.
-        confidence: of both sides together.
+        some: successes among independent trials.
+        of: number of trials.
+        confidence: two-sided.
     """
     if of == 0:
         return Interval(0.0, 1.0)

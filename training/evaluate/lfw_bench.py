@@ -1,4 +1,4 @@
-"""The LFW protocol through this project's own detect, align and encode."""
+"""The LFW protocol with this project's own detection, alignment and encoding."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from training.evaluate.verification import Verification, read_pairs, verify
 
 @dataclass(frozen=True, slots=True)
 class LfwResult:
-    """What the protocol says, and how many photos showed the detector no face."""
+    """Metrics of the protocol, and in how many photos the detector found no face."""
 
     verification: Verification
     interval: Interval
-    """Of TPR at FPR 1 %, with other people."""
+    """Bootstrap interval of TPR at FPR 1 %, by person."""
     similarities: Float32
     """(P,), of the pairs."""
     same: Bool
@@ -35,9 +35,9 @@ class LfwResult:
 def bench_lfw(
     folder: Path, models: Models, settings: Settings, progress: Progress = silent
 ) -> LfwResult:
-    """Return verification numbers on LFW's 6,000 pairs (View 2).
+    """Return verification metrics on LFW's 6,000 pairs (View 2).
 
-    A photo in which no face is found counts as unlike everything, a mistake in every genuine pair.
+    A photo in which no face is found has similarity 0 to all: a mistake in every genuine pair.
 
     Args:
         folder: holds ``lfw.tar`` (or the unpacked photos) and ``lfw_pairs.txt``.

@@ -1,8 +1,8 @@
-"""Tracks on disk: MOTChallenge's text, or what a library of the indexer holds.
+"""Tracks on disk: text in MOTChallenge's format, or a library of the indexer.
 
 A line is ``frame,track,left,top,width,height[,counts,class,visible]``; frames, tracks and pixels
-count from 1 (Milan et al., "MOT16", 2016, table 3). In a truth, ``counts`` 0 is a box that is not
-to be measured; in a prediction only the first six fields mean anything.
+count from 1 (Milan et al., "MOT16", 2016, table 3). In ground truth, ``counts`` 0 marks a box to
+be ignored; in a prediction only the first six fields are used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from training.evaluate.tracking import TrackBoxes
 
 _FIELDS = 6
 _COUNTS, _VISIBLE = 6, 8
-"""Where the truth's other fields are."""
+"""Columns of the ground truth's other fields."""
 _REMEDY = "give MOTChallenge's text, as training synthesize writes it"
 
 
@@ -33,18 +33,18 @@ class TrueTracks:
 
     tracks: TrackBoxes
     counts: Bool
-    """(N,), False for what its file says is not to be measured."""
+    """(N,), False for boxes that the file marks as ignored."""
     visible: Float32
-    """(N,), shares; 1 where nothing is said."""
+    """(N,), visible shares; 1 where the file has none."""
 
     def ignored(self, least_px: float, least_visible: float) -> Bool:
-        """Return which boxes are not to be measured, or too narrow or too hidden, (N,)."""
+        """Return which boxes to ignore, (N,): marked so, too narrow or too hidden."""
         narrow = self.tracks.boxes[:, 2] - self.tracks.boxes[:, 0] < least_px
         return ~self.counts | narrow | (self.visible < least_visible)
 
 
 def read_true_tracks(path: Path) -> TrueTracks:
-    """Return a truth.
+    """Return a ground truth.
 
     Raises:
         ImageError: the file cannot be read, is not of this form, or has no box.
@@ -81,7 +81,7 @@ def write_tracks(path: Path, tracks: TrackBoxes) -> None:
 
 
 def library_tracks(root: Path, episode: str) -> TrackBoxes:
-    """Return the tracks of an episode of a library, looked at or filled in.
+    """Return the tracks of an episode of a library, with detected and filled-in boxes.
 
     Args:
         root: of the library.
@@ -104,7 +104,7 @@ def library_tracks(root: Path, episode: str) -> TrackBoxes:
 
 
 def _table(path: Path) -> Float64:
-    """Return the fields, (N, at least 6)."""
+    """Return the fields of each line, (N, at least 6)."""
     try:
         table = pd.read_csv(path, header=None, dtype=np.float64).to_numpy()
     except EmptyDataError:

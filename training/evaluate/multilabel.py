@@ -1,4 +1,4 @@
-"""How well the characters of still pictures are named: several labels a picture."""
+"""Metrics of naming the characters in still pictures: multi-label classification."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class StillMetrics:
-    """Numbers over M pictures and K classes; those with a K are by class."""
+    """Metrics over M pictures and K classes; arrays are by class."""
 
     mean_ap: float
     """Mean average precision, over the classes with positives."""
     macro_f1: float
-    """Over the classes with positives."""
+    """Mean F1, over the classes with positives."""
     micro_f1: float
     hamming: float
-    """Share of wrong decisions, of M x K."""
+    """Hamming loss: share of wrong decisions, of M x K."""
     ece: float
     """Expected calibration error over 15 bins, of all decisions; see `calibration_error`."""
     ap: Float64
@@ -30,7 +30,7 @@ class StillMetrics:
     f1: Float64
     """(K,)."""
     support: Int64
-    """(K,), pictures that show the class."""
+    """(K,), number of pictures that show the class."""
 
     def __post_init__(self) -> None:
         if not self.ap.shape == self.f1.shape == self.support.shape:
@@ -40,12 +40,12 @@ class StillMetrics:
 
 
 def still_metrics(truth: Bool, probability: Float64, thresholds: Float64) -> StillMetrics:
-    """Return the numbers for probabilities (M, K) against the truth (M, K).
+    """Return the metrics of probabilities (M, K) against the ground truth (M, K).
 
     Args:
         truth: who is in each picture, at least one picture.
         probability: in [0, 1].
-        thresholds: (K,), a class is said to be there from this probability on.
+        thresholds: (K,), a class is predicted from this probability on.
 
     Raises:
         ValueError: the shapes differ, or there are no pictures.
@@ -77,7 +77,7 @@ def still_metrics(truth: Bool, probability: Float64, thresholds: Float64) -> Sti
 
 
 def calibration_error(truth: Bool, probability: Float64, bins: int = _BINS) -> float:
-    """Return the mean gap between what is said and what is so, weighted by the bins' counts.
+    """Return the ECE: the mean gap between probability and frequency, bins weighted by count.
 
     Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, eq. 3; the bins are equally
     wide, each open to the right.
@@ -91,9 +91,9 @@ def calibration_error(truth: Bool, probability: Float64, bins: int = _BINS) -> f
 def choose_thresholds(truth: Bool, probability: Float64) -> Float64:
     """Return for each class the threshold of the best F1, (K,) in [0, 1].
 
-    What separates as well lies in an interval between two probabilities; of the middle half of
-    it the point nearest to 0.5 is taken, the best guess where there is little to go by. A class
-    without positives gets 0.5.
+    All thresholds between two successive probabilities separate equally well. Of the middle half
+    of that interval the point nearest to 0.5 is taken, the best guess where data are scarce. A
+    class without positives gets 0.5.
 
     Args:
         truth: (M, K).
@@ -107,8 +107,8 @@ def _threshold(so: Bool, p: Float64) -> float:
     order = np.argsort(-p, kind="stable")
     ranked = np.concatenate([p[order], [0.0]])
     hits = np.cumsum(so[order])
-    f1 = 2 * hits / (np.arange(1, len(p) + 1) + so.sum())  # of saying the first k
-    f1 = np.where(ranked[:-1] > ranked[1:], f1, -1.0)  # equal ones cannot be told apart
+    f1 = 2 * hits / (np.arange(1, len(p) + 1) + so.sum())  # of predicting the k most probable
+    f1 = np.where(ranked[:-1] > ranked[1:], f1, -1.0)  # no threshold lies between equal ones
     if f1.max() < 0:
         return 0.5
     best = np.flatnonzero(f1 == f1.max())

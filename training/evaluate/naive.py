@@ -1,7 +1,8 @@
-"""What a plain script does: name each face by its nearest still, cluster tracks by a threshold.
+"""Naive baselines: name each face by its nearest still, cluster tracks by a threshold.
 
-The threshold is one for all: the cosine at which two wide faces are as likely of one person as of
-two, by the encoder's calibration.
+Each has one threshold for all. `bench-identity` names by the cosine at which two wide faces are
+as likely of one person as of two, by the encoder's calibration; it clusters by the best in
+hindsight.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from training.evaluate.naming import UNNAMED, Names
 
 _ROUNDS = 20
 _LEAST_NEIGHBOURS = 3
-"""Of DBSCAN, itself included."""
+"""Neighbours, itself included, that make an item a core item of DBSCAN."""
 
 
 def nearest_names(vectors: Float32, gallery: Float32, names: Names, threshold: float) -> Names:
@@ -24,7 +25,7 @@ def nearest_names(vectors: Float32, gallery: Float32, names: Names, threshold: f
         vectors: (M, D), unit rows.
         gallery: (G, D), unit rows.
         names: (G,).
-        threshold: the least cosine of a name.
+        threshold: the least cosine at which a face gets the name.
     """
     if len(gallery) == 0 or len(vectors) == 0:
         return np.full(len(vectors), UNNAMED)
@@ -40,9 +41,9 @@ def spread_in_time(
     """Return the name of each face, (N,): that of the encoded face of its track nearest in time.
 
     Args:
-        names: (M,), of the faces that were encoded.
-        tracks: (M,), of theirs.
-        frames: (M,), of theirs.
+        names: (M,), of the encoded faces.
+        tracks: (M,), of the encoded faces.
+        frames: (M,), of the encoded faces.
         to_tracks: (N,), of all faces.
         to_frames: (N,), of all faces.
     """
@@ -55,7 +56,7 @@ def spread_in_time(
 
 
 def most_frequent(names: Names, tracks: Int64, count: int) -> Names:
-    """Return the name that most faces of each track bear, (count,); `UNNAMED` counts as one."""
+    """Return the most frequent name of each track's faces, (count,); `UNNAMED` counts as a name."""
     known, of = np.unique(np.append(names, UNNAMED), return_inverse=True)
     votes = np.zeros((count, len(known)), np.int64)
     np.add.at(votes, (tracks, of[:-1]), 1)
@@ -65,9 +66,9 @@ def most_frequent(names: Names, tracks: Int64, count: int) -> Names:
 def chinese_whispers(vectors: Float32, threshold: float, seed: int = 0) -> Int64:
     """Return the cluster of each item, (N,), from 1 on.
 
-    Each takes, in random order and again and again, the label that weighs most among the items
-    at least as near as the threshold. Biemann, "Chinese whispers", TextGraphs 2006, fig. 1; equal
-    weights, as dlib has it.
+    In rounds, in random order, each item takes the most frequent label among the items at least
+    as near as the threshold. Biemann, "Chinese whispers", TextGraphs 2006, fig. 1; edges have
+    equal weights, as in dlib.
 
     Args:
         vectors: (N, D), unit rows.

@@ -1,7 +1,7 @@
-"""Who is said to be whom, face by face: what is there, what was found, and which covers which.
+"""Ground truth and found faces, matched face by face, and the verdicts on who is who.
 
-An episode, or several joined into one, is N faces found in T tracks, beside M true faces. What is
-said of the tracks comes apart from both, so that one matching serves many opinions.
+An episode, or several joined into one, has M true faces, and N found faces in T tracks. Verdicts
+on the tracks are kept apart from both, so that one matching serves many sets of verdicts.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ NOBODY = -1
 UNNAMED = ""
 """The name of whoever has none, and of what is nobody's face."""
 SEEN = 0.5
-"""Faces of which less is visible are not asked for."""
+"""Visible share from which on a true face is expected to be found and named."""
 EDGES = (0.0, 20.0, 30.0, 50.0, np.inf)
-"""Of the buckets of face widths, in pixels at 360p."""
+"""Edges of the buckets of face widths, in pixels at 360p."""
 SAME_FACE_IOU = 0.3
-"""Of a found face and the true one that it covers."""
+"""The least IoU of a found face and the true one that it covers."""
 _LINES = 360
 
 
@@ -35,13 +35,13 @@ class TrueFaces:
     frames: Int64
     """(M,)."""
     tracks: Int64
-    """(M,), any number for each stretch of one person within a shot."""
+    """(M,), an arbitrary number for each stretch of one person within a shot."""
     names: Names
     """(M,)."""
     boxes: Float32
     """(M, 4)."""
     visible: Float32
-    """(M,), shares, above 0."""
+    """(M,), visible shares, above 0."""
     enrolled: Bool
     """(M,), whether the person is in the gallery."""
     widths: Float64
@@ -53,7 +53,7 @@ class TrueFaces:
 
 @dataclass(frozen=True, slots=True)
 class FoundFaces:
-    """N faces that an index has, looked at or filled in."""
+    """N faces of an index, detected or filled in."""
 
     frames: Int64
     """(N,)."""
@@ -68,18 +68,18 @@ class FoundFaces:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What is said of T tracks."""
+    """Verdicts on T tracks: who each of them shows."""
 
     names: Names
     """(T,), of the gallery, or `UNNAMED`."""
     people: Int64
     """(T,), the person of the library, 0 for nobody."""
     probabilities: Float64
-    """(T,), that the name is right; where there is none, that it is nobody of the gallery."""
+    """(T,), that the name is right; without a name, that the track shows nobody of the gallery."""
     likely: Names
-    """(T,), where there is none, the likeliest of the gallery, or `UNNAMED`,"""
+    """(T,), for a track without a name, the likeliest one of the gallery, or `UNNAMED`,"""
     chances: Float64
-    """(T,), and how likely that is."""
+    """(T,), and how likely that one is."""
 
     def __post_init__(self) -> None:
         _check_rows(self, len(self.names))
@@ -87,7 +87,7 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """An episode, or several in a row: what is there, and what was found."""
+    """An episode, or several in a row: true and found faces, matched."""
 
     truth: TrueFaces
     found: FoundFaces
@@ -98,12 +98,12 @@ class Watched:
 
     @property
     def shown(self) -> Names:
-        """Return whom each found face really shows, (N,)."""
+        """Return the true name of each found face, (N,), `UNNAMED` if it covers no true face."""
         return np.append(self.truth.names, UNNAMED)[self.pairs].astype(np.str_)
 
     @property
     def people(self) -> Names:
-        """Return whom each track really shows, (T,): most of its faces that show anybody.
+        """Return the true name of each track, (T,): the most frequent one of its faces.
 
         `UNNAMED` if fewer than half of its faces show somebody.
         """
@@ -111,21 +111,21 @@ class Watched:
 
     @property
     def gallery(self) -> Names:
-        """Return the names of those on screen who are enrolled, sorted."""
+        """Return the names of the enrolled people who are on screen, sorted."""
         return np.unique(self.truth.names[self.truth.enrolled])
 
 
 def watch(truth: TrueFaces, found: FoundFaces, tracks: int) -> Watched:
-    """Return one episode, each found face with the true one it covers.
+    """Return one episode, each found face matched with the true one it covers.
 
-    Within a frame each is used once, and overlaps are greatest together, of those that have an
-    IoU of `SAME_FACE_IOU` or more. Whoever can be seen goes first: faces of which less than
-    `SEEN` is visible are for what is left then.
+    Within a frame, faces are matched one to one for the greatest total IoU, over pairs with an
+    IoU of `SAME_FACE_IOU` or more. True faces of which `SEEN` or more is visible are matched
+    first, the others then with the found faces that are left.
 
     Args:
         truth: of the episode.
-        found: in it.
-        tracks: how many there are.
+        found: in the episode.
+        tracks: how many tracks the found faces are in.
     """
     pairs = np.full(len(found.frames), NOBODY, np.int64)
     clear = truth.visible >= SEEN
@@ -140,7 +140,7 @@ def watch(truth: TrueFaces, found: FoundFaces, tracks: int) -> Watched:
 
 
 def join(some: Sequence[Watched]) -> Watched:
-    """Return several episodes, at least one, as if one followed another."""
+    """Return several episodes, at least one, as one: frames, tracks and episodes count on."""
     frames, true, tracks, faces, number = 0, 0, 0, 0, 0
     parts: list[Watched] = []
     for one in some:
@@ -166,7 +166,7 @@ def join(some: Sequence[Watched]) -> Watched:
 
 
 def majority(names: Names, tracks: Int64, count: int) -> Names:
-    """Return the most frequent name of each track's faces, (count,), the first among equals.
+    """Return the most frequent name of each track's faces, (count,); of ties the first by sorting.
 
     `UNNAMED` if fewer than half of the faces have a name.
     """
@@ -181,7 +181,7 @@ def majority(names: Names, tracks: Int64, count: int) -> Names:
 
 
 def at_360p(boxes: Float32, height: int) -> Float64:
-    """Return the widths of boxes in a picture of some height, as if it were 360 lines high."""
+    """Return the widths of boxes in a picture of some height, scaled to a height of 360."""
     return (boxes[:, 2] - boxes[:, 0]).astype(np.float64) * (_LINES / height)
 
 
@@ -210,7 +210,7 @@ def _last(numbers: Int64) -> int:
 
 
 def _rows(of: Int64, frames: Int64) -> list[Int64]:
-    """Return the rows of each of the frames, ascending ones."""
+    """Return the rows of each of the frames, which are ascending."""
     order = np.argsort(of, kind="stable")
     first, last = (np.searchsorted(of[order], frames, side) for side in ("left", "right"))
     return [order[a:b] for a, b in zip(first, last, strict=True)]

@@ -1,4 +1,4 @@
-"""How far names can be trusted: the numbers of `bench-identity`, each from arrays.
+"""How far names can be trusted: the metrics of `bench-identity`, each from arrays.
 
 Names of faces are (N,), of tracks (T,); `UNNAMED` is no name. A share of nothing is NaN.
 """
@@ -20,49 +20,49 @@ from training.evaluate.recognition import Reliability, reliability, screen_time_
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Some out of all."""
+    """A count out of a total."""
 
     some: int
     of: int
 
     @property
     def value(self) -> float:
-        """Return it as a number from 0 to 1, NaN of nothing."""
+        """Return the share, 0 to 1; NaN if the total is 0."""
         return self.some / self.of if self.of else float("nan")
 
 
 @dataclass(frozen=True, slots=True)
 class WrongNames:
-    """Names that are not true, and how far their share would move with other tracks."""
+    """Wrong names, and how much their share would vary with other tracks."""
 
     faces: Share
-    """Wrong ones among the faces that bear a name."""
+    """Faces with a wrong name, among the faces with a name."""
     drawn: Interval
-    """The middle 95 % of that share when tracks are drawn anew; 0 to 1 if there is none."""
+    """95 % bootstrap interval of that share over tracks; 0 to 1 if no face has a name."""
     tracks: Share
-    """Tracks of whose named faces most are wrong, among those that bear a name."""
+    """Tracks most of whose named faces are wrong, among the tracks with named faces."""
     exact: Interval
-    """The 95 % of Clopper and Pearson for that; faces of a track are not independent."""
+    """95 % interval of `tracks` (Clopper and Pearson); faces of a track are not independent."""
 
 
 @dataclass(frozen=True, slots=True)
 class OfWidth:
-    """True faces of the enrolled of some widths, in pixels at 360p."""
+    """True faces of enrolled people, in a range of widths in pixels at 360p."""
 
     low: float
     high: float
     found: Share
-    """Those that a found face covers, whatever it is called."""
+    """Those that a found face covers, whatever its name."""
     right: Share
-    """Those that are called by their name."""
+    """Those that are named right."""
 
 
 def wrong_names(said: Names, shown: Names, tracks: Int64) -> WrongNames:
-    """Return how many names are wrong: of a face of somebody else, or of nobody's.
+    """Return how many names are wrong: the face shows somebody else, or is nobody's face.
 
     Args:
-        said: (N,), the name that each found face bears.
-        shown: (N,), whom it shows.
+        said: (N,), the name given to each found face.
+        shown: (N,), the true name of each.
         tracks: (N,), the track of each.
     """
     named = said != UNNAMED
@@ -82,7 +82,7 @@ def wrong_by_episode(said: Names, watched: Watched) -> Float64:
     """Return the share of each episode's named faces whose name is wrong, (E,), 0 without any.
 
     Args:
-        said: (N,), the name that each found face bears.
+        said: (N,), the name given to each found face.
         watched: the faces.
     """
     episodes, named = watched.episodes[watched.found.tracks], said != UNNAMED
@@ -93,30 +93,30 @@ def wrong_by_episode(said: Names, watched: Watched) -> Float64:
 
 
 def asked_for(watched: Watched, least_px: float = 0.0) -> Bool:
-    """Return which true faces should bear a name, (M,): of the enrolled, visible, wide enough.
+    """Return which true faces should be named, (M,): of enrolled people, visible, wide enough.
 
     Args:
         watched: with the true faces.
-        least_px: in pixels at 360p.
+        least_px: the least width, in pixels at 360p.
     """
     truth = watched.truth
     return truth.enrolled & (truth.visible >= SEEN) & (truth.widths >= least_px)
 
 
 def recalled(said: Names, watched: Watched, least_px: float = 0.0) -> Share:
-    """Return how many of the faces that should bear a name bear theirs.
+    """Return the recall of names: how many of the faces that should be named are named right.
 
     Args:
-        said: (N,).
+        said: (N,), the name given to each found face.
         watched: the faces.
-        least_px: narrower ones are not asked for, in pixels at 360p.
+        least_px: the least width of a face that should be named, in pixels at 360p.
     """
     wanted = asked_for(watched, least_px)
     return Share(int(np.sum(wanted & _named_right(said, watched))), int(wanted.sum()))
 
 
 def by_width(said: Names, watched: Watched) -> list[OfWidth]:
-    """Return what becomes of the faces of the enrolled, by their width."""
+    """Return how many faces of the enrolled are found and named right, by width."""
     covered = np.zeros(len(watched.truth.frames), bool)
     covered[watched.pairs[watched.pairs >= 0]] = True
     wanted, right = asked_for(watched), _named_right(said, watched)
@@ -130,18 +130,18 @@ def by_width(said: Names, watched: Watched) -> list[OfWidth]:
 
 
 def _named_right(said: Names, watched: Watched) -> Bool:
-    """Return which true faces are covered by a found one of the right name, (M,)."""
+    """Return which true faces are covered by a found one with the right name, (M,)."""
     right = np.zeros(len(watched.truth.frames), bool)
     right[watched.pairs[(said == watched.shown) & (said != UNNAMED)]] = True
     return right
 
 
 def strangers_called(named: Names, people: Names, gallery: Names) -> Share:
-    """Return how many tracks of people who are not enrolled bear a name.
+    """Return how many tracks of people who are not enrolled were given a name.
 
     Args:
-        named: (T,), what each track is called.
-        people: (T,), whom it shows.
+        named: (T,), the name given to each track.
+        people: (T,), the true name of each.
         gallery: the names of the enrolled.
     """
     others = strangers(people, gallery)
@@ -154,9 +154,10 @@ def strangers(people: Names, gallery: Names) -> Bool:
 
 
 def calibration(said: Verdicts, people: Names, gallery: Names) -> Reliability | None:
-    """Return how far probabilities can be believed, over the tracks of somebody; None of none.
+    """Return the reliability of the probabilities, over the tracks that show somebody.
 
-    A name is right if it is the person's; having none is, if the person is not enrolled.
+    None if there is none. A name is right if it is the person's; no name is right if the person is
+    not enrolled.
     """
     real = people != UNNAMED
     if not real.any():
@@ -167,16 +168,16 @@ def calibration(said: Verdicts, people: Names, gallery: Names) -> Reliability | 
 
 
 def unnamed(said: Verdicts, people: Names, gallery: Names) -> Bool:
-    """Return the tracks that clustering is judged by, (T,): not enrolled, and without a name."""
+    """Return which tracks clustering is judged by, (T,): of people not enrolled, without a name."""
     return np.asarray(strangers(people, gallery) & (said.names == UNNAMED), dtype=np.bool_)
 
 
 def clusters(people: Names, groups: Int64, some: Bool) -> Clustering | None:
-    """Return how groups of tracks agree with the people they show; None of none.
+    """Return how clusters of tracks agree with people; None if no track counts.
 
     Args:
-        people: (T,).
-        groups: (T,), 0 for a track that is in none: a group of its own.
+        people: (T,), the true names.
+        groups: (T,), the cluster of each; 0 for a track in none, which is a cluster of its own.
         some: (T,), which tracks count.
     """
     if not some.any():
@@ -187,13 +188,13 @@ def clusters(people: Names, groups: Int64, some: Bool) -> Clustering | None:
 
 
 def by_episode(people: Names, groups: Int64, some: Bool, episodes: Int64) -> list[Clustering]:
-    """Return the same for each episode that has such tracks."""
+    """Return `clusters` for each episode in which a track counts."""
     each = [clusters(people, groups, some & (episodes == one)) for one in np.unique(episodes)]
     return [one for one in each if one is not None]
 
 
 def retained(snapshots: Sequence[Names], tracks: Int64) -> Share:
-    """Return how many named faces of each snapshot before the last bear that name in the last.
+    """Return how many named faces, over all snapshots but the last, keep that name in the last.
 
     Args:
         snapshots: the names of the tracks after each episode: of the first episode's tracks, of
@@ -210,12 +211,12 @@ def retained(snapshots: Sequence[Names], tracks: Int64) -> Share:
 
 
 def screen_time(said: Names, watched: Watched) -> Mapping[str, float]:
-    """Return by what share of the faces of each enrolled person those that bear the name differ."""
+    """Return the relative error of each enrolled person's screen time, counted in faces."""
     return _time_errors(said, np.ones(len(said)), watched)
 
 
 def expected_time(said: Verdicts, watched: Watched) -> Mapping[str, float]:
-    """Return the same where each face counts by how likely it shows the person, named or not."""
+    """Return `screen_time`, each face weighted by how likely it shows the person, named or not."""
     tracks = watched.found.tracks
     names = np.concatenate([said.names[tracks], said.likely[tracks]])
     weights = np.concatenate([said.probabilities[tracks], said.chances[tracks]])
@@ -231,17 +232,17 @@ def _time_errors(said: Names, weights: Float64, watched: Watched) -> Mapping[str
 
 
 def purity(said: Verdicts, watched: Watched) -> float:
-    """Return the share of screen time that is of its person's most frequent one, by episode.
+    """Return the purity of the index's people, weighted by screen time, within episodes.
 
-    It is what an audit without labels estimates: over the tracks of somebody that are given to a
-    person, named or not. NaN of none.
+    An audit estimates the same without labels. It is over the tracks that show somebody and were
+    given to a person, named or not; NaN if there is none.
     """
     people, episodes = watched.people, watched.episodes
     frames = np.bincount(watched.found.tracks, minlength=len(people)).astype(np.float64)
     some = (people != UNNAMED) & (said.people != 0) & (frames > 0)
     if not some.any():
         return float("nan")
-    # A person counts anew in each episode.
+    # A person counts as another one in each episode.
     _, groups = np.unique(np.stack([episodes, said.people])[:, some], axis=1, return_inverse=True)
     numbers = np.unique(people[some], return_inverse=True)[1]
     return clustering(numbers, groups, frames[some]).wcp
@@ -253,6 +254,6 @@ def audit_error(estimated: float | None, true: float) -> float:
 
 
 def spread(errors: Mapping[str, float]) -> Float64:
-    """Return the median and the largest of the errors, whatever their sign, (2,); NaN of none."""
+    """Return the median and the largest absolute error, (2,); NaN if there are no errors."""
     sizes = np.abs(list(errors.values()))
     return np.array([np.median(sizes), sizes.max()]) if len(sizes) else np.full(2, np.nan)

@@ -1,4 +1,4 @@
-"""Plots as PNG files: how training went, and what similarities and probabilities are worth."""
+"""Plots as PNG files: training curves, similarities, ROC, reliability, confusion and maps."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ _SIZE = (5.6, 3.8)
 """Inches."""
 _LEAST_FPR = 1e-4
 _LEGEND = 1.6
-"""Inches."""
+"""Width of the legend, in inches."""
 _DARK = 0.5
 """Share from which a cell is too dark for black ink."""
 _LETTERS = 22
-"""Of a label, at most."""
+"""The most characters of a label."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Pairs as an encoder sees them."""
+    """Pairs scored by an encoder."""
 
     similarities: Float32
     """(P,)."""
     same: Bool
-    """(P,)."""
+    """(P,), whether each pair is genuine."""
 
 
 def curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Draw loss and measured numbers by epoch.
+    """Draw the loss and the metrics by epoch.
 
     Args:
         rows: one for each epoch, as `training.fit.Fitted.history`; what a row lacks is left out.
@@ -71,7 +71,7 @@ def similarities(of: Mapping[str, Scores], path: Path) -> None:
 
 
 def roc(of: Mapping[str, Scores], path: Path) -> None:
-    """Draw the true over the false positive rate of verification, one line for each encoder."""
+    """Draw the ROC of verification, with a logarithmic FPR axis, one line for each encoder."""
     figure, (axes,) = _figure(1)
     for name, scores in of.items():
         false, true, _ = roc_curve(scores.same, scores.similarities)
@@ -85,7 +85,7 @@ def roc(of: Mapping[str, Scores], path: Path) -> None:
 
 
 def reliability(found: Reliability, path: Path) -> None:
-    """Draw the share that is right over the probability that was claimed, by bin."""
+    """Draw the share that is right over the stated probability, by bin."""
     figure, (axes,) = _figure(1)
     edges = (np.arange(BINS) + 0.5) / BINS
     axes.bar(edges, np.nan_to_num(found.accuracy), width=0.9 / BINS, label="right")
@@ -99,10 +99,10 @@ def reliability(found: Reliability, path: Path) -> None:
 
 
 def confusion(counts: Int64, labels: Sequence[str], path: Path) -> None:
-    """Draw who was taken for whom, as shares of each row.
+    """Draw a confusion matrix, coloured by the share of each row.
 
     Args:
-        counts: (K, K), by who it is and who was said.
+        counts: (K, K), by true label and predicted label.
         labels: (K,).
         path: of the PNG.
     """
@@ -129,7 +129,7 @@ def maps(places: Mapping[str, Float32], colour: Int64, labels: Sequence[str], pa
 
     Args:
         places: (N, 2) for each encoder.
-        colour: (N,), the label of each point, -1 for those that are grey.
+        colour: (N,), the label of each point, -1 for a grey one.
         labels: at most ten.
         path: of the PNG.
     """

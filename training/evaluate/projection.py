@@ -1,4 +1,4 @@
-"""Vectors on a plane: maps by UMAP and t-SNE, coloured by who each face shows."""
+"""Two-dimensional maps of embeddings, by UMAP and t-SNE, coloured by person."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from training.faces import FaceSet
 from training.views import plain
 
 COLOURED = 10
-"""People; the palette has no more colours that can be told apart."""
+"""How many people have a colour: the palette has no more that can be told apart."""
 _NEIGHBOURS = 15
 """Of UMAP; its own default."""
 _PERPLEXITY = 30.0
 """Of t-SNE; its own default. It must be less than the number of vectors."""
 _LEAST = 4
-"""Vectors; fewer have no neighbourhoods to keep."""
+"""The fewest vectors of a map: fewer have no neighbourhoods to keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Which faces are on a map, so that it is quick to make and can be read."""
+    """How many faces are on a map, so that it is quick to make and can be read."""
 
     each: int = 20
-    """Of one person, at most."""
+    """Faces of one coloured person, at most."""
     most: int = 400
-    """In all; those of the coloured people come first."""
+    """Faces in all, at most; those of the coloured people come first."""
     seed: int = 0
 
 
 def by_umap(vectors: Float32, seed: int) -> Float32:
     """Return a place on the plane for each unit vector, (N, 2).
 
-    McInnes, Healy and Melville, "UMAP", 2018; cosine distance. Fewer than four lie on a line.
+    McInnes, Healy and Melville, "UMAP", 2018; cosine distance. Fewer than four are put on a line.
 
     Args:
         vectors: (N, D).
-        seed: of the start; the same one gives the same map.
+        seed: of the start; the same seed gives the same map.
     """
     if len(vectors) < _LEAST:
         return _line(len(vectors))
     with warnings.catch_warnings():
-        # It warns of what is so by design: no tensorflow, one thread with a seed.
+        # It warns of what is intended here: no tensorflow, one thread because of the seed.
         warnings.simplefilter("ignore")
         from umap import UMAP  # noqa: PLC0415  (takes seconds)
 
@@ -69,11 +69,11 @@ def by_tsne(vectors: Float32, seed: int) -> Float32:
     """Return a place on the plane for each unit vector, (N, 2).
 
     Van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 2008; squared Euclidean
-    distance, which for unit vectors is twice the cosine's. Fewer than four lie on a line.
+    distance, which for unit vectors is twice the cosine's. Fewer than four are put on a line.
 
     Args:
         vectors: (N, D).
-        seed: of the start; the same one gives the same map.
+        seed: of the start; the same seed gives the same map.
     """
     if len(vectors) < _LEAST:
         return _line(len(vectors))
@@ -86,7 +86,7 @@ def chosen(people: Int64, how: Shown) -> Int64:
     """Return the rows of the faces on a map, ascending.
 
     Args:
-        people: (N,), who each is.
+        people: (N,), the person of each face, below 0 for nobody known.
         how: how many.
     """
     groups = [np.flatnonzero(people == one)[: how.each] for one in most_frequent(people)]
@@ -97,7 +97,7 @@ def chosen(people: Int64, how: Shown) -> Int64:
 
 
 def most_frequent(people: Int64, count: int = COLOURED) -> Int64:
-    """Return the people with most faces, most first, of equal ones the lower number; not nobody."""
+    """Return the `count` people with most faces, most first; ties by number; nobody left out."""
     who, faces = np.unique(people[people >= 0], return_counts=True)
     return np.asarray(who[np.argsort(-faces, kind="stable")[:count]])
 
@@ -107,8 +107,8 @@ def write_maps(encoders: Mapping[str, Encode], faces: FaceSet, size: int, folder
 
     Args:
         encoders: by name.
-        faces: of whom; those with two photos or more are shown, or all if there is nobody such.
-        size: side of what the encoders see, in pixels.
+        faces: those of people with two photos or more are shown, or all if there are none.
+        size: side of the encoders' input, in pixels.
         folder: where to.
     """
     how = Shown()

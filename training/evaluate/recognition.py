@@ -1,4 +1,4 @@
-"""Who is it, or nobody known: the numbers of open-set identification."""
+"""Metrics of open-set identification: who is it, or is it nobody in the gallery?"""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from indexer.records import Bool, Float64, Int64
 
 STRANGER = -1
 BINS = 15
-"""Of the reliability diagram, equally wide (Guo et al., "On calibration of modern neural
+"""Bins of the reliability diagram, equally wide (Guo et al., "On calibration of modern neural
 networks", ICML 2017)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The best answer to each question of who it is."""
+    """The best match in the gallery of each of N probes."""
 
     scores: Float64
-    """(N,), of the best answer; larger is surer."""
+    """(N,), of the best match; larger is surer."""
     named: Int64
-    """(N,), who it is said to be."""
+    """(N,), the person of the best match."""
     people: Int64
-    """(N,), who it is; `STRANGER` for whoever is in no gallery."""
+    """(N,), the true person; `STRANGER` for whoever is not in the gallery."""
 
     def __post_init__(self) -> None:
         if not len(self.scores) == len(self.named) == len(self.people):
@@ -35,20 +35,20 @@ class Answers:
 
     @property
     def right(self) -> Bool:
-        """Return which answers are right, (N,); none is to a stranger."""
+        """Return which answers are right, (N,); for a stranger none is."""
         return np.asarray((self.named == self.people) & (self.people != STRANGER), dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSetCurve:
-    """What is gained and lost at every threshold."""
+    """Correct identifications over false alarms, at every threshold."""
 
     false_alarms: Float64
-    """(T,), rising: share of the strangers that get a name."""
+    """(T,), rising: share of the strangers' probes that get a name."""
     correct: Float64
-    """(T,), share of the known that get their own."""
+    """(T,), share of the enrolled people's probes that get the right name."""
     area: float
-    """Under the curve, 0 to 1."""
+    """Area under the curve, 0 to 1."""
 
 
 def open_set(answers: Answers) -> OpenSetCurve:
@@ -57,7 +57,7 @@ def open_set(answers: Answers) -> OpenSetCurve:
     Dhamija, Günther and Boult, "Reducing network agnostophobia", NeurIPS 2018, sec. 4.
 
     Raises:
-        ValueError: there are no strangers, or nobody else.
+        ValueError: there are no strangers, or only strangers.
     """
     strangers = answers.people == STRANGER
     if not 0 < strangers.sum() < len(strangers):
@@ -72,26 +72,25 @@ def open_set(answers: Answers) -> OpenSetCurve:
 
 
 def identified_at(curve: OpenSetCurve, false_alarm_rate: float) -> float:
-    """Return DIR@FAR: the share of the known who get their own name at a threshold that gives one
-    to no more than so many of the strangers.
+    """Return DIR@FAR: the share of enrolled probes named right at no more than this FAR.
 
     Phillips, Grother and Micheals, "Evaluation methods in face recognition", 2011, sec. 21.2.
-    """  # noqa: D205
+    """
     return float(curve.correct[curve.false_alarms <= false_alarm_rate].max())
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Are things that are said with 80 % true in 80 % of the cases?"""
+    """The reliability diagram: are answers given with 80 % right in 80 % of the cases?"""
 
     confidence: Float64
     """(BINS,), mean probability of each bin; NaN if it is empty."""
     accuracy: Float64
-    """(BINS,), share that is right."""
+    """(BINS,), share of each bin that is right; NaN if it is empty."""
     counts: Int64
-    """(BINS,)."""
+    """(BINS,), number of answers."""
     ece: float
-    """Expected calibration error: mean distance of the two, by count."""
+    """Expected calibration error: mean gap of confidence and accuracy, weighted by count."""
 
 
 def reliability(probabilities: Float64, right: Bool) -> Reliability:
@@ -99,10 +98,10 @@ def reliability(probabilities: Float64, right: Bool) -> Reliability:
 
     Args:
         probabilities: (N,), 0 to 1.
-        right: (N,).
+        right: (N,), whether each answer is right.
 
     Raises:
-        ValueError: there is none, or one outside of 0 to 1.
+        ValueError: there is no probability, or one outside of 0 to 1.
     """
     if len(probabilities) == 0 or probabilities.min() < 0 or probabilities.max() > 1:
         raise ValueError(f"expected probabilities, one or more, got {probabilities}")
@@ -119,10 +118,10 @@ def reliability(probabilities: Float64, right: Bool) -> Reliability:
 def screen_time_errors(
     true: Mapping[str, float], found: Mapping[str, float]
 ) -> Mapping[str, float]:
-    """Return for each character of the truth by what share of his seconds he is over or under.
+    """Return the relative error of each true character's screen time; below 0 if too short.
 
     Args:
         true: seconds on screen by character, above 0.
-        found: likewise; who is missing has none.
+        found: likewise; a character who is missing has 0 seconds.
     """
     return {name: found.get(name, 0.0) / seconds - 1 for name, seconds in true.items()}

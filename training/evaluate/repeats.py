@@ -1,4 +1,4 @@
-"""How well a library knows which shots of a made season were shown before."""
+"""How well a library recognises the repeated shots of a synthetic season."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from training.synthesize.truth import TrueShot
 
 _TITLE = ".truth.json"
 NEW, OTHER = -1, -2
-"""Of a frame: shown for the first time; shown before, by an episode that is not of the season."""
+"""Of a frame: shown for the first time; shown before, but in an episode outside the season."""
 _HALF = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class RepeatScores:
-    """One kind of repeated shot, over a season."""
+    """How many repeated shots of one kind were found, over a season."""
 
     kind: str
     """Recaps, titles, or all."""
     shots: int
-    """That repeat an earlier episode."""
+    """Shots that repeat an earlier episode."""
     shots_found: int
-    """Of which half of the frames or more were found."""
+    """Those of which half of the frames or more were found."""
     frames: int
-    """Of those shots."""
+    """Frames of all repeated shots."""
     frames_found: int
     sources_right: int
-    """Frames found whose earlier frame is of the right shot of the right episode."""
+    """Frames found whose earlier frame is in the right shot of the right episode."""
 
     @property
     def recall(self) -> float:
@@ -45,43 +45,43 @@ class RepeatScores:
 
 @dataclass(frozen=True, slots=True)
 class SeasonRepeats:
-    """What was found in a season, and what should have been."""
+    """How many repeats were found in a season."""
 
     kinds: tuple[RepeatScores, ...]
-    """The last of them is all."""
+    """The last one covers all kinds."""
     frames_said: int
     """Frames that the library says were shown before."""
     tracks: int
-    """Tracks most of which were, as the library says."""
+    """Tracks most of whose frames the library says were shown before."""
     tracks_matched: int
-    """Those of them that are known as a track of the earlier episode."""
+    """Those of them that the library matches to a track of the earlier episode."""
 
     @property
     def precision(self) -> float:
-        """Share of the frames said to be repeated that are, 1 if none is."""
+        """Share of the frames said to be repeated that are repeated, 1 if none is said to be."""
         found = self.kinds[-1].frames_found
         return found / self.frames_said if self.frames_said else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the library says of an episode."""
+    """Where the library says that the frames of an episode were shown before."""
 
     source: Int64
-    """(F,), the season's number of the earlier episode of each frame, or NEW or OTHER."""
+    """(F,), the earlier episode, by its number in the season, or NEW or OTHER,"""
     frame: Int64
-    """(F,), and its frame there."""
+    """(F,), and the frame of that episode."""
 
 
 def evaluate_repeats(season: Path, library: Library) -> SeasonRepeats:
-    """Return what the library found of a season's repeats, against the truth.
+    """Return how well the library found a season's repeats, against the ground truth.
 
     Args:
         season: holds ``ep01.truth.json`` and so on.
         library: that holds its episodes.
 
     Raises:
-        ImageError: there is no made episode.
+        ImageError: there is no synthetic episode.
         StoreError: the library lacks an episode, or is damaged.
     """
     truths = [read_truth(path) for path in sorted(season.glob(f"*{_TITLE}"))]
@@ -141,7 +141,7 @@ def _scores(
 def _of_shot(
     shot: TrueShot, said: _Said, truths: Sequence[Truth], names: Mapping[str, int]
 ) -> tuple[float, int, int]:
-    """Return the share of a repeated shot that was found, its frames, and those rightly so."""
+    """Return the share of a repeated shot that was found; its frames found, and those rightly."""
     stretch = slice(shot.start_frame, shot.end_frame + 1)
     source, frame = said.source[stretch], said.frame[stretch]
     right = np.zeros(len(source), bool)
@@ -155,7 +155,7 @@ def _of_shot(
 
 
 def _tracks(library: Library, episode: str, repeats: Sequence[Repeat]) -> dict[int, bool]:
-    """Return the tracks most of which were shown before, by uid, and whether they are known."""
+    """Return the tracks most of whose frames repeat, by uid, and whether each is matched."""
     known = {uid for one in repeats for uid in one.tracks}
     frames = {frame for one in repeats for frame in range(one.start_frame, one.end_frame + 1)}
     found = {}

@@ -1,4 +1,4 @@
-"""How hard a made season is: widths of its faces, and what naming each face alone gets right."""
+"""How hard a synthetic season is: its faces' widths, and how often naming a face alone is right."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ _SAME_FACE_IOU = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The faces of some widths."""
+    """The faces in a range of widths, in pixels at 360p."""
 
     low: float
     high: float
     faces: int
     found: int
-    """Those that the detector found."""
+    """Faces that the detector found."""
     enrolled: int
-    """Those found that show somebody with a gallery."""
+    """Found faces of people in the gallery."""
     right: int
-    """Those of them whose most similar still of the gallery shows the same person."""
+    """Those of them whose most similar still in the gallery shows the same person."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Gallery:
     names: Sequence[str]
-    """A name for each row."""
+    """(N,), the person of each row."""
     vectors: Float32
     """(N, D), unit rows."""
 
@@ -68,18 +68,18 @@ def check_season(
     every_s: float = 1.0,
     progress: Progress = silent,
 ) -> list[Bucket]:
-    """Return what is in each bucket of widths, over all episodes in a folder.
+    """Return how many faces of each range of widths are found and named, over a season.
 
     Args:
         season: holds ``ep01.mp4``, ``ep01.truth.json`` and so on.
         gallery: a folder of stills per person.
         models: detector and encoder.
         settings: of both, and of decoding.
-        every_s: a frame is looked at in so many seconds.
+        every_s: seconds between the frames that are looked at.
         progress: shows how far it is.
 
     Raises:
-        ImageError: there is no made episode, or no still in which a face is found.
+        ImageError: there is no synthetic episode, or no still in which a face is found.
         VideoError: an episode cannot be decoded.
     """
     truths = sorted(season.glob(f"*{TITLE}"))
@@ -137,7 +137,7 @@ def _episode(
 def _judge(
     pixels: UInt8, there: FrameFaces, known: _Gallery, models: Models, settings: Settings
 ) -> _Judged:
-    """Return how each face of a frame fares, with nothing but itself to go by."""
+    """Return which faces of a frame are found and named right, each by its own picture alone."""
     detections = detect(models.detector, [pixels], settings.detect)[0]
     overlap = iou(there.boxes, detections.boxes)  # (N, M)
     found = overlap.max(axis=1, initial=0) >= _SAME_FACE_IOU

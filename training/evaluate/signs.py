@@ -1,7 +1,7 @@
-"""How good vectors of a show's tracks are, told without a label.
+"""How good the vectors of a show's tracks are, measured without labels.
 
-People are made of the tracks by Ward's linkage that is told nothing of who is on screen together,
-as many as are asked for; so that what it does to those who are is a sign, not a rule.
+Ward's linkage clusters the tracks into a given number of people. It is not told which tracks are
+on screen together, so how often it separates those is a measure and not a rule that it obeys.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ _TINY = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """Each in [0, 1], the higher the better, NaN where nothing can be told."""
+    """Measures of quality: the higher the better, at most 1, NaN where nothing can be measured."""
 
     apart: float
-    """Share of the pairs of tracks on screen together that are taken for two people."""
+    """Share of the pairs of tracks on screen together that are in two clusters."""
     halves: float
-    """Share of the tracks whose first half is nearest to its own second half, of all tracks'."""
+    """Share of the tracks whose first half is nearer to its own second half than to any other."""
     stable: float
-    """How alike people are if a fifth of the tracks is left out: mean adjusted Rand index."""
+    """Mean adjusted Rand index of the clusters and those made without a fifth of the tracks."""
 
 
 def signs(halves: Float32, different: Int64, people: int, seed: int = 0) -> Signs:
-    """Return what the tracks of a show say of the vectors.
+    """Return the measures of the vectors of a show's tracks.
 
     Args:
-        halves: (N, 2, D), the mean vector of each half of each track, in time.
-        different: (Q, 2), tracks that are on screen together.
-        people: how many to make of them.
+        halves: (N, 2, D), the mean vector of each half of each track, in time; tracks whose halves
+            are equal do not count in `Signs.halves`.
+        different: (Q, 2), pairs of tracks that are on screen together.
+        people: number of clusters.
         seed: of which tracks are left out.
     """
     count = len(halves)

@@ -1,4 +1,4 @@
-"""How well faces are followed: HOTA, IDF1 and MOTA, by trackeval."""
+"""Tracking metrics, HOTA, IDF1 and MOTA, by trackeval."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from indexer import geometry
 from indexer.records import Bool, Float32, Int64
 
 _SAME_FACE_IOU = 0.5
-"""What MOTChallenge asks of a match, for IDF1 and MOTA."""
+"""The least IoU of a match in MOTChallenge, for IDF1 and MOTA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class TrackBoxes:
     frames: Int64
     """(N,)."""
     ids: Int64
-    """(N,), of the tracks; any numbers, each once a frame."""
+    """(N,), track ids: any numbers, each at most once in a frame."""
     boxes: Float32
     """(N, 4)."""
 
@@ -37,20 +37,20 @@ class TrackBoxes:
             raise ValueError("a track has two boxes in one frame")
 
     def only(self, kept: Bool) -> TrackBoxes:
-        """Return some of the boxes, for `kept` (N,)."""
+        """Return the boxes for which `kept`, (N,), is true."""
         return TrackBoxes(self.frames[kept], self.ids[kept], self.boxes[kept])
 
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """Numbers of one video; shares unless said otherwise."""
+    """Metrics of one video; shares unless said otherwise."""
 
     hota: float
-    """Luiten et al., "HOTA", IJCV 2021, eq. 17: mean over 19 overlaps from 0.05 to 0.95."""
+    """Luiten et al., "HOTA", IJCV 2021, eq. 17: mean over 19 IoU thresholds from 0.05 to 0.95."""
     det_a: float
-    """Detection alone, eq. 18; the mean as well."""
+    """Detection accuracy, eq. 18; the same mean."""
     ass_a: float
-    """Association alone, eq. 19; the mean as well."""
+    """Association accuracy, eq. 19; the same mean."""
     idf1: float
     """Ristani et al., "Performance measures", ECCVW 2016, eq. 11."""
     mota: float
@@ -58,7 +58,7 @@ class Tracking:
     recall: float
     precision: float
     switches: int
-    """How often a true track goes on under another id."""
+    """Identity switches: how often a true track continues under another id."""
     faces: int
     """True boxes."""
     true_tracks: int
@@ -66,7 +66,7 @@ class Tracking:
 
 
 def compare_tracks(truth: TrackBoxes, predicted: TrackBoxes) -> Tracking:
-    """Return how predicted tracks agree with the true ones; all 0 where one of them is empty."""
+    """Return how predicted tracks agree with the true ones; shares are 0 if either is empty."""
     data = _sequence(truth, predicted)
     quiet = {"PRINT_CONFIG": False, "THRESHOLD": _SAME_FACE_IOU}
     hota = HOTA().eval_sequence(data)
@@ -90,10 +90,10 @@ def compare_tracks(truth: TrackBoxes, predicted: TrackBoxes) -> Tracking:
 def leave_out(
     truth: TrackBoxes, predicted: TrackBoxes, ignored: Bool
 ) -> tuple[TrackBoxes, TrackBoxes]:
-    """Return both without the true boxes that do not count, nor what was predicted for them.
+    """Return both without the ignored true boxes and without the predictions matched to them.
 
     As MOTChallenge does with its distractors: predictions are matched to all true boxes, and those
-    that go to an ignored one are neither right nor wrong.
+    matched to an ignored one are neither right nor wrong.
 
     Args:
         truth: N boxes.
@@ -109,7 +109,7 @@ def leave_out(
 
 
 def _by_frame(truth: TrackBoxes, predicted: TrackBoxes) -> list[tuple[Int64, Int64]]:
-    """Return the rows of each frame that has any, in both."""
+    """Return the rows of both in each frame that has a box in either."""
     frames = np.union1d(truth.frames, predicted.frames)
     return list(zip(*(_rows(one.frames, frames) for one in (truth, predicted)), strict=True))
 
@@ -120,7 +120,7 @@ def _rows(of: Int64, frames: Int64) -> list[Int64]:
 
 
 def _sequence(truth: TrackBoxes, predicted: TrackBoxes) -> dict[str, Any]:
-    """Return both as trackeval's metrics want them, ids from 0 on."""
+    """Return both in the form that trackeval's metrics take, with ids from 0 on."""
     true_ids, true_id = np.unique(truth.ids, return_inverse=True)
     found_ids, found_id = np.unique(predicted.ids, return_inverse=True)
     rows = _by_frame(truth, predicted)

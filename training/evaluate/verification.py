@@ -1,4 +1,4 @@
-"""Same person or not: the numbers of face verification."""
+"""Face verification metrics: do two faces show the same person?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from indexer.store import disk
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two stills, by the name of their person and their number."""
+    """Two photos, each by its name, as in ``George_W_Bush_0001``."""
 
     first: str
     second: str
@@ -27,12 +27,12 @@ class Verification:
     """How well similarities tell pairs of one person from pairs of two."""
 
     accuracy: float
-    """Mean over the folds, each at the best threshold of the others."""
+    """Mean over the folds, each at the threshold that is best on the other folds."""
     accuracy_std: float
     """Standard deviation over the folds."""
     auc: float
     tpr_at_1_percent: float
-    """Share of genuine pairs accepted where 1 % of the impostors are."""
+    """Share of genuine pairs accepted at the threshold that accepts 1 % of the impostor pairs."""
     tpr_at_01_percent: float
     threshold: float
     """Mean of the folds' thresholds."""
@@ -67,15 +67,15 @@ def _pair(words: list[str]) -> Pair:
 
 
 def verify(similarities: Float32, same: Bool, folds: int = 10) -> Verification:
-    """Return the numbers of the LFW protocol for scored pairs.
+    """Return the metrics of the LFW protocol for scored pairs.
 
     Huang et al., "Labeled Faces in the Wild", UMass TR 07-49, 2007: for each fold the threshold
     is the best one of the other folds.
 
     Args:
         similarities: (P,), larger is more alike; folds are consecutive and of equal size.
-        same: (P,).
-        folds: how many.
+        same: (P,), whether each pair is genuine.
+        folds: number of folds.
     """
     parts = np.split(np.arange(len(same)), folds)
     accuracies, thresholds = [], []
@@ -95,16 +95,17 @@ def verify(similarities: Float32, same: Bool, folds: int = 10) -> Verification:
 
 
 def best_threshold(similarities: Float32, same: Bool) -> float:
-    """Return the least similarity to accept that makes the fewest mistakes.
+    """Return the threshold, the least similarity to accept, that makes the fewest mistakes.
 
-    Of thresholds that make as few, the highest; one above all similarities accepts nothing.
+    Of equally good ones, the highest. It is above all similarities only if accepting nothing makes
+    fewer mistakes than any other threshold.
 
     Args:
         similarities: (P,), one or more.
-        same: (P,).
+        same: (P,), whether each pair is genuine.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no pair.
     """
     if len(similarities) == 0:
         raise ValueError("expected a pair or more, got none")

@@ -1,4 +1,4 @@
-"""Made episodes: real H.264 videos with exact truth, from photos of people.
+"""Synthetic episodes: real H.264 videos with exact ground truth, from photos of people.
 
 One episode, plain::
 
@@ -10,7 +10,7 @@ A season, as hard as television::
 
 photos       LFW's archive, or a folder of stills per person
 heads        a picture → the head in it
-sprites      a head → a person, cut out and dressed; pasted into a frame (shape: what people hide)
+sprites      a head → a person, cut out and dressed; pasted into a frame (shape: their outline)
 places       painted rooms, a camera that pans in them, light and grain
 truth        what is on screen; truth_file: as JSON and for MOT tools
 encode       frames → MP4
@@ -19,9 +19,9 @@ script       settings, stills → the truth of a plain episode; episode: all of 
 
 company      photos → cast, strangers, gallery
 scene        who stands where; scenario: which shots a scene has
-staging      a shot → who is where in its every frame; obstacles: what comes between
-takes        the records of that; reel: takes joined, and their truth
-story        a whole season's; film: its frames; season: all of it, in order
+staging      a shot → who is where in each of its frames; obstacles: what comes between
+takes        the records of a staged shot; reel: takes joined, and their truth
+story        all takes of a season; film: its frames; season: all of it, in order
 """
 
 from training.synthesize.episode import (

@@ -16,21 +16,21 @@ from training.synthesize.season_spec import SeasonSpec
 from training.synthesize.truth import Skipped
 
 _FEWEST = 3
-"""Photos on screen that somebody of the cast needs."""
+"""Photos, beyond the gallery's, that somebody of the cast needs to have."""
 _CHOICE = 4
 """The cast is drawn from this many times as many people: those with the most photos."""
 _OF_A_STRANGER = 8
-"""Photos, at most."""
+"""Photos of a stranger, at most."""
 _RARE = 3
-"""Strangers have as many photos, if there are enough such people."""
+"""Strangers have at least so many photos, if there are enough such people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """Everybody with the heads that are seen, and the gallery, whose stills are not."""
+    """Everybody's heads that are shown, and the gallery's, which are never shown."""
 
     cast: Mapping[str, Sequence[Head]]
-    """Who is seen most comes first: those with a gallery."""
+    """Whoever is seen most comes first: those with a gallery."""
     strangers: Mapping[str, Sequence[Head]]
     gallery: Mapping[str, Sequence[Head]]
     skipped: tuple[Skipped, ...]
@@ -44,7 +44,7 @@ def read_company(
 
     Args:
         source: LFW's archive or the folder that holds it, or a folder of stills per person.
-        spec: how many.
+        spec: how many people and photos.
         detect: finds the faces in a photo.
         progress: shows how far it is.
 
@@ -84,5 +84,5 @@ def _too_few(source: Path, spec: SeasonSpec, count: int) -> ImageError:
 
 
 def _some(rng: np.random.Generator, names: Sequence[str], count: int) -> list[str]:
-    """Return so many of the names, or all if there are fewer, in an order of chance."""
+    """Return `count` of the names, or all if there are fewer, in random order."""
     return [names[i] for i in rng.permutation(len(names))[:count]]

@@ -49,7 +49,7 @@ def encode(video: Path, how: Format, frames: Iterable[UInt8]) -> None:
         "preset": "veryfast",
         "bf": "3",
         "threads": "1",
-        "x264-params": "cpu-independent=1",  # else where frames lie in memory plays a part
+        "x264-params": "cpu-independent=1",  # else the bytes depend on where frames lie in memory
     }
     turned = how.rotation in (90, 270)
     try:

@@ -1,4 +1,4 @@
-"""The maker: a folder of faces in, an MP4 and its truth out."""
+"""A synthetic episode, start to finish: a folder of faces in, an MP4 and its truth out."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def synthesize(
     Writes the video and, beside it, the truth: ``ep.mp4`` and ``ep.truth.json``.
 
     Args:
-        faces: holds ``Name/*.jpg`` or whatever pictures.
+        faces: holds ``Name/*.jpg``, or pictures of another format.
         video: where the MP4 goes.
         spec: length, size, who and how.
         detect: finds the faces in a still.
-        strangers: names that are not cast.
+        strangers: names of people who are not of the cast.
 
     Raises:
         ImageError: the folder holds no people, or a person has no usable still.
@@ -63,10 +63,10 @@ def synthesize(
 
 
 def read_people(persons: Iterable[Person], detect: Detect) -> People:
-    """Return the heads in each person's stills; stills of no use are listed as skipped.
+    """Return the heads in each person's stills; unusable stills are listed as skipped.
 
     Raises:
-        ImageError: none of a person's stills is of use.
+        ImageError: none of a person's stills is usable.
         ValueError: two stills of a person have the same file name, or two people the same name.
     """
     heads: dict[str, list[Head]] = {}
@@ -92,7 +92,7 @@ def make_episode(
     """Return the truth of an episode, and write both it and the video, or neither.
 
     Raises:
-        ValueError: a stranger is nobody of `people`, or nobody is there to be seen.
+        ValueError: a stranger is not among `people`, or there is nobody to show.
     """
     unknown = sorted(set(strangers) - set(people.heads))
     if unknown:
@@ -127,7 +127,7 @@ def draw_frames(spec: EpisodeSpec, truth: Truth, people: People) -> Iterator[UIn
 
 
 def _dress(spec: EpisodeSpec, face: TrueFace, head: Head) -> Sprite:
-    """Return the person, in the clothes that belong to this name in this place."""
+    """Return the person's sprite, in the clothes that this name wears in this place."""
     heights = face.boxes[:, 3] - face.boxes[:, 1]
     below = (spec.height - (face.boxes[:, 1] + face.boxes[:, 3]) / 2) / heights
     rng = np.random.default_rng([spec.seed, 1, face.clothes, *face.name.encode()])

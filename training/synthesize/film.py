@@ -26,22 +26,22 @@ from training.synthesize.sprites import (
 from training.synthesize.takes import UPRIGHT, Actor, Prop, Take
 
 _EXPOSED = 115.0
-"""Level that a face in even light is brought nearer to."""
+"""Mean level, of 255, that all faces are brought nearer to."""
 _EVENING = 0.6
-"""How much of the way, as an exponent: photos are of different light, a scene is of one."""
+"""How near, as an exponent: photos were taken in different light, a scene has only one."""
 _LENS = 0.45
 """Standard deviation, in 360ths of the height, of the blur of a lens and of scaling down."""
 
 
 @dataclass(frozen=True, slots=True)
 class Studio:
-    """What all takes of a season are drawn from."""
+    """What the takes of a season are drawn from."""
 
     spec: EpisodeSpec
     heads: Mapping[str, Head]
     """By label."""
     rooms: dict[int, UInt8]
-    """Those painted so far."""
+    """Rooms painted so far, by place."""
 
 
 def draw(
@@ -52,8 +52,8 @@ def draw(
     Args:
         studio: what to draw from.
         takes: its shots.
-        dissolves: for each, how many frames it shares with the one before.
-        number: of the episode: each has a grain of its own.
+        dissolves: for each take, how many frames it shares with the one before.
+        number: of the episode: each has its own grain.
     """
     noise = grain(studio.spec)
     rng = np.random.default_rng([studio.spec.seed, 2, number])
@@ -100,7 +100,7 @@ def _put(frame: UInt8, sprite: Sprite, boxes: Float32, row: int, look: tuple[flo
 
 
 def _dress(studio: Studio, take: Take, actor: Actor) -> tuple[Sprite, Sprite]:
-    """Return somebody's body and head in the clothes of the scene and its light."""
+    """Return an actor's body and head, in the scene's clothes and light."""
     heights = actor.boxes[:, 3] - actor.boxes[:, 1]
     below = (studio.spec.height - (actor.boxes[:, 1] + actor.boxes[:, 3]) / 2) / heights
     rng = _wardrobe(studio, take, actor.name)

@@ -15,9 +15,9 @@ from indexer.geometry import area
 from indexer.records import Detections, Float32, Float64, UInt8
 
 CROP = (0.95, 1.08)
-"""Half the cut around a face that a still keeps, in face widths and heights."""
+"""Half the width and height of the crop around a face, in face widths and heights."""
 _LARGEST = 320
-"""Face height in pixels above which a still is shrunk: more is never shown."""
+"""Face height in pixels above which a still is shrunk: faces are never shown larger."""
 _RIVAL = 0.25
 """Share of the largest face's area from which a second face makes a still ambiguous."""
 
@@ -32,17 +32,18 @@ class Head:
     label: str
     """``Name/file``."""
     pixels: UInt8
-    """(H, W, 3), the face box in the middle."""
+    """(H, W, 3), with the face box in the middle."""
     face: Float64
     """(2,), width and height of the face box in pixels."""
     turn: float = 0.0
-    """How far it looks to the right of the picture, or, below 0, to the left; see `turned`."""
+    """How far the face is turned to the right of the picture, below 0 to the left: `turned`."""
 
 
 def turned(landmarks: Float32) -> float:
-    """Return how far a face is turned: the nose's way along the line between the eyes.
+    """Return how far a face is turned: the nose's offset over the distance of the eyes.
 
-    0 is seen from the front, 0.5 from where the nose stands before an eye: about 45 degrees.
+    It is taken along the line of the eyes, from their middle. 0 is a frontal face; at 0.5, about
+    45 degrees, the nose is in front of an eye.
 
     Args:
         landmarks: (5, 2), eyes first, then the nose.
@@ -55,7 +56,7 @@ def turned(landmarks: Float32) -> float:
 def locate_face(pixels: UInt8, detect: Detect) -> Float64:
     """Return the box of the one face in a still, (4,), float64.
 
-    The still is shown to the detector with a margin, since it misses tight crops otherwise.
+    The still is given to the detector with a margin, since it would miss tight crops otherwise.
 
     Raises:
         ValueError: there is no face, or a second one of comparable size.
@@ -64,7 +65,7 @@ def locate_face(pixels: UInt8, detect: Detect) -> Float64:
 
 
 def _find(pixels: UInt8, detect: Detect) -> tuple[Float64, Float32]:
-    """Return the box of the one face in a still, and its landmarks, (5, 2), in the detector's."""
+    """Return the box of the one face in a still; its landmarks, (5, 2), in the padded still."""
     margin = max(pixels.shape[:2]) // 3
     grey = tuple(float(level) for level in pixels.mean(axis=(0, 1)))
     sides = (margin, margin, margin, margin)
@@ -81,10 +82,10 @@ def _find(pixels: UInt8, detect: Detect) -> tuple[Float64, Float32]:
 
 
 def read_head(path: Path, name: str, detect: Detect) -> Head:
-    """Return the head that a picture shows.
+    """Return the head in a picture file.
 
     Raises:
-        ImageError: it cannot be read, or does not show exactly one face.
+        ImageError: the picture cannot be read, or does not show exactly one face.
     """
     return head_of(stills.read(path), f"{name}/{path.name}", detect)
 
@@ -112,7 +113,7 @@ def head_of(pixels: UInt8, label: str, detect: Detect) -> Head:
 
 
 def shrunk(pixels: UInt8, scale: float) -> UInt8:
-    """Return a picture at a smaller size, area-averaged; the same one if `scale` is 1 or more."""
+    """Return a picture shrunk by area averaging; the same picture if `scale` is 1 or more."""
     if scale >= 1:
         return pixels
     size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]

@@ -8,7 +8,7 @@ from indexer.records import Float64
 
 
 def sway(rng: np.random.Generator, times: Float64) -> Float64:
-    """Return a smooth path in [-1, 1], (T,): two sines with periods of seconds."""
+    """Return a smooth path in [-1, 1], (T,): a sum of two sines with periods of seconds."""
     slow, fast = (
         np.sin(2 * np.pi * (times / rng.uniform(*periods) + rng.random()))
         for periods in ((4.0, 8.0), (1.8, 4.0))

@@ -10,15 +10,15 @@ from training.synthesize.scene import TALL, Brief
 from training.synthesize.takes import Actor, Prop, Take
 
 _SHARE = 0.3
-"""Of the shots in which something comes between."""
+"""Share of the shots in which something comes between camera and face."""
 _NARROW = 14.0
-"""Faces narrower than this, in units of the spec, have nothing of their own before them."""
+"""Faces narrower than this, in units of the spec, get no obstacle of their own."""
 
 
 def obstacles(
     brief: Brief, rng: np.random.Generator, take: Take, times: Float64
 ) -> tuple[Prop, ...]:
-    """Return what is before the people of a take, whose own props are ignored."""
+    """Return the props in front of the people of a take; those that it has already are ignored."""
     props = []
     subjects = [actor for actor in take.actors if actor.name in brief.setup.focus]
     if not subjects:

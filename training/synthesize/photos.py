@@ -17,7 +17,7 @@ def names(source: Path) -> dict[str, list[str]]:
     """Return the names of everybody's photos; none is decoded.
 
     Raises:
-        ImageError: the source is neither, or holds nobody.
+        ImageError: the source is neither LFW's archive nor a folder of people, or holds nobody.
     """
     if lfw.archive_of(source).is_file():
         return lfw.people(source)
@@ -27,7 +27,7 @@ def names(source: Path) -> dict[str, list[str]]:
 def read_heads(
     source: Path, wanted: Mapping[str, Collection[str]], detect: Detect, progress: Progress
 ) -> tuple[dict[str, list[Head]], list[Skipped]]:
-    """Return the heads in some photos, and those of no use as skipped.
+    """Return the heads in some photos, and the photos that were skipped as unusable.
 
     Args:
         source: as of `names`.

@@ -1,4 +1,4 @@
-"""Painted rooms, and what a camera makes of them: where it looks, light, grain."""
+"""Painted rooms, and how a camera shows them: where it looks, light, grain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.synthesize.spec import EpisodeSpec
 _ROOM = 1.3
 """A room is painted this many times as wide and high as the frame, so that the camera can pan."""
 _GOLDEN = 0.618
-"""Steps of this part of a circle never come near each other's hue."""
+"""Share of the colour circle between the hues of successive rooms, so that none come close."""
 _GRAIN_MARGIN = 64
 
 
@@ -59,7 +59,7 @@ def _furnish(room: Float32, rng: np.random.Generator, floor: int, hue: float) ->
 
 
 def _colour(hue: float, saturation: float, value: float) -> Float32:
-    """Return an RGB colour in levels, (3,), from shares of a circle, of one and of one."""
+    """Return an RGB colour in levels, (3,), from hue as a share of a circle, and shares of 1."""
     hsv = np.array([[[360 * (hue % 1), saturation, value]]], np.float32)
     return 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
 

@@ -1,4 +1,4 @@
-"""Things to paste that are no faces: a post, a hand, somebody from behind."""
+"""Sprites without a face: a post, a hand, somebody from behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.synthesize.shape import SHOULDER_WIDTH, silhouette
 from training.synthesize.sprites import Sprite, clothes
 
 _SIDE = 48
-"""Pixels of a hand's box."""
+"""Side of a hand's box, in pixels."""
 _FACE = np.array([40.0, 52.0])
 """Width and height, in pixels, of the face that a back would have; it is always out of focus."""
 _NAPE = 0.66
@@ -31,7 +31,7 @@ def hand(skin: Float32) -> Sprite:
     """Return a hand that fills the ellipse in its box.
 
     Args:
-        skin: (3,), its bearer's.
+        skin: (3,), colour of the person's skin.
     """
     xs, ys = np.meshgrid(np.arange(3 * _SIDE) + 0.5, np.arange(8 * _SIDE) + 0.5)
     u, v = xs / _SIDE - 1.5, ys / _SIDE - 0.5
@@ -45,11 +45,11 @@ def hand(skin: Float32) -> Sprite:
 
 
 def back(rng: np.random.Generator, dressed: np.random.Generator) -> Sprite:
-    """Return somebody seen from behind: hair, and the clothes that a generator gives.
+    """Return somebody seen from behind: hair and clothes.
 
     Args:
         rng: decides on the hair.
-        dressed: decides on the clothes, as it does from the front.
+        dressed: decides on the clothes; with the same state as from the front, they are the same.
     """
     wide = 2 * int(np.ceil(SHOULDER_WIDTH / 2 * _FACE[0] + 3))
     high, top = int(9 * _FACE[1]), 1.1 * _FACE[1]
@@ -71,7 +71,7 @@ def _soft(inside: Bool, sigma: float) -> Float32:
 def _sprite(
     colours: Float32, alpha: Float32, box: Float64, anchor: Float64 | None = None
 ) -> Sprite:
-    """Return a sprite of colours that are not yet premultiplied; anchored in its middle."""
+    """Return a sprite of colours not yet premultiplied, anchored in its middle by default."""
     high, wide = alpha.shape
     middle = np.array([wide / 2, high / 2]) if anchor is None else anchor
     return Sprite(_levels(colours * alpha[..., None]), _levels(255 * alpha), middle, box)

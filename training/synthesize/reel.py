@@ -16,7 +16,7 @@ from training.synthesize.truth import NO_SCENE, TICKS, Repeat, TrueFace, TrueSho
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """What a shot is, as the truth says it."""
+    """What a shot is, in the terms of `TrueShot`."""
 
     kind: Literal["faces", "faceless", "title"]
     scene: int = NO_SCENE
@@ -30,7 +30,7 @@ class Episode:
 
     truth: Truth
     takes: tuple[Take, ...]
-    """One for each shot, with the frames of its dissolves."""
+    """One for each shot, including the frames of its dissolves."""
 
 
 class Reel:
@@ -57,8 +57,8 @@ class Reel:
 
         Args:
             count: frames of the next shot.
-            lead: frames before them, in which it comes out of the last one.
-            tail: frames after them, in which it goes into another.
+            lead: frames before them, in which the shot dissolves in from the last one.
+            tail: frames after them, in which it dissolves into the next one.
         """
         frames = np.arange(self._at - lead, self._at + count + tail)
         ticks = np.array(self._ticks)[frames] if self._ticks else TICKS * frames
@@ -119,7 +119,7 @@ class Reel:
         return Episode(truth, tuple(self._takes))
 
     def _faces(self, number: int) -> list[TrueFace]:
-        """Return who is seen in a shot; in dissolves by the share that it has in the picture."""
+        """Return the faces of a shot; in dissolves, `visible` is scaled by the shot's share."""
         shot, take = self._shots[number], self._takes[number]
         shares = np.ones(len(take))
         for row in range(shot.dissolve):

@@ -1,7 +1,7 @@
 """A scene's people in, its shots out: which setups the camera takes in turn, and for how long.
 
-A scene opens wide; then come dialogues, shot against reverse shot from two setups that keep, and
-groups, and now and then the whole room again, or an empty corner of it.
+A scene opens wide; then come dialogues, shot and reverse shot from two setups that stay the same,
+and groups, and now and then the whole room again, or an empty corner of it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def plan_scene(
 
     Args:
         spec: for the frame rate.
-        rng: chance.
+        rng: source of chance.
         names: who is there, from left to right; two or more.
-        frames: how long it is.
+        frames: length of the scene.
     """
     shortest = max(1, round(_SHORTEST_S * spec.fps))
     planned: list[Planned] = []
@@ -57,7 +57,7 @@ def plan_scene(
 
 
 def _setups(rng: np.random.Generator, names: Sequence[str]) -> Iterator[tuple[Setup, float]]:
-    """Yield setups and seconds without end."""
+    """Yield setups and their seconds, without end."""
     wide = _wide(rng, names)
     yield wide, rng.uniform(2.2, 4.2)
     while True:
@@ -80,13 +80,13 @@ def _wide(rng: np.random.Generator, names: Sequence[str]) -> Setup:
 def _some(
     rng: np.random.Generator, names: Sequence[str], count: int, widths: tuple[float, float]
 ) -> Setup:
-    """Return a setup of so many neighbours, or of all."""
+    """Return a setup of `count` neighbours, or of all if there are fewer."""
     first = int(rng.integers(max(len(names) - count, 0) + 1))
     return Setup(tuple(names[first : first + count]), float(rng.uniform(*widths)))
 
 
 def _dialogue(rng: np.random.Generator, names: Sequence[str]) -> Iterator[tuple[Setup, float]]:
-    """Yield one side and the other in turn: of the left half somebody, of the right half."""
+    """Yield shots of somebody of the left half and of somebody of the right half in turn."""
     half = (len(names) + 1) // 2
     sides = (names[:half], names[half:])
     near = rng.random() < 0.55  # noqa: PLR2004 - medium shots are as frequent

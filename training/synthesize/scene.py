@@ -21,13 +21,13 @@ _BRIGHT, _DIM, _DIM_SHARE = (0.8, 1.1), (0.45, 0.7), 0.3
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Where somebody stands in the room, in its pixels."""
+    """Where somebody stands in the room, in pixels of the room."""
 
     name: str
     x: float
     y: float
     width: float
-    """Of the face; who has a larger one stands in front."""
+    """Width of the face; people with larger faces stand in front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +39,19 @@ class Scene:
     seats: tuple[Seat, ...]
     """From left to right."""
     levels: UInt8
-    """The light, as a take has it."""
+    """The light, as `Take.levels`."""
     side: float
-    """As of an actor."""
+    """Mean of its actors' `Actor.side`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a camera is pointed at; a scene returns to the same ones."""
+    """What a camera is pointed at; a scene returns to the same setups."""
 
     focus: tuple[str, ...]
-    """Neighbours; nobody in a shot without faces."""
+    """Neighbours that the camera is pointed at; empty in a shot without faces."""
     width: float
-    """Of their faces in the frame, in units of the spec."""
+    """Width of their faces in the frame, in units of the spec."""
     aside: float = 0.0
     """How far right of the middle they are, as a share of the frame's width."""
     before: str = ""
@@ -60,7 +60,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """All that a shot is made from, but for chance and time."""
+    """All that a shot is made from, except chance and time."""
 
     spec: SeasonSpec
     scene: Scene
@@ -71,7 +71,7 @@ class Brief:
 
 
 def seats(spec: SeasonSpec, rng: np.random.Generator, names: Sequence[str]) -> tuple[Seat, ...]:
-    """Return the places of a scene's people: two groups that face each other across a gap."""
+    """Return where a scene's people stand: in two groups that face each other across a gap."""
     face = FACE * spec.unit
     steps = rng.uniform(2.9, 4.6, len(names)) * face
     steps[len(names) // 2 : len(names) // 2 + 1] += rng.uniform(0.0, 2.0) * face
@@ -92,7 +92,7 @@ def seats(spec: SeasonSpec, rng: np.random.Generator, names: Sequence[str]) -> t
 
 
 def light_scene(rng: np.random.Generator, dim: float = _DIM_SHARE) -> UInt8:
-    """Return a scene's light, (256, 1, 3): bright or, in a share `dim` of them, dim; tinted."""
+    """Return a scene's light, (256, 1, 3), tinted: dim with probability `dim`, else bright."""
     low, high = _DIM if rng.random() < dim else _BRIGHT
     gain = rng.uniform(low, high) * rng.uniform(0.93, 1.07, 3)
     curve = np.linspace(0, 1, 256)[:, None] ** rng.uniform(0.85, 1.3)

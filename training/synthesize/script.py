@@ -1,4 +1,4 @@
-"""What happens in a made episode, before a pixel is drawn: a spec in, the truth out.
+"""What happens in a synthetic episode, before a pixel is drawn: a spec in, the truth out.
 
 Pure arithmetic. People stand in lanes side by side, so that no head hides another; they sway,
 come closer, tilt and turn along sums of sines; those at the side may leave, and come back.
@@ -20,18 +20,18 @@ from training.synthesize.truth import TrueFace, TrueShot, Truth
 _RAMP_S = 0.7
 """Seconds that somebody takes to leave the frame or come back into it."""
 _LEAVING_S = 2.4
-"""In shorter shots nobody does."""
+"""In shots of fewer seconds nobody leaves or comes back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the script must know of a still."""
+    """What the script needs to know of a still."""
 
     still: str
     aspect: float
     """Width of the face box over its height."""
     turn: float = 0.0
-    """As of a `Head`."""
+    """As `Head.turn`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ def write_script(
 
     Args:
         spec: the settings.
-        people: a name's stills, at least one each.
-        strangers: the names among them that are not cast.
+        people: the stills of each name, at least one each.
+        strangers: the names among them that are not of the cast.
 
     Raises:
         ValueError: shots with people are wanted but there is nobody, or somebody has no still.
@@ -140,7 +140,7 @@ def _casting(
 
 
 def _deal(rng: np.random.Generator, names: Sequence[str], sizes: Int64) -> list[list[str]]:
-    """Return groups in which nobody is twice; everybody has a turn before a second one."""
+    """Return groups with nobody in one twice; everybody has a turn before anybody has a second."""
     groups = []
     bag: list[str] = []
     for size in sizes:
@@ -209,7 +209,7 @@ def _may_leave(lane: _Lane, times: Float64) -> bool:
 
 
 def _absence(rng: np.random.Generator, times: Float64) -> Float64:
-    """Return how far out of the frame somebody is who enters, leaves or does both, in [0, 1]."""
+    """Return how far out of the frame somebody is who enters, leaves or does both, (T,), 0 to 1."""
     early, late = (times[-1] * rng.uniform(*part) for part in ((0.1, 0.3), (0.6, 0.75)))
     first, second = (ramp(times, start, start + _RAMP_S) for start in (early, late))
     return [1 - first, second, first - second][rng.integers(3)]

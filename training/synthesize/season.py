@@ -1,4 +1,4 @@
-"""The maker of seasons: photos of people in, episodes with their truth and a gallery out."""
+"""A synthetic season, start to finish: photos in, episodes with their truth and a gallery out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.synthesize.truth import TICKS, Truth
 from training.synthesize.truth_file import mot_path, truth_path, write_mot, write_truth
 
 GALLERY = "gallery"
-"""The folder of the stills, in that of the season."""
+"""The folder of the gallery's stills, in the season's folder."""
 _QUALITY = 95
 
 
@@ -39,7 +39,7 @@ def synthesize_season(
     Args:
         source: LFW's archive or the folder that holds it, or a folder of stills per person.
         folder: where to; must not exist.
-        spec: how long, of whom and how.
+        spec: length, size, how many people and so on.
         detect: finds the faces in a photo.
         progress: shows how far it is.
 

@@ -9,7 +9,7 @@ from training.synthesize.spec import EpisodeSpec
 
 _ROTATIONS = (0, 90, 180, 270)
 LEAST_CAST = 2
-"""A scene has so many people at least."""
+"""The least number of people in a scene, and in a cast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,13 @@ class SeasonSpec:
 
     episodes: int = 1
     seconds: float = 180.0
-    """Of each episode."""
+    """Length of each episode."""
     cast: int = 12
-    """People who come back in every episode."""
+    """Recurring people: any of them may be in any episode."""
     enrolled: int = 8
-    """Those of the cast who have a gallery; they are seen most."""
+    """People of the cast who have a gallery; they are seen most."""
     strangers: int = 20
-    """Others, as extras."""
+    """Other people, as extras."""
     stills: int = 5
     """Photos of each enrolled person that are set aside for the gallery."""
     photos: int = 30
@@ -57,7 +57,7 @@ class SeasonSpec:
 
     @property
     def film(self) -> EpisodeSpec:
-        """What rooms, grain and the codec need of it."""
+        """The settings that rooms, grain and the codec need."""
         return EpisodeSpec(
             width=self.width,
             height=self.height,
@@ -76,5 +76,5 @@ class SeasonSpec:
 
     @property
     def unit(self) -> float:
-        """Pixels in a 360th of the frame's height: what is said in pixels at 360p is scaled so."""
+        """Pixels per 360th of the frame's height: the factor of sizes given in pixels at 360p."""
         return self.height / 360

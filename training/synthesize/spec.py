@@ -28,7 +28,7 @@ class EpisodeSpec:
     strangers: float = 0.25
     """Share of the parts that go to strangers, if there are any."""
     leaving: float = 0.3
-    """Share of the parts at a side of the frame that enter, leave, or both, if the shot is long."""
+    """Share of those at a side of the frame who enter, leave, or both, in shots long enough."""
     crossing: float = 0.0
     """Share of the two-person shots in which they change places, one passing before the other."""
     face_height: tuple[float, float] = (0.16, 0.4)

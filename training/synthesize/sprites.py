@@ -20,11 +20,11 @@ from training.synthesize.shape import (
 )
 
 _MASK_FACE = 56
-"""Face height in pixels at which the head is told from what is behind it."""
+"""Face height in pixels at which the head is segmented from the background."""
 _SHARP = 0.2
-"""A defocus below that is none."""
+"""Defocus, in pixels, below which nothing is blurred."""
 _INNER = 0.85
-"""From this share of the head's ellipse outwards, what is behind is more likely than hair."""
+"""From this share of the head's ellipse outwards, background is more likely than hair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,10 @@ class Sprite:
 
 
 def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> Sprite:
-    """Return the person whose head it is, dressed by chance.
+    """Return the person with this head, in random clothes.
 
     Args:
-        head: whose.
+        head: the head.
         tall: the tallest face box that will be pasted, in pixels.
         below: how far down the body reaches, in face heights from the face's middle.
         rng: decides on the clothes.
@@ -64,7 +64,7 @@ def cut_out(head: Head, tall: float, below: float, rng: np.random.Generator) -> 
 def cut_apart(
     head: Head, tall: float, below: float, rng: np.random.Generator
 ) -> tuple[Sprite, Sprite]:
-    """Return the body, and the head that may be tilted on it; the arguments of `cut_out`."""
+    """Return the body, and the head that may be tilted on it; the arguments are as of `cut_out`."""
     return _body(head, tall, below, rng), _face(head, tall)
 
 
@@ -79,7 +79,7 @@ def _body(head: Head, tall: float, below: float, rng: np.random.Generator) -> Sp
     u, v = (xs - anchor[0]) / face[0], (ys - anchor[1]) / face[1]
     colours = np.zeros((height, width, 3), np.float32)
     alpha = np.zeros((height, width, 1), np.float32)
-    shade = 0.7 + 0.5 * np.clip(v - 0.55, 0, 0.5)  # the chin's, on the neck
+    shade = 0.7 + 0.5 * np.clip(v - 0.55, 0, 0.5)  # the chin's shadow on the neck
     skin = (skin_tone(pixels) * shade[..., None]).astype(np.float32)
     soft = 0.3 + 0.015 * float(face[1])
     _over(colours, alpha, clothes(u, v, rng), _soften(torso(u, v), soft))
@@ -97,11 +97,11 @@ def _face(head: Head, tall: float) -> Sprite:
 
 
 def shaded(sprite: Sprite, light: float, side: float) -> Sprite:
-    """Return a sprite in other light: brighter or darker, and to one side.
+    """Return a sprite in other light: brighter or darker, and more so to one side.
 
     Args:
-        sprite: who or what.
-        light: what the colours are multiplied with.
+        sprite: of a person or thing.
+        light: factor of the colours.
         side: how much brighter the right edge of the face is than its middle, as a share.
     """
     wide = sprite.alpha.shape[1]
@@ -112,14 +112,14 @@ def shaded(sprite: Sprite, light: float, side: float) -> Sprite:
 
 
 def flipped(sprite: Sprite) -> Sprite:
-    """Return a sprite left for right."""
+    """Return a sprite mirrored left to right."""
     anchor = np.array([sprite.alpha.shape[1] - sprite.anchor[0], sprite.anchor[1]])
     colours, alpha = (np.ascontiguousarray(p[:, ::-1]) for p in (sprite.colours, sprite.alpha))
     return replace(sprite, colours=colours, alpha=alpha, anchor=anchor)
 
 
 def relit(head: Head, level: float, share: float) -> Head:
-    """Return a head whose face is nearer to a level, by a share of the way, as an exponent."""
+    """Return a head, its face nearer to a level: gain (level / mean) ** share, in 0.5 to 1.6."""
     (high, wide), (x, y) = head.pixels.shape[:2], head.face / 4
     inner = head.pixels[
         int(high / 2 - y) : int(high / 2 + y), int(wide / 2 - x) : int(wide / 2 + x)
@@ -131,14 +131,14 @@ def relit(head: Head, level: float, share: float) -> Head:
 def paste(
     frame: UInt8, sprite: Sprite, box: Float64, angle: float, speed: Float64, defocus: float = 0.0
 ) -> None:
-    """Draw a person into a frame, in place.
+    """Draw a sprite into a frame, in place.
 
     Args:
         frame: (H, W, 3).
-        sprite: who.
+        sprite: of a person or thing.
         box: (4,), where the face goes.
         angle: degrees clockwise.
-        speed: (2,), pixels per frame, for the blur of motion.
+        speed: (2,), pixels per frame, for motion blur.
         defocus: standard deviation in pixels.
     """
     scale = (box[2:] - box[:2]) / sprite.face
@@ -198,16 +198,17 @@ def clothes(u: Float64, v: Float64, rng: np.random.Generator) -> Float32:
 
 
 def _trousers(u: Float64, rng: np.random.Generator) -> Float32:
-    """Return their colours, (H, W, 3): dark, darker where a leg turns away."""
+    """Return the colours of trousers, (H, W, 3): dark, darker where a leg turns away."""
     colour = rng.uniform(20, 80) * rng.uniform(0.8, 1.2, 3)
     shade = 1 - 0.9 * np.clip(np.abs(np.abs(u) - STRIDE), 0, 0.5)
     return (colour * shade[..., None]).astype(np.float32)
 
 
 def _head_mask(head: Head) -> Float32:
-    """Return how much each pixel belongs to the head, in [0, 1], small.
+    """Return how much each pixel belongs to the head, in [0, 1], shrunk to `_MASK_FACE`.
 
-    GrabCut (Rother et al. 2004) between the surely inner and the surely outer of two ellipses.
+    By GrabCut (Rother et al. 2004): surely head within an inner ellipse, surely background outside
+    an outer one.
     """
     scale = min(1.0, _MASK_FACE / head.face[1])
     small = shrunk(head.pixels, scale)

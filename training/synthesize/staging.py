@@ -1,7 +1,7 @@
 """A brief in, a take out: who is where in every frame of a shot.
 
 The camera looks at a part of the room from farther or nearer, so whoever is small in the wide
-shot is large in the close-up, before the same piece of wall, beside the same neighbours.
+shot is large in the close-up, in front of the same wall and beside the same neighbours.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from training.synthesize.shape import SHOULDER_WIDTH
 from training.synthesize.takes import Actor, Take
 
 _PROFILES = ((20.0, 4.0), (34.0, 9.0), (np.inf, -2.0))
-"""Up to which width of a face, in units of the spec, by how much a turned still is preferred."""
+"""How strongly turned stills are preferred, up to each width of a face in units of the spec."""
 _LOOKS_ASIDE = 0.08
-"""Turn from which a still is mirrored where its bearer would look away from the others."""
+"""Turn from which a still is mirrored if the person would look away from the others."""
 _LEAVING, _CROSSING = 0.22, 0.15
-"""Share of the shots with time for it in which somebody leaves and comes back, or crosses."""
+"""Share of the long enough shots in which somebody leaves and comes back, or two change places."""
 _LEAVING_S, _CROSSING_S, _STEP_S = 2.4, 3.0, 0.7
 
 
@@ -33,8 +33,8 @@ def stage(brief: Brief, rng: np.random.Generator, times: Float64) -> tuple[Take,
     """Return a shot, and who is where after it.
 
     Args:
-        brief: what it is made from.
-        rng: chance.
+        brief: what the shot is made from.
+        rng: source of chance.
         times: (T,), of its frames, in seconds from the first.
     """
     view = _view(brief, rng, times)
@@ -59,7 +59,7 @@ def stage(brief: Brief, rng: np.random.Generator, times: Float64) -> tuple[Take,
 
 
 def _view(brief: Brief, rng: np.random.Generator, times: Float64) -> Float64:
-    """Return the upper left corner of what the camera sees, in the room, and its zoom, (T, 3)."""
+    """Return the upper left corner of the camera's view in the room, and its zoom, (T, 3)."""
     spec, setup = brief.spec, brief.setup
     size = np.array([spec.width, spec.height], np.float64)
     room = np.array(room_size(spec.film))
@@ -90,7 +90,7 @@ def _matrices(view: Float64) -> Float64:
 def _paths(
     brief: Brief, rng: np.random.Generator, times: Float64
 ) -> tuple[dict[str, Float64], tuple[Seat, ...]]:
-    """Return everybody's x, y and width of the face in the room, (T, 3), and who is where then."""
+    """Return everybody's x, y and width of the face in the room, (T, 3), and the seats after it."""
     seats = brief.scene.seats
     paths = {}
     for one in seats:
@@ -125,7 +125,7 @@ def _cross(
 def _leave(
     brief: Brief, rng: np.random.Generator, paths: dict[str, Float64], times: Float64
 ) -> None:
-    """Let one of those at a side of the focus go out of the frame and come back, in place."""
+    """Let somebody at a side of the focus leave the frame and come back: changes `paths`."""
     seats = [one for one in brief.scene.seats if one.name in brief.setup.focus]
     leftwards = bool(rng.integers(2))
     one = seats[0 if leftwards else -1]
@@ -137,7 +137,7 @@ def _leave(
 
 
 def _in_sight(brief: Brief, frame: Float64) -> bool:
-    """Return whether any of somebody is in the frame at any time."""
+    """Return whether any part of somebody is in the frame at any time."""
     reach = SHOULDER_WIDTH / 2 * frame[:, 2]
     return bool(np.any((frame[:, 0] > -reach) & (frame[:, 0] < brief.spec.width + reach)))
 
@@ -145,7 +145,7 @@ def _in_sight(brief: Brief, frame: Float64) -> bool:
 def _actor(
     brief: Brief, rng: np.random.Generator, one: Seat, frame: Float64, times: Float64
 ) -> Actor:
-    """Return somebody on a path through the frame: x, y and width of the face, (T, 3)."""
+    """Return somebody as an actor on a path in the frame: x, y and width of the face, (T, 3)."""
     middle = np.mean([other.x for other in brief.scene.seats])
     alone = len(brief.scene.seats) == 1
     width = float(np.median(frame[:, 2])) / brief.spec.unit
@@ -173,9 +173,9 @@ def _actor(
 def _choose(
     rng: np.random.Generator, looks: Sequence[Look], width: float, facing: int
 ) -> tuple[Look, bool]:
-    """Return a still, and whether it is mirrored to look to the others.
+    """Return a still, and whether it is mirrored to look towards the others.
 
-    Small faces are rather in half profile, large ones rather not.
+    Small faces tend to be in half profile, large ones not.
     """
     turns = np.abs([look.turn for look in looks])
     preference = next(strength for most, strength in _PROFILES if width < most)

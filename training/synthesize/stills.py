@@ -1,9 +1,9 @@
-"""The maker of still pictures: a source of faces in, a YOLO-format folder and its truth out.
+"""Synthetic still pictures: a source of faces in, a YOLO-format folder and its truth out.
 
     images/train/0000.jpg …    labels/train/0000.txt …    data.yaml    truth.json
 
-A line of a label file is ``class x y width height``, the middle and the size of a face box as
-shares of the picture's. Strangers are in the pictures and in ``truth.json``, not in the labels.
+A line of a label file is ``class x y width height``: the middle and the size of a face box as
+shares of the picture. Strangers are in the pictures and in ``truth.json``, not in the labels.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from training.synthesize.truth import Skipped
 
 SCHEMA = "stills-truth/1"
 _OF_A_STRANGER = 2
-"""Photos, at most."""
+"""Photos of a stranger, at most."""
 _QUALITY = (70, 95)
 
 
@@ -42,7 +42,7 @@ class Cast:
     """Whose photos are used."""
 
     known: Mapping[str, Sequence[Head]]
-    """Who has the most photos first."""
+    """Whoever has the most photos first."""
     strangers: Mapping[str, Sequence[Head]]
     skipped: tuple[Skipped, ...]
     """Photos that could not be used."""
@@ -51,12 +51,12 @@ class Cast:
 def synthesize_stills(
     source: Path, folder: Path, spec: StillsSpec, detect: Detect, progress: Progress = silent
 ) -> list[StillPicture]:
-    """Return what made pictures show, and write them with their labels, all or nothing.
+    """Return what synthetic pictures show, and write them with their labels, all or nothing.
 
     Args:
-        source: a folder with ``lfw.tar``, or with a folder of stills per person.
+        source: LFW's archive or the folder that holds it, or a folder of stills per person.
         folder: where to; must not exist.
-        spec: how many, of whom and how.
+        spec: how many pictures, of how many people and so on.
         detect: finds the faces in a photo.
         progress: shows how far it is.
 
@@ -89,7 +89,7 @@ def _look(head: Head) -> Look:
 
 
 def read_cast(source: Path, spec: StillsSpec, detect: Detect, progress: Progress = silent) -> Cast:
-    """Return the heads of the people with the most photos, and of strangers by chance.
+    """Return the heads of the people with the most photos, and of strangers chosen at random.
 
     Raises:
         ImageError: there are too few people with a usable photo for every split.
@@ -160,7 +160,7 @@ def _draw(
     heads: Mapping[str, Head],
     rng: np.random.Generator,
 ) -> UInt8:
-    """Return a picture, (H, W, 3), before grain."""
+    """Return a picture without grain, (H, W, 3)."""
     [matrix] = camera(scene, rng, 1)
     levels = light(rng)
     frame = cv2.warpAffine(room, matrix, (scene.width, scene.height)).astype(np.uint8)

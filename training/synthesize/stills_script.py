@@ -1,7 +1,7 @@
 """What still pictures show, before a pixel is drawn: a spec in, who stands where out.
 
 Pure arithmetic. Some people are seen much more often than others; a photo belongs to one split
-only, and so does a stranger, so that what is measured on one split was not seen in another.
+only, and so does a stranger, so that what is tested on one split was not seen in another.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ class StillsSpec:
     """Pixels, even."""
     height: int = 540
     classes: int = 19
-    """The people with the most photos; the more photos, the oftener seen."""
+    """How many people, those with the most photos; the more photos, the more often seen."""
     pictures: int = 500
     strangers: int = 60
-    """People who are seen and not annotated."""
+    """People who are in pictures but not annotated."""
     photos: int = 64
-    """The most that are used of a person."""
+    """Photos used of a person, at most."""
     crowd: tuple[float, ...] = (0.35, 0.35, 0.2, 0.1)
     """Shares of the pictures with one face, two, and so on."""
     stranger_share: float = 0.2
-    """Of the faces, in splits that have strangers."""
+    """Share of the faces that are strangers', in splits that have strangers."""
     zipf: float = 1.0
-    """The k-th most seen is seen k to the power of minus this times as often as the first."""
+    """Exponent of Zipf's law: the k-th person is seen k ** -zipf times as often as the first."""
     face_height: tuple[float, float] = (0.14, 0.4)
     """Height of a face box as a share of the picture's; less where the people stand close."""
     places: int = 24
@@ -76,21 +76,22 @@ class StillFace:
 
 @dataclass(frozen=True, slots=True)
 class StillPicture:
-    """One picture; who stands in front comes later."""
+    """One picture."""
 
     number: int
     split: str
     place: int
     faces: tuple[StillFace, ...]
+    """People in front come later."""
 
 
 def apportion(total: int, shares: Sequence[float], least: int = 0) -> Int64:
-    """Return whole numbers with a sum of `total`, near to the shares (Hamilton's method).
+    """Return whole numbers, (N,), with a sum of `total`, close to the shares: Hamilton's method.
 
     Args:
         total: at least `least` for each share.
         shares: (N,), above 0, of any sum.
-        least: what everyone gets before the rest is shared out.
+        least: what each share gets before the rest is apportioned.
 
     Raises:
         ValueError: the total is too small.
@@ -112,12 +113,12 @@ def write_stills(
 
     Args:
         spec: the settings.
-        cast: everybody's photos, at least as many as there are splits; the first in order is
+        cast: photos of each of the cast, at least as many as there are splits; the first person is
             seen most.
-        strangers: theirs, at least one each.
+        strangers: photos of each stranger, at least one.
 
     Raises:
-        ValueError: somebody has too few photos, or there is nobody.
+        ValueError: somebody has too few photos, or there is no cast.
     """
     short = [name for name, looks in cast.items() if len(looks) < len(SPLITS)]
     if short or not cast or not all(strangers.values()):
@@ -150,7 +151,7 @@ class _Bag:
         self._looks, self._rng, self._left = looks, rng, list[Look]()
 
     def draw(self) -> Look:
-        """Return the next one."""
+        """Return the next photo."""
         if not self._left:
             self._left = [self._looks[i] for i in self._rng.permutation(len(self._looks))]
         return self._left.pop()
@@ -227,7 +228,7 @@ def _scene(
 def _placed(
     spec: StillsSpec, rng: np.random.Generator, lane: int, of: int, aspect: float
 ) -> Float64:
-    """Return where in its lane, one `of` so many, a face is, (4,)."""
+    """Return the box of a face in its lane, which is one of `of` side by side, (4,)."""
     room = spec.width / of
     tall = rng.uniform(*spec.face_height) * spec.height
     size = np.array([aspect, 1.0]) * tall

@@ -29,22 +29,22 @@ _SHORT_S = 10.0
 _RECAP_S = (1.2, 2.4)
 _TITLE_S = 1.2
 _PART_S = 30.0
-"""A recap and a title have a shot for each such part of the episode,"""
+"""A recap and a title have one shot for each such part of the episode,"""
 _MOST = 6
 """but no more than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Everybody's stills, as the story must know them."""
+    """What the story needs to know of everybody's stills."""
 
     cast: Mapping[str, Sequence[Look]]
-    """Who is seen most comes first."""
+    """Whoever is seen most comes first."""
     strangers: Mapping[str, Sequence[Look]]
 
     @property
     def looks(self) -> dict[str, Sequence[Look]]:
-        """Return everybody's."""
+        """Return the looks of cast and strangers."""
         return {**self.cast, **self.strangers}
 
 
@@ -71,7 +71,7 @@ def write_season(spec: SeasonSpec, roles: Roles) -> list[Episode]:
 
 
 def _ticks(spec: SeasonSpec, rng: np.random.Generator) -> tuple[int, ...]:
-    """Return when each frame is shown, or nothing for a constant rate."""
+    """Return when each frame is shown, in ticks; empty for a constant frame rate."""
     if not spec.vfr:
         return ()
     stays = rng.choice([TICKS // 2, TICKS, TICKS, TICKS, TICKS * 3 // 2], spec.frames)
@@ -79,7 +79,7 @@ def _ticks(spec: SeasonSpec, rng: np.random.Generator) -> tuple[int, ...]:
 
 
 def _recap(reel: Reel, rng: np.random.Generator, episodes: Sequence[Episode], parts: int) -> None:
-    """Show again pieces of earlier shots, most of them of the last episode."""
+    """Add a recap: pieces of earlier shots, most of them from the last episode."""
     for _ in range(parts):
         source = episodes[-1 if rng.random() < 0.7 else int(rng.integers(len(episodes)))]  # noqa: PLR2004
         shots = [shot for shot in source.truth.shots if shot.scene >= 0 and shot.kind == "faces"]
@@ -97,7 +97,7 @@ def _title(
     episodes: Sequence[Episode],
     parts: int,
 ) -> None:
-    """Show the first of the cast one by one; every episode repeats what the first one shows."""
+    """Add a title with the first of the cast, one by one; later episodes repeat the first one's."""
     if episodes:
         first = episodes[0]
         for shot in first.truth.shots:
@@ -119,7 +119,7 @@ def _title(
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """A shot to be taken: where, how and how long."""
+    """A shot to be staged: where, how and how long."""
 
     scene: Scene
     planned: Planned
@@ -170,7 +170,7 @@ def _opened(
     first: _Slot,
     follows: bool,  # noqa: FBT001
 ) -> list[_Slot]:
-    """Return a scene's first shot, perhaps after one of nobody, perhaps out of a dissolve."""
+    """Return a scene's opening: its first shot, perhaps after one of nobody, perhaps a dissolve."""
     half = first.planned.frames // 2
     dissolve = 2 * (int(rng.integers(_DISSOLVE_FRAMES[0], _DISSOLVE_FRAMES[1] + 1)) // 2)
     if not follows or rng.random() > _DISSOLVES or dissolve > half:

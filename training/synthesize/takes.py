@@ -12,7 +12,7 @@ from indexer.records import Bool, Float32, Float64, UInt8
 from training.synthesize.shape import SHOULDER_WIDTH, silhouette
 
 UPRIGHT = 0.2
-"""How far a body tilts with its head."""
+"""Share of its head's tilt by which a body tilts."""
 _TICKS = (np.arange(12) + 0.5) / 12 - 0.5
 _GRID = np.stack(np.meshgrid(_TICKS, _TICKS), axis=-1).reshape(-1, 2)  # (144, 2)
 
@@ -26,11 +26,11 @@ class Actor:
     clothes: int
     mirrored: bool
     boxes: Float32
-    """(T, 4), the face."""
+    """(T, 4), of the face."""
     angles: Float32
     """(T,), degrees clockwise."""
     light: float
-    """What the colours are multiplied with."""
+    """Factor of the colours."""
     side: float
     """How much brighter the right edge of the face is than its middle, as a share."""
     blur: float
@@ -39,7 +39,7 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Prop:
-    """Something before everybody: a post, a hand, or somebody seen from behind."""
+    """Something in front of everybody: a post, a hand, or somebody seen from behind."""
 
     kind: Literal["bar", "hand", "back"]
     name: str
@@ -51,7 +51,7 @@ class Prop:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One shot: T frames, the dissolves at its ends among them."""
+    """One shot: T frames, including those of the dissolves at its ends."""
 
     place: int
     camera: Float64
@@ -60,7 +60,7 @@ class Take:
     """(256, 1, 3), from level to level."""
     clothes: int
     actors: tuple[Actor, ...]
-    """Who stands in front comes later."""
+    """People in front come later."""
     props: tuple[Prop, ...]
     caption: str = ""
     """Written across the lower part."""
@@ -84,7 +84,7 @@ def part(take: Take, start: int, count: int) -> Take:
 
 
 def visible(take: Take, width: int, height: int) -> list[Float32]:
-    """Return, for each actor, the share of a grid in the box that nothing hides, (T,)."""
+    """Return for each actor the share of a grid in the box, in the frame, not hidden, (T,)."""
     shares = []
     for number, actor in enumerate(take.actors):
         points = _points(actor.boxes)
@@ -109,7 +109,7 @@ def _points(boxes: Float32) -> Float64:
 
 
 def _near(boxes: Float32, others: Float32) -> Bool:
-    """Return in which rows a person or thing is close enough to hide any of a box, (T,)."""
+    """Return in which rows a person or thing is close enough to hide part of a box, (T,)."""
     away = np.abs((boxes[:, 0] + boxes[:, 2]) - (others[:, 0] + others[:, 2])) / 2
     sizes = boxes[:, 2:] - boxes[:, :2], others[:, 2:] - others[:, :2]
     leaning = 0.5 * sizes[1][:, 1]  # a tilted body reaches farther to the side
@@ -131,7 +131,7 @@ def _behind_prop(points: Float64, kind: str, boxes: Float32) -> Bool:
 
 
 def _relative(points: Float64, boxes: Float32, angles: Float32) -> Sequence[Float64]:
-    """Return points in units of boxes, from their middles, right and down, (T, 144) each."""
+    """Return points' distances right and down from the boxes' middles, in boxes, (T, 144) each."""
     corners = boxes.astype(np.float64)
     middle, size = (corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]
     away = points - middle[:, None]

@@ -1,4 +1,4 @@
-"""What is really on screen in a made episode: the records."""
+"""Ground truth of a synthetic episode: the records."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from indexer.records import Float32
 
 NO_SCENE = -1
 TICKS = 4
-"""Of the clock of an episode of variable frame rate, to a frame at its mean rate."""
+"""Clock ticks per frame at the mean rate, in an episode of variable frame rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class TrueShot:
     scene: int = NO_SCENE
     """Shots of one scene follow each other at one place with the same people; -1 for none."""
     dissolve: int = 0
-    """Frames, half of them before `start_frame`, in which it comes out of the shot before."""
+    """Frames, half of them before `start_frame`, in which it dissolves in from the shot before."""
     repeats: tuple[Repeat, ...] = ()
-    """What a recap or a title shows again: one; none for what is new."""
+    """What a recap or a title shows again: one entry; none for new footage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class TrueFace:
     track: int = 0
     """Its number in the episode; somebody who leaves and comes back within a shot keeps it."""
     clothes: int = 0
-    """Somebody wears the same wherever this is the same."""
+    """Somebody wears the same clothes wherever this number is the same."""
     mirrored: bool = False
-    """Whether the picture is shown left for right."""
+    """Whether the picture is mirrored left to right."""
 
     def __post_init__(self) -> None:
         count = len(self.boxes)
@@ -98,29 +98,29 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Everything that a made episode shows."""
+    """Everything that a synthetic episode shows."""
 
     width: int
     height: int
     fps: Fraction
     cast: tuple[str, ...]
     strangers: tuple[str, ...]
-    """People who are on screen but belong to nobody's gallery."""
+    """People who are on screen but not of the cast; none of them has a gallery."""
     shots: tuple[TrueShot, ...]
     """Consecutive, from frame 0 on."""
     faces: tuple[TrueFace, ...]
-    """By shot; within a shot, who stands in front comes later."""
+    """By shot; within a shot, people in front come later."""
     skipped: tuple[Skipped, ...]
     episode: str = ""
     """Its name in the season."""
     enrolled: tuple[str, ...] = ()
     """Those of the cast who have a gallery."""
     gallery: tuple[str, ...] = ()
-    """The stills set aside for it, as ``Name/file``; none of them is on screen."""
+    """The stills set aside for the gallery, as ``Name/file``; none of them is on screen."""
     ticks: tuple[int, ...] = ()
     """When each frame is shown, in quarters of 1 / fps; empty if one follows another at fps."""
     rotation: int = 0
-    """Degrees clockwise that a player turns the stored picture; boxes are those of the turned."""
+    """Degrees clockwise that a player turns the stored picture; boxes are in the turned one."""
 
     @property
     def frames(self) -> int:

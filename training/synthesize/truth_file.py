@@ -1,4 +1,4 @@
-"""A made episode's truth on disk: JSON with all of it, and MOTChallenge's text for trackers.
+"""A synthetic episode's truth on disk: all of it as JSON, and MOTChallenge's text for trackers.
 
 ``ep.truth.json``, schema ``truth/2``::
 
@@ -14,7 +14,7 @@
 
 A frame's time is its index / fps, or, where ``ticks`` are given, its tick / (4 fps). An entry of
 ``faces`` is one person in one shot, with a row for every frame of that shot and of the dissolves
-at its ends; somebody who has left the frame has ``visible`` 0 until he comes back.
+at its ends; somebody who has left the frame has ``visible`` 0 until they come back.
 
 ``ep.gt.txt``: ``frame,track,left,top,width,height,1,1,visible``; frames, tracks and pixels count
 from 1, as MOTChallenge has it (Milan et al. 2016, table 3).
@@ -39,12 +39,12 @@ SCHEMA = "truth/2"
 
 
 def truth_path(video: Path) -> Path:
-    """Return where a made video's truth lies: ``ep.truth.json`` beside ``ep.mp4``."""
+    """Return where a synthetic video's truth is: ``ep.truth.json`` beside ``ep.mp4``."""
     return video.with_suffix(".truth.json")
 
 
 def mot_path(video: Path) -> Path:
-    """Return where its truth for trackers lies: ``ep.gt.txt`` beside ``ep.mp4``."""
+    """Return where its truth for trackers is: ``ep.gt.txt`` beside ``ep.mp4``."""
     return video.with_suffix(".gt.txt")
 
 
