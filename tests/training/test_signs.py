@@ -43,7 +43,9 @@ def test_by_hand() -> None:
 
 
 @given(st.integers(0, 99), st.floats(0.01, 2))
-def test_all_lie_between_0_and_1(seed: int, noise: float) -> None:
+def test_shares_lie_between_0_and_1_and_an_adjusted_index_above_minus_1(
+    seed: int, noise: float
+) -> None:
     found = signs(*show(noise, seed), 6)
     assert 0 <= found.apart <= 1
     assert 0 <= found.halves <= 1

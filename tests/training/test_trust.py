@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from indexer.config import RecognizeSettings, Settings
 from indexer.errors import ConfigError
 from indexer.records import Float32, Yardstick
 from tests.indexer.test_recognize import STICK, D, character, track, unit
+from tests.training.test_stills import typed
 from training.bench import trust
 from training.bench.tracks import NOBODY
 from training.bench.trust import Known
@@ -81,6 +83,18 @@ def test_a_season_left_out_is_named_by_what_the_others_taught() -> None:
 def test_one_season_cannot_be_left_out() -> None:
     with pytest.raises(ConfigError, match="give two or more"):
         trust.measure(EPISODES[:1], PLAIN, Settings())
+
+
+@pytest.mark.parametrize(("more", "least"), [((), 2), (("--check",), 3)])
+def test_too_few_seasons_are_refused_before_anything_is_indexed(
+    more: tuple[str, ...], least: int, tmp_path: Path
+) -> None:
+    seasons = [tmp_path / f"s{n}" for n in range(least - 1)]
+    out = ("--work", tmp_path / "work", "--out", tmp_path / "stick", *more)
+    done = typed("trust", tmp_path, *seasons, seasons[0], *out)
+    said = f"SEASON: {least - 1} given, of {least} that are needed (give more)\n"
+    assert (done.status, done.err) == (2, said)
+    assert not list(tmp_path.iterdir())
 
 
 def test_meetings_are_counted_by_how_long_they_are() -> None:

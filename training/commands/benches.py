@@ -200,6 +200,9 @@ def _trust(options: argparse.Namespace) -> None:
     from training.bench import trust  # noqa: PLC0415  (imports torch, which takes seconds)
 
     settings, photos = config.load(None, options.set), config.load(None, LFW_SETTINGS)
+    given, least = len(set(options.seasons)), 3 if options.check else 2
+    if given < least:
+        raise ConfigError("SEASON", f"{given} given, of {least} that are needed", "give more")
     ready = models.load_models(settings)
     people = list(lfw.of_two(lfw.photos(options.data)))
     others = trust.cohort(people, ready, photos, bar)

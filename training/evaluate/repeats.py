@@ -14,8 +14,8 @@ from indexer.store import read
 from indexer.store.library import Library
 from training.synthesize import Truth, read_truth
 from training.synthesize.truth import TrueShot
+from training.synthesize.truth_file import TRUTH
 
-_TITLE = ".truth.json"
 NEW, OTHER = -1, -2
 """Of a frame: shown for the first time; shown before, but in an episode outside the season."""
 _HALF = 0.5
@@ -84,7 +84,7 @@ def evaluate_repeats(season: Path, library: Library) -> SeasonRepeats:
         ImageError: there is no synthetic episode.
         StoreError: the library lacks an episode, or is damaged.
     """
-    truths = [read_truth(path) for path in sorted(season.glob(f"*{_TITLE}"))]
+    truths = [read_truth(path) for path in sorted(season.glob(f"*{TRUTH}"))]
     if not truths:
         raise ImageError(season, "holds no made episode", "make one: training synthesize")
     ids = [read.find_episode(library, f"{truth.episode}.mp4") for truth in truths]

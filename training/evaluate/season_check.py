@@ -22,8 +22,8 @@ from indexer.progress import Progress, silent
 from indexer.records import Float32, UInt8
 from training.evaluate.naming import EDGES, SEEN
 from training.synthesize import FrameFaces, read_truth
+from training.synthesize.truth_file import TRUTH
 
-TITLE = ".truth.json"
 _SAME_FACE_IOU = 0.4
 
 
@@ -82,7 +82,7 @@ def check_season(
         ImageError: there is no synthetic episode, or no still in which a face is found.
         VideoError: an episode cannot be decoded.
     """
-    truths = sorted(season.glob(f"*{TITLE}"))
+    truths = sorted(season.glob(f"*{TRUTH}"))
     if not truths:
         raise ImageError(season, "holds no made episode", "make one: training synthesize")
     known = _read_gallery(gallery, models, settings)
@@ -121,7 +121,7 @@ def _episode(
     path: Path, known: _Gallery, models: Models, settings: Settings, every_s: float
 ) -> list[_Judged]:
     truth = read_truth(path)
-    video = path.with_name(path.name.removesuffix(TITLE) + ".mp4")
+    video = path.with_name(path.name.removesuffix(TRUTH) + ".mp4")
     step = max(1, round(every_s * truth.fps))
     unit = truth.height / 360
     judged = []

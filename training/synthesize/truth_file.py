@@ -36,11 +36,13 @@ from indexer.store.disk import replacing
 from training.synthesize.truth import Repeat, Skipped, TrueFace, TrueShot, Truth
 
 SCHEMA = "truth/2"
+TRUTH = ".truth.json"
+"""Suffix of a video's truth, in place of its own."""
 
 
 def truth_path(video: Path) -> Path:
     """Return where a synthetic video's truth is: ``ep.truth.json`` beside ``ep.mp4``."""
-    return video.with_suffix(".truth.json")
+    return video.with_suffix(TRUTH)
 
 
 def mot_path(video: Path) -> Path:
