@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--library", type=Path, default=Path("outputs"), metavar="FOLDER")
-    shared.add_argument("--json", action="store_true", help="for machines")
+    shared.add_argument("--json", action="store_true", help="machine-readable output")
     parsers = Parsers(parser.add_subparsers(required=True, metavar="COMMAND"), shared)
     for commands in (indexing, naming, asking):
         commands.add(parsers)
