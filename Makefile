@@ -15,7 +15,7 @@ TRACKEVAL = $(PIP) install --quiet --constraint constraints.txt --no-deps tracke
 .PHONY: help setup train index enroll query people export demo test check format bench bench-lfw bench-clips bench-tracks bench-identity stills clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 # The stamps are files, so that make sees when what they depend on has changed.
 $(VENV)/bin/python:
@@ -108,7 +108,7 @@ bench: $(VENV)/.installed-dev ## DATA=folder: speed and memory, against other to
 	@$(RUN) -m training bench $(ARGS) -- "$$DATA"
 
 needs-stills := IMAGES=folder
-stills: $(VENV)/.installed-training ## IMAGES=folder: say who is in still pictures, by the HEAD that RECIPE=stills trained
+stills: $(VENV)/.installed-training ## IMAGES=folder: say who is in still pictures, by a HEAD from RECIPE=stills
 	@$(RUN) -m training predict --head "$$HEAD" --out outputs/stills $(ARGS) -- "$$IMAGES"
 
 clean: ## remove .venv and caches (the library stays)

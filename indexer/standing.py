@@ -248,7 +248,7 @@ def _clear(count: int) -> Float32:
 def as_text(one: Standing) -> str:
     """Return the standing as text for people."""
     begins = ", ".join(f"{cosine:.2f} at {px} px" for px, cosine in one.thresholds.items())
-    begins = begins or f"not known yet: fewer than {_FEW} tracks are about as clear"
+    begins = begins or f"unknown, as fewer than {_FEW} tracks are about equally clear"
     looks = f", {one.looks} looks" * (one.looks > 1)
     lines = [
         f"{one.label} (id {one.id}): {one.stills} stills{looks}",

@@ -58,7 +58,7 @@ def add(parsers: Parsers) -> None:
     people.add_argument("--page", type=Path, metavar="HTML", help="write a page for naming them")
     _add_no_repeats(people)
     parsers.add("info", _info, "say what the library holds", settings=True).add_argument(
-        "--character", metavar="NAME", help="or test the threshold of one character"
+        "--character", metavar="NAME", help="test the threshold of one character instead"
     )
     explain = parsers.add(
         "explain", _explain, "explain who is on screen at a given time, and why", settings=True

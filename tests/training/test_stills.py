@@ -156,7 +156,14 @@ def test_the_labels_are_the_truth_without_its_strangers_and_made_again_they_are_
 
 
 def test_fit_stills_prints_its_tables_and_leaves_one_file(made: Made) -> None:
-    for word in (*CLASSES, "macro-F1", "Hamming", "all negative", "prior", "0 annotated faces were not"):
+    for word in (
+        *CLASSES,
+        "macro-F1",
+        "Hamming",
+        "all negative",
+        "prior",
+        "0 annotated faces were not",
+    ):
         assert word in made.fitted.out
     assert [path.name for path in made.head.parent.glob("*head*")] == ["head.safetensors"]
     head = heads.load(made.head, read_facts(DEFAULT_ENCODER).encoder_id)

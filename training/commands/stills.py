@@ -31,7 +31,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     learn.add_argument("--unfrozen", action="store_true", help="train the encoder too")
     learn.add_argument("--epochs", type=int, metavar="N")
     learn.add_argument("--seed", type=int, default=0, metavar="N")
-    learn.add_argument("--weights", default="", help="as embed.weights")
+    learn.add_argument("--weights", default="", help="the encoder, as in embed.weights")
     learn.add_argument(
         "--plots", type=Path, metavar="FOLDER", help="for confusion.png and reliability.png"
     )
@@ -41,7 +41,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     say.add_argument("--head", type=Path, required=True, metavar="SAFETENSORS")
     say.add_argument("--out", type=Path, metavar="FOLDER", help="for predictions.json and drawings")
     say.add_argument("--json", action="store_true", help="machine-readable output")
-    say.add_argument("--weights", default="", help="as embed.weights")
+    say.add_argument("--weights", default="", help="the encoder, as in embed.weights")
     say.set_defaults(run=_predict)
 
 
