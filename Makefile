@@ -15,7 +15,7 @@ TRACKEVAL = $(PIP) install --quiet --constraint constraints.txt --no-deps tracke
 .PHONY: help setup train index enroll query people export demo test check format bench bench-lfw bench-clips bench-tracks bench-identity stills clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 # The stamps are files, so that make sees when what they depend on has changed.
 $(VENV)/bin/python:
@@ -52,7 +52,7 @@ index: $(VENV)/.installed ## VIDEO="ep.mp4 ...": put videos into the library
 	  $(RUN) -m indexer index --library "$$LIBRARY" $(ARGS) -- "$$@"
 
 needs-enroll := FACES=folder
-enroll: $(VENV)/.installed ## FACES=folder: name people by a folder of stills for each
+enroll: $(VENV)/.installed ## FACES=folder: name people from stills, one folder per person
 	@$(RUN) -m indexer enroll --library "$$LIBRARY" $(ARGS) -- "$$FACES"
 
 needs-query := CHARACTER=Ann
@@ -83,7 +83,7 @@ check: $(VENV)/.installed-dev ## formatting, lint, types, import layers, docs
 	@$(VENV)/bin/lint-imports
 	@$(RUN) -m pytest -q tests/test_readme.py
 
-format: $(VENV)/.installed-dev ## put the code into shape
+format: $(VENV)/.installed-dev ## format the code
 	@$(RUN) -m ruff check --quiet --fix .
 	@$(RUN) -m ruff format --quiet .
 
@@ -96,19 +96,19 @@ bench-clips: $(VENV)/.installed-training ## DATA=folder: shots, people and names
 	@$(RUN) -m training bench-clips $(ARGS) -- "$$DATA"
 
 needs-bench-tracks := DATA=folder
-bench-tracks: $(VENV)/.installed-training ## DATA=folder: SSiam and TSiam on made episodes
+bench-tracks: $(VENV)/.installed-training ## DATA=folder: SSiam and TSiam on synthetic episodes
 	@$(RUN) -m training bench-tracks $(ARGS) -- "$$DATA"
 
 needs-bench-identity := DATA=folder
-bench-identity: $(VENV)/.installed-training ## DATA=folder: names and people on made seasons
+bench-identity: $(VENV)/.installed-training ## DATA=folder: names and people on synthetic seasons
 	@$(RUN) -m training bench-identity $(ARGS) -- "$$DATA"
 
 needs-bench := DATA=folder
-bench: $(VENV)/.installed-dev ## DATA=folder: speed and memory, against peers and limits
+bench: $(VENV)/.installed-dev ## DATA=folder: speed and memory, against other tools and targets
 	@$(RUN) -m training bench $(ARGS) -- "$$DATA"
 
 needs-stills := IMAGES=folder
-stills: $(VENV)/.installed-training ## IMAGES=folder: say who is in still pictures, by the HEAD of RECIPE=stills
+stills: $(VENV)/.installed-training ## IMAGES=folder: say who is in still pictures, by a HEAD from RECIPE=stills
 	@$(RUN) -m training predict --head "$$HEAD" --out outputs/stills $(ARGS) -- "$$IMAGES"
 
 clean: ## remove .venv and caches (the library stays)

@@ -27,8 +27,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m indexer", description="Who is on screen, when?")
     parser.add_argument("--version", action="version", version=__version__)
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--library", type=Path, default=Path("outputs"), metavar="FOLDER")
-    shared.add_argument("--json", action="store_true", help="for machines")
+    shared.add_argument(
+        "--library", type=Path, default=Path("outputs"), metavar="FOLDER", help="default: outputs"
+    )
+    shared.add_argument("--json", action="store_true", help="machine-readable output")
     parsers = Parsers(parser.add_subparsers(required=True, metavar="COMMAND"), shared)
     for commands in (indexing, naming, asking):
         commands.add(parsers)

@@ -68,6 +68,6 @@ def moved(
     if all(renamed.get(uid) == uid for uid in about):
         return None
     says = f"{staged.episode} was indexed again: "
-    says += f"{len(renamed)} of {len(about)} tracks that were spoken of are there still"
+    says += f"{len(renamed)} of {len(about)} tracks with decisions are still there"
     time = datetime.now(UTC).isoformat(timespec="seconds")
     return Decision(len(log) + 1, time, "index", says, again=head, renamed=renamed)

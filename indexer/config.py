@@ -210,7 +210,7 @@ def load(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
         _check(f"--set {override}", one)
         for stage, values in one.items():
             tables[stage] = {**tables.get(stage, {}), **values}
-    return _check("the settings together", tables)
+    return _check("combined settings", tables)
 
 
 def as_tables(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -161,4 +161,4 @@ def in_words(found: Sequence[Step]) -> str:
     more = "; ".join(f"with {count} more, {goal}" for count, goal in said.items())
     now = f"{found[0].share:.1%}".replace("%", " %")
     more = more[0].upper() + more[1:]
-    return f"{now} of the screen time has a name. {more} (the longest seen first)."
+    return f"{now} of the screen time has a name. {more} (longest on screen first)."

@@ -23,9 +23,9 @@ def as_text(found: Explained) -> str:
     asked = found.settings["recognize"]
     lines = [
         f"{found.episode} at {found.time_s:.3f} s (frame {found.frame}): {len(found.faces)} faces",
-        f"  weights {found.encoder_id}",
-        f"  at most {asked['max_wrong_names']:.1%} of the named time wrong; names rest on: "
-        f"{asked['evidence']}",
+        f"  encoder weights {found.encoder_id}",
+        f"  promise: at most {asked['max_wrong_names']:.1%} of the named time is wrong; "
+        f"evidence used: {asked['evidence']}",
     ]
     for one in found.faces:
         lines += ["", *_lines(one)]
@@ -36,21 +36,22 @@ def _lines(one: Because) -> list[str]:
     lines = [f"{one.label}, track {one.track}, {one.width_px:.0f} px wide"]
     lines += [f"  {line}" for line in (*_why(one), *_probabilities(one))]
     if one.beside:
-        lines.append(f"  on screen with {', '.join(one.beside)}, so none of them")
-    best = ", ".join(f"{face.time_s:.1f} s ({face.quality:.2f})" for face in one.exemplars)
-    lines.append(f"  its best faces are at {best}")
+        lines.append(f"  on screen together with {', '.join(one.beside)}, so somebody else")
+    best = ", ".join(f"{face.time_s:.1f} s (quality {face.quality:.2f})" for face in one.exemplars)
+    lines.append(f"  best faces: {best}")
     for who in one.candidates:
         stills = ", ".join(f"{cosine:.2f}" for cosine in who.stills)
         nearest = f" to the nearest of {who.looks} looks" * (who.looks > 1)
         lines.append(
-            f"  {who.label}: log-odds {who.log_odds:+.1f} against a stranger by its own faces, "
-            f"similarity {who.similarity:.2f}{nearest}, nearest stills {stills}"
+            f"  {who.label}, by own faces alone: log-odds {who.log_odds:+.1f} against a stranger, "
+            f"similarity {who.similarity:.2f}{nearest}, to the nearest stills {stills}"
         )
     for link in one.links:
-        helped = ", which helped most" if link.track == one.helper else ""
+        helped = " (helped most)" if link.track == one.helper else ""
         lines.append(
-            f"  like the track at {link.start_s:.1f} s ({link.label}): log-odds {link.face:+.1f} "
-            f"by face, {link.clothes:+.1f} by clothes, {link.place:+.1f} by place{helped}"
+            f"  linked to the track at {link.start_s:.1f} s ({link.label}): log-odds "
+            f"{link.face:+.1f} by face, {link.clothes:+.1f} by clothes, {link.place:+.1f} by place"
+            f"{helped}"
         )
     return lines
 
@@ -59,10 +60,10 @@ def _why(one: Because) -> list[str]:
     """Return the reasons for the label, or for having no name, other than numbers."""
     lines = []
     if one.decided:
-        lines.append(f"as a person said: {one.decided}")
+        lines.append(f"decided by a user: {one.decided}")
     if one.taken:
         lines.append(
-            f"taken over from {one.taken}, which showed this before: track {one.taken_track}"
+            f"taken over from {one.taken}, which showed this before as track {one.taken_track}"
         )
     if one.reason:
         maybe = f": {' or '.join(one.maybe)}?" if one.maybe else ""
@@ -76,16 +77,18 @@ def _probabilities(one: Because) -> list[str]:
     said.append(f"P(nobody enrolled) {one.nobody:.1%}")
     now = ", ".join(said)
     if one.decided:
-        return [f"without that, by its own faces alone: {now}"]
+        return [f"without that decision, by own faces alone: {now}"]
     best = next(iter(one.chances), None)
-    lines = [now + (f"; by its own faces alone P({best.label}) {best.by_face:.1%}" if best else "")]
-    lines.append(f"the likeliest by {one.margin:.1%} before the next")
+    lines = [now + (f"; by own faces alone P({best.label}) {best.by_face:.1%}" if best else "")]
+    lines.append(f"the likeliest leads the next by {one.margin:.1%}")
     if not one.named:
         if not one.taken:
-            lines.append(f"P(one person with the rest of {one.label}) {one.probability:.1%}")
+            lines.append(
+                f"P(same person as in the other tracks of {one.label}) {one.probability:.1%}"
+            )
         return lines
     if not best or best.label != one.label or abs(best.probability - one.probability) > _OTHERWISE:
-        whence = "there" if one.taken else "when it was judged last"
+        whence = "in that episode" if one.taken else "when last judged"
         lines.append(f"{whence}: P({one.label}) {one.probability:.1%}")
     return lines
 
@@ -117,10 +120,10 @@ def write_picture(path: Path, library: Library, found: Explained) -> None:
     heights = [max(down, len(lines) * LINE + _GAP) for lines in said]
     sheet = Sheet(width + 2 * _GAP, (sum(heights) or down) + top + _GAP)
     titles = {
-        0: "is said to be",
-        1: "the nearest of the gallery: log-odds by its own faces, similarity",
-        4: "tracks like it: log-odds by face, by clothes, by place",
-        _COLUMNS: f"at {found.time_s:.3f} s, by the weights {found.encoder_id[:_DIGITS]}",
+        0: "identified as",
+        1: "nearest in the gallery: log-odds by own faces, similarity",
+        4: "linked tracks: log-odds by face, by clothes, by place",
+        _COLUMNS: f"at {found.time_s:.3f} s, encoder weights {found.encoder_id[:_DIGITS]}",
     }
     for column, title in titles.items():
         sheet.words([title], _GAP + column * step, _GAP // 2, 3 * step)
@@ -142,7 +145,7 @@ def _shown(one: Because) -> dict[int, tuple[int, list[str]]]:
     best = [f"best at {face.time_s:.1f} s" for face in one.exemplars[:1]]
     found = {0: (one.track, [one.label, *best, f"{one.width_px:.0f} px"])}
     for column, who in enumerate(one.candidates, 1):
-        at = f"at {who.start_s:.1f} s" if who.track else "not seen here"
+        at = f"at {who.start_s:.1f} s" if who.track else "no other track"
         found[column] = who.track, [who.label, at, f"{who.log_odds:+.1f}, {who.similarity:.2f}"]
     for column, x in enumerate(one.links, 4):
         words = [x.label, f"at {x.start_s:.1f} s", _signed(x.face, x.clothes, x.place)]

@@ -157,8 +157,8 @@ class _State:
         chances = [chance for uid, chance in self.chances.items() if uid not in gone]
         mine = [one for one in self.people if one.id in self.ids]
         gallery = [one for one in self.people if one.named or one.id in self.ids]
-        rest = {f"what {one.label} is known by": one.prototypes for one in people}
-        rest |= {"a stranger that the library was told of": strangers}
+        rest = {f"stored faces of {one.label}": one.prototypes for one in people}
+        rest |= {"a still given with --strangers": strangers}
         for what, rows in rest.items():
             chance = float(_by_look(rows, self.ids, gallery, self.how).max(initial=0.0))
             chances += [chance] * len(rows)

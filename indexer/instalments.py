@@ -275,8 +275,8 @@ def _with_pictures(
                 break
         if len(found) < len(wanted):
             work.clear()
-            problem = "other frames come out of it than when it was read before"
-            raise VideoError(path, problem, "run again: it is begun anew")
+            problem = "gives other frames than in the run before"
+            raise VideoError(path, problem, "run again to start afresh")
         yield Stretch(stretch.since, tuple(found[:-1]), found[-1])
 
 

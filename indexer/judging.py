@@ -136,7 +136,7 @@ class People:
 
 
 def _why(said: Identity) -> str:
-    sure = f"{said.probability:.1%}, by its face alone {said.by_face:.1%}"
+    sure = f"{said.probability:.1%}, by its own faces alone {said.by_face:.1%}"
     return said.reason or ("" if said.character == UNKNOWN else sure)
 
 

@@ -47,7 +47,7 @@ def against(name: str) -> str:
     if not name.strip():
         return "is blank"
     if is_person(name.strip()):
-        return "is what somebody without a name is called"
+        return "is reserved for people without a name"
     if folded(name.strip()) == NOBODY:
-        return "is what a track is called that shows nobody of the gallery"
-    return "" if name.isprintable() else "is a name that cannot be shown"
+        return "is reserved for tracks that show nobody known"
+    return "" if name.isprintable() else "contains characters that cannot be shown"

@@ -80,7 +80,7 @@ def _given(library: Library) -> str:
     """Return how to select an encoder that does not ship, and the library's settings for it."""
     was = library.settings.get("embed", {})
     said = [f"embed.{name} was {was[name]}" for name in ("weights", "head") if was.get(name)]
-    remedy = "its encoder is none that ships; give its weights file by --set embed.weights=FILE"
+    remedy = "its encoder is not a shipped one; give its weights file with --set embed.weights=FILE"
     return f"{remedy} ({', '.join(said)})" if said else remedy
 
 

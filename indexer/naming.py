@@ -121,11 +121,11 @@ def _asked(roster: Roster, request: Request) -> Decision:
 def _name(roster: Roster, request: Name) -> Decision:
     person, name = roster.find(request.person), request.as_.strip()
     if why := labels.against(name):
-        problem = f"is no name that can be given: it {why}"
+        problem = f"cannot be given as a name: it {why}"
         raise StoreError(f"{name!r}", problem, "choose another")
     if roster.others_called(name, person.id):
         remedy = f"merge {person.label} into {name}"
-        raise StoreError(name, "is somebody's name already", remedy)
+        raise StoreError(name, "is already somebody's name", remedy)
     mine = [uid for uid, who in roster.shown().items() if who == person.id]
     called = Called(person.id, name, named=True)
     says = f"{person.label} is {name}"
@@ -135,7 +135,7 @@ def _name(roster: Roster, request: Name) -> Decision:
 def _merge(roster: Roster, request: Merge) -> Decision:
     person, into = roster.find(request.person), roster.find(request.into)
     if person.id == into.id:
-        raise StoreError(person.label, "is the same person already", "name two people")
+        raise StoreError(person.label, "is that person already", "give two different people")
     if person.named and not into.named:  # in either order, the name stays
         person, into = into, person
     both = {person.id, into.id}
@@ -143,7 +143,9 @@ def _merge(roster: Roster, request: Merge) -> Decision:
     apart = roster.seen_together(mine)
     if apart:
         problem = f"is on screen together with {into.label} (track {apart})"
-        remedy = "move that track first, if it is wrong; if it is a mirror or a photo, move each"
+        remedy = (
+            "if that track is wrong, move it first; if it is a mirror or a photo, move each track"
+        )
         raise StoreError(person.label, problem, remedy)
     says = f"{person.label} is {into.label}"
     # A merged person stays in the table, without tracks, so that the merge can be undone.
@@ -155,11 +157,11 @@ def _split(roster: Roster, request: Split) -> Decision:
     person, shown = roster.find(request.person), roster.shown()
     tracks = tuple(dict.fromkeys(request.tracks))
     if not tracks:
-        raise StoreError(f"split {person.label}", "is of no track", "say which tracks")
+        raise StoreError(f"split {person.label}", "names no track", "say which tracks")
     for uid in tracks:
         if shown.get(uid) != person.id:
-            problem = f"is no track of {person.label}"
-            raise StoreError(f"track {uid}", problem, "see its tracks in the people page")
+            problem = f"is not a track of {person.label}"
+            raise StoreError(f"track {uid}", problem, "see their tracks on the people page")
     new = roster.new_person()
     are = "track of {} is" if len(tracks) == 1 else "tracks of {} are"
     says = f"{len(tracks)} {are.format(person.label)} {new.label}"
@@ -255,12 +257,12 @@ def _call_again(roster: Roster, chosen: Decision) -> None:
     for called in changed:
         is_seen = called.id in shown or len(roster.people[called.id].prototypes)
         if called.named and not is_seen:
-            problem = f"would give the name {called.label} to somebody whom no track shows now"
-            remedy = "undo first what was said of those tracks since; see the command decisions"
+            problem = f"would give the name {called.label} to somebody who has no tracks any more"
+            remedy = "first undo the later decisions on those tracks; see the command decisions"
             raise StoreError(f"undo {chosen.number}", problem, remedy)
         if roster.others_called(called.label, called.id):
-            problem = f"would call somebody {called.label} again, who somebody else is by now"
-            remedy = f'give that one another name first: name "{called.label}" NAME'
+            problem = f"would give back the name {called.label}, which somebody else has now"
+            remedy = f'first give them another name: name "{called.label}" NAME'
             raise StoreError(f"undo {chosen.number}", problem, remedy)
 
 

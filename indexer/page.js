@@ -14,7 +14,7 @@ function labels(data) {
 // Why a name cannot be given to somebody, "" if it can.
 function objection(data, person, name) {
   const isLabel = /^person \p{Nd}+$/iu.test(name);
-  return isLabel && !labels(data).has(folded(name)) ? "There is no " + name + " here." : "";
+  return isLabel && !labels(data).has(folded(name)) ? "There is no " + name + " in the library." : "";
 }
 
 // Who is whom in the end: the id of each person → that of whoever they are, and the new names.
@@ -113,8 +113,8 @@ function begin(data) {
     let problem = objection(data, one, next[one.id].name);
     const met = settle(data, next).meeting;
     if (met) {
-      problem = met[0][1].label + " and " + met[1][1].label + " are on screen together, at " + where(met[1][0]) +
-        ": they are two people, unless one of the two pictures there is marked as somebody else.";
+      problem = met[0][1].label + " and " + met[1][1].label + " are on screen together at " + where(met[1][0]) +
+        ", so they are two people, unless one of the two pictures there is marked as somebody else.";
     }
     if (!problem) { past.push(said); said = next; }
     show();
@@ -149,7 +149,7 @@ function begin(data) {
     told.classList.remove("problem");
     const parts = [];
     if (name) parts.push("is " + name);
-    if (wrong.length) parts.push((wrong.length === 1 ? "1 track is" : wrong.length + " tracks are") + " somebody else");
+    if (wrong.length) parts.push((wrong.length === 1 ? "1 track shows" : wrong.length + " tracks show") + " somebody else");
     told.textContent = parts.join("; ");
     const input = section.querySelector("input");
     if (input && document.activeElement !== input) input.value = name;
@@ -172,7 +172,7 @@ function begin(data) {
     one.tracks.slice(0, one.faces).forEach(track => figure(one, track, made));
     if (one.tracks.length > one.faces) {
       const more = element("details", "", made);
-      element("summary", "all other tracks: " + (one.tracks.length - one.faces), more);
+      element("summary", "other tracks: " + (one.tracks.length - one.faces), more);
       more.ontoggle = () => {
         more.ontoggle = null;
         one.tracks.slice(one.faces).forEach(track => figure(one, track, more));
@@ -183,10 +183,10 @@ function begin(data) {
       const form = element("form", "", made), input = element("input", "", form);
       input.placeholder = "name";
       input.setAttribute("list", "names");
-      element("button", "This is", form);
+      element("button", "Set name", form);
       form.onsubmit = event => { event.preventDefault(); input.blur(); say(one, { name: tidy(input.value) }); };
       one.like.forEach(id => {
-        const button = element("button", "Is this " + label.get(id) + "? Yes", form);
+        const button = element("button", "Same as " + label.get(id), form);
         button.type = "button";
         button.onclick = () => say(one, { name: label.get(id) });
       });
@@ -226,7 +226,7 @@ function draw(svg, steps) {
     add("text", { x: left - 9, y: y(share) + 4, "text-anchor": "end" }, 100 * share + " %");
   }
   add("path", { d: "M" + left + " " + top + "V" + bottom + "H" + right, stroke: "#666", fill: "none" });
-  add("text", { x: (left + right) / 2, y: bottom + 38, "text-anchor": "middle" }, "people named, the longest seen first");
+  add("text", { x: (left + right) / 2, y: bottom + 38, "text-anchor": "middle" }, "people named, longest on screen first");
   add("text", { x: 0, y: 0, transform: "translate(13 " + (top + bottom) / 2 + ") rotate(-90)", "text-anchor": "middle" }, "screen time with a name");
   const points = steps.map((one, count) => x(count) + "," + y(one.share)).join(" ");
   add("polyline", { points, fill: "none", stroke: "#07c", "stroke-width": 2 });

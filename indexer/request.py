@@ -88,7 +88,7 @@ def read_file(path: Path) -> File:
     except ValidationError as error:
         first = error.errors()[0]
         problem = f"{_where(first['loc'])}: {first['msg']}"
-        raise StoreError(path, problem, "take the one that the people page gives back") from error
+        raise StoreError(path, problem, "use the file that the people page saves") from error
 
 
 def _where(place: Sequence[int | str]) -> str:
@@ -99,5 +99,5 @@ def _where(place: Sequence[int | str]) -> str:
             return f"decision {number + 1}" + f": {inside}" * bool(inside)
         case _:
             return ": ".join(
-                ["is no file of decisions", *[".".join(map(str, place))] * bool(place)]
+                ["is not a file of decisions", *[".".join(map(str, place))] * bool(place)]
             )

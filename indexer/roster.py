@@ -82,7 +82,9 @@ class Roster:
         if meant is not None:
             person = self.people.get(meant)
             if person is None or not (person.named or person.id in shown):
-                raise StoreError(f"{name!r}", "is not there any more", "write the people page anew")
+                raise StoreError(
+                    f"{name!r}", "is not in the library any more", "write a new people page"
+                )
             self._check_unmerged(person, shown)
             return person
         people = [one for one in self.people.values() if one.named or one.id in shown]
@@ -92,14 +94,14 @@ class Roster:
             return found[0]
         names = ", ".join(sorted(one.label for one in found or people)[:10]) or "nobody"
         if found:
-            raise StoreError(f"{name!r}", "is more than one", f"say which: {names}")
-        raise StoreError(f"{name!r}", "is nobody in the library", f"there are: {names}")
+            raise StoreError(f"{name!r}", "is the label of several people", f"say which: {names}")
+        raise StoreError(f"{name!r}", "is nobody in the library", f"the library has: {names}")
 
     def _check_unmerged(self, person: Character, shown: Set[int]) -> None:
         end = self.people.get(log.constraints(self.log).merged.get(person.id, person.id))
         if person.id not in shown and end is not None and end.id != person.id:
-            remedy = f"say {end.label}, or undo that decision"
-            raise StoreError(person.label, f"is {end.label}, as was decided", remedy)
+            remedy = f"use {end.label}, or undo that decision"
+            raise StoreError(person.label, f"was merged into {end.label}", remedy)
 
     def check_track(self, uid: int) -> None:
         """Check that there is a track.
@@ -109,7 +111,9 @@ class Roster:
         """
         if uid not in self.tracks:
             raise StoreError(
-                f"track {uid}", "is not in the library", "see query or the people page"
+                f"track {uid}",
+                "is not in the library",
+                "query and the people page show the numbers",
             )
 
     def others_called(self, name: str, person: int) -> bool:

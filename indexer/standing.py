@@ -96,8 +96,8 @@ def standing(
     """
     asked = read.find_character(library, name)
     if not asked.named:
-        remedy = f'name "{asked.label}" NAME'
-        raise StoreError(asked.label, "has no name, and a threshold is one of a name", remedy)
+        remedy = f'give one: name "{asked.label}" NAME'
+        raise StoreError(asked.label, "has no name, so no threshold either", remedy)
     gallery = [one for one in read.read_characters(library) if one.named]
     [person] = [one for one in gallery if one.id == asked.id]
     stick = evidence.among(stick, read.read_strangers(library))
@@ -248,18 +248,18 @@ def _clear(count: int) -> Float32:
 def as_text(one: Standing) -> str:
     """Return the standing as text for people."""
     begins = ", ".join(f"{cosine:.2f} at {px} px" for px, cosine in one.thresholds.items())
-    begins = begins or f"nobody knows what yet: {_FEW} tracks about as clear would tell"
+    begins = begins or f"unknown, as fewer than {_FEW} tracks are about equally clear"
     looks = f", {one.looks} looks" * (one.looks > 1)
     lines = [
         f"{one.label} (id {one.id}): {one.stills} stills{looks}",
-        "  by its own face, as clear as one of so many pixels, a track may have the name from a",
-        f"  similarity of {begins}, if nobody else is as likely",
-        f"  tracks have it from a probability of {one.given_from:.1%} on",
-        f"  stills held out, and tracks that a person named: {_said(one.genuine)} would get the "
-        f"name (of all such at least {one.genuine.low:.1%})",
-        f"  others' stills, and faces seen beside {one.label}: {_said(one.impostors)} would (of "
-        f"all such at most {one.impostors.high:.1%}; exact bounds, {CONFIDENCE:.0%})",
-        "  probability   right",
+        "  by its own faces alone, and if nobody else is as likely, a track may have the name from",
+        f"  this similarity on (px: the width of one equally clear face): {begins}",
+        f"  lowest probability of a track that has the name: {one.given_from:.1%}",
+        f"  held-out stills, and tracks that a user named: {_said(one.genuine)} would get the "
+        f"name (true share at least {one.genuine.low:.1%})",
+        f"  others' stills, and faces on screen with {one.label}: {_said(one.impostors)} would "
+        f"(true share at most {one.impostors.high:.1%}; exact bounds, {CONFIDENCE:.0%})",
+        "  probability   share that is right, with its bounds",
     ]
     for part in one.reliability:
         share = part.right.count / max(part.right.of, 1)

@@ -43,8 +43,8 @@ def test_indexing_says_what_it_found(library: Indexed) -> None:
     truth = library.show.truth
     assert f"{len(truth.shots)} shots" in library.indexed.out
     assert "3 of them named" in library.indexed.out
-    assert "% may be wrong, at most " in library.indexed.out
-    assert "x real time; in all threads: hash" in library.indexed.out
+    assert "% of that is expected to be wrong, at most " in library.indexed.out
+    assert "x real time; seconds over all threads: hash" in library.indexed.out
     for name in CAST:
         assert name in library.enrolled.out
 
@@ -177,7 +177,7 @@ def test_people_info_and_verify(library: Indexed) -> None:
     assert evidence["impostors"]["of"] >= 8  # others' stills, and people on screen with her
     assert all(-1 < threshold < 1 for threshold in evidence["thresholds"].values())
     done = run("verify", "--library", library.library)
-    assert (done.status, done.out.strip()) == (0, f"{library.library}: whole")
+    assert (done.status, done.out.strip()) == (0, f"{library.library}: intact")
 
 
 def test_indexing_again_does_nothing_and_says_so(library: Indexed) -> None:

@@ -59,7 +59,7 @@ def test_what_a_person_said_is_the_reason(pilot: Library) -> None:
     [one] = explain.explain(open_library(pilot.root), PILOT.id, 2.8, STICK).faces
     assert (one.label, one.probability) == ("Ann", 1.0)
     assert one.decided == f"track {THIRD} is Ann"
-    assert "as a person said" in explained.as_text(
+    assert "decided by a user" in explained.as_text(
         explain.explain(open_library(pilot.root), PILOT.id, 2.8, STICK)
     )
 
@@ -72,12 +72,12 @@ def test_the_three_probabilities_are_told_alike_as_text_and_as_records(pilot: Li
         assert first.probability >= second.probability
         assert first.probability + second.probability + one.nobody == pytest.approx(1)
         said = [f"P({who.label}) {who.probability:.1%}" for who in one.chances]
-        assert f"  {', '.join(said)}, P(nobody enrolled) {one.nobody:.1%}; by its own" in text
+        assert f"  {', '.join(said)}, P(nobody enrolled) {one.nobody:.1%}; by own faces" in text
         assert f"P({first.label}) {first.by_face:.1%}\n" in text
         best, next_best = sorted([first.probability, second.probability, one.nobody])[:0:-1]
         assert one.margin == pytest.approx(best - next_best)
-        assert f"the likeliest by {one.margin:.1%} before the next" in text
-    assert "P(one person with the rest of Person 3) 90.0%" in text
+        assert f"the likeliest leads the next by {one.margin:.1%}" in text
+    assert "P(same person as in the other tracks of Person 3) 90.0%" in text
 
 
 def test_nobody_asks_who_it_is_where_nobody_is_likelier(pilot: Library) -> None:
@@ -100,7 +100,7 @@ def test_whoever_shows_twice_is_not_said_to_be_somebody_else(pilot: Library) -> 
     naming.decide(pilot, [Move(track=SECOND, to="Ann")])  # a mirror
     found = explain.explain(open_library(pilot.root), PILOT.id, 0.4, STICK)
     assert [one.beside for one in found.faces] == [[], []]
-    assert "none of them" not in explained.as_text(found)
+    assert "so somebody else" not in explained.as_text(found)
 
 
 def test_what_is_taken_over_says_whence(pilot: Library) -> None:
@@ -113,7 +113,7 @@ def test_what_is_taken_over_says_whence(pilot: Library) -> None:
     ann, bob = (faces[uid] for uid in mine)
     assert (ann.taken, ann.taken_track) == (PILOT.id, FIRST)
     assert (bob.taken, bob.taken_track) == ("", 0)  # the earlier track is Person 3's
-    assert f"taken over from {PILOT.id}, which showed this before: track {FIRST}" in (
+    assert f"taken over from {PILOT.id}, which showed this before as track {FIRST}" in (
         explained.as_text(found)
     )
     naming.decide(both, [Move(track=mine[0], to="Bob")])

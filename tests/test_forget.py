@@ -107,7 +107,7 @@ def test_what_is_likely_the_person_goes_too_unless_it_has_a_name(pilot: Library)
     assert (done.tracks, done.alike) == (1, 0)
     assert {one.what for one in done.left} == {
         f"track {SECOND} of {PILOT.id}, Carl",
-        "what Carl is known by",
+        "stored faces of Carl",
     }
     assert done.nearest > 0.5
     assert verify(open_library(pilot.root)) == []

@@ -183,7 +183,7 @@ def test_two_runs_are_not_at_one_video(show: Show, tmp_path: Path) -> None:
     root = tmp_path / "library"
     first = run("index", show.video, "--library", root, "--budget", "0.001s")
     assert (first.status, first.err) == (0, "")
-    assert "run it again to go on" in first.out
+    assert "run again to continue" in first.out
     [held] = json.loads(run("info", "--library", root, "--json").out)
     assert held["coverage"] < 1
     [begun] = (root / "unfinished").iterdir()

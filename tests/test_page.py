@@ -138,7 +138,7 @@ def test_the_curve_in_words() -> None:
     people += [somebody(n, seconds, named=False) for n, seconds in ((2, 30), (3, 15), (4, 5))]
     assert crowd.in_words(crowd.steps(people)) == (
         "50.0 % of the screen time has a name. With 1 more, 80 %; with 2 more, 95 %; "
-        "with 3 more, all of it (the longest seen first)."
+        "with 3 more, all of it (longest on screen first)."
     )
 
 

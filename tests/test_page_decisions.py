@@ -109,7 +109,7 @@ def test_a_refusal_names_the_file_the_decision_and_a_remedy(library: Library) ->
     path.write_text(json.dumps(twice))
     done = run("name", "--from", path, "--library", library.root)
     assert done.status == 2
-    problem = f"{path}: decision 3: track {UIDS[2]} is no track of Person 2 (see its tracks"
+    problem = f"{path}: decision 3: track {UIDS[2]} is not a track of Person 2 (see their tracks"
     assert done.err.startswith(problem)
     assert shown(library)[0] == P1  # all or nothing
     path.write_text(json.dumps(by_hand(name(P1, "Ann"), {"do": "split", "person": P2})))
@@ -124,7 +124,7 @@ def test_a_page_that_is_older_than_a_name_still_means_the_same(library: Library)
     file = {**by_hand(merge(P3, P1)), "people": {P1: ONE, P3: THREE}}
     assert carried_out(library, file)[3] == "Ann"
     path.write_text(json.dumps({**by_hand(name("Bob", "Carl")), "people": {"Bob": TWO}}))
-    with pytest.raises(StoreError, match="decision 1: 'Bob' is not there any more"):
+    with pytest.raises(StoreError, match="decision 1: 'Bob' is not in the library any more"):
         naming.carry_out(open_library(library.root), path)
 
 
@@ -258,9 +258,9 @@ def test_clicks_on_the_page(library: Library, tmp_path: Path) -> None:
     )
     body = done.stdout.partition("&lt;&lt;")[2].partition("&gt;&gt;")[0]
     seen = json.loads(body.replace("&amp;", "&"))
-    assert seen["label"] == "There is no Person 99 here."
+    assert seen["label"] == "There is no Person 99 in the library."
     assert seen["header"].startswith("44.5 %")  # 41 + 16 + 16 of 164 frames
-    assert seen["together"].startswith("Person 3 and Eve are on screen together, at ")
+    assert seen["together"].startswith("Person 3 and Eve are on screen together at ")
     assert [d["do"] for d in seen["file"]["decisions"]] == ["split", "name", "merge"]
     assert {"0", "3", "0 %", "100 %", "screen time with a name"} <= set(seen["ticks"])
     assert carried_out(library, seen["file"]) == [

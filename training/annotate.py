@@ -82,7 +82,7 @@ def _check(source: Path) -> None:
     if not source.exists():
         raise ImageError(source, "no such file or folder", _FORMATS)
     if not is_annotated(source):
-        raise ImageError(source, "is annotated in no known format", _FORMATS)
+        raise ImageError(source, "is not annotated in a known format", _FORMATS)
 
 
 def deal_splits(

@@ -109,7 +109,9 @@ def require_splits(annotated: AnnotatedStills, source: Path) -> None:
     lacking = [split for split in SPLITS if split not in present]
     if lacking:
         problem = f"has no pictures in {', '.join(lacking)}"
-        raise ImageError(source, problem, "deal them: training annotate --resplit, then its CSV")
+        raise ImageError(
+            source, problem, "assign splits by training annotate --resplit, and use its CSV"
+        )
 
 
 def write_annotations(folder: Path, annotated: AnnotatedStills) -> Path:
@@ -205,7 +207,7 @@ def _names(table: Path, used: Sequence[str]) -> dict[str, int]:
             unknown = sorted(set(labels) - set(content["labels"]))
             labels = content["labels"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ImageError(path, f"is not a label map: {error}", "write it anew") from error
+            raise ImageError(path, f"is not a label map: {error}", "write it again") from error
         if unknown:
             raise ImageError(path, f"lacks {', '.join(unknown)}", "add them, or remove the file")
     return {label: number for number, label in enumerate(labels)}

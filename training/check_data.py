@@ -136,7 +136,7 @@ def _ignored(source: Path) -> Iterator[Finding]:
             yield _no_picture(path)
         elif len(path.relative_to(source).parts) > 2:  # noqa: PLR2004
             remedy = "move it into the folder of a person"
-            yield Finding(path, "is left out: it lies too deep", remedy, (path,))
+            yield Finding(path, "is left out: its folder is too deep", remedy, (path,))
 
 
 def _left_over(source: Path, members: Sequence[Member]) -> Iterator[Finding]:
@@ -153,8 +153,8 @@ def _left_over(source: Path, members: Sequence[Member]) -> Iterator[Finding]:
             remedy = "annotate it, or put it elsewhere"
             yield Finding(path, "is left out: nothing says who is in it", remedy, (path,))
         elif path.suffix == ".txt":
-            remedy = "bring the picture back, or put it elsewhere"
-            yield Finding(path, "is left out: there is no picture of its name", remedy, (path,))
+            remedy = "restore the picture, or put this file elsewhere"
+            yield Finding(path, "is left out: no picture has its name", remedy, (path,))
         else:
             yield _no_picture(path)
 
@@ -171,7 +171,7 @@ def _few_photos(source: Path, members: Sequence[Member], least: int) -> Iterator
         counts.update({name: 0 for name in folders if not name.startswith(".")})
     for person, count in counts.items():
         if count < least:
-            problem = f"has {count} of at least {least} photos"
+            problem = f"has {count} photos, but needs {least}"
             yield Finding(source / person, problem, "add photos, or leave the person out", ())
 
 
@@ -201,14 +201,14 @@ def _boxes(
 ) -> Iterator[tuple[str, str]]:
     """Yield each problem with the faces of a picture, and its remedy."""
     if len(still.classes) == 0 and not expect_empty:
-        yield "has no label", "annotate it; if nobody is in it, say --expect-empty"
+        yield "has no label", "annotate it; if nobody is in it, use --expect-empty"
     edges = np.array([still.width, still.height] * 2)
     for number, box in zip(still.classes, still.boxes, strict=True):
         name = read.names[number]
         if (box[2:] <= box[:2]).any():
-            yield f"{name}'s box has no area", "draw the box anew"
+            yield f"{name}'s box has no area", "draw the box again"
         elif (box < -_OUTSIDE_PX).any() or (box > edges + _OUTSIDE_PX).any():
-            yield f"{name}'s box reaches outside the picture", "draw the box anew"
+            yield f"{name}'s box reaches outside the picture", "draw the box again"
 
 
 def _few_labels(source: Path, read: AnnotatedStills, least: int) -> Iterator[Finding]:
@@ -219,7 +219,7 @@ def _few_labels(source: Path, read: AnnotatedStills, least: int) -> Iterator[Fin
         where = f" of {split}" if split else ""
         for name, count in zip(read.names, labels[rows].sum(axis=0), strict=True):
             if count < least:
-                problem = f"{name} is in {count} of at least {least} pictures{where}"
+                problem = f"{name} is in {count} pictures{where}, but needs {least}"
                 yield Finding(source, problem, "annotate more, or leave the label out", ())
 
 

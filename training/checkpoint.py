@@ -84,5 +84,5 @@ def restore(
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, UnpicklingError) as error:
         problem = str(error).splitlines()[0]
         raise WeightsError(
-            path, f"cannot be gone on from: {problem}", "remove it to start anew"
+            path, f"cannot be resumed: {problem}", "remove it to start over"
         ) from error

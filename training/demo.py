@@ -45,7 +45,7 @@ def demo(folder: Path, say: Callable[[str], None]) -> int:
         status = command_line.main(command)
         if status != DONE:
             return status
-    say(f"\nthe episode is {video}, the library {library}, every frame's faces {timeline}")
+    say(f"\nepisode: {video}; library: {library}; faces in every frame: {timeline}")
     return DONE
 
 

@@ -201,7 +201,7 @@ def freeze(module: nn.Module, count: int) -> None:
         for block in (child if isinstance(child, nn.Sequential) else [child])
     ]
     if not 0 <= count < len(blocks):
-        problem = f"is {count}, and the encoder has {len(blocks)} blocks"
+        problem = f"is {count}, but the encoder has {len(blocks)} blocks"
         raise ConfigError("start.frozen", problem, f"give 0 to {len(blocks) - 1}")
     for block in blocks[:count]:
         block.requires_grad_(requires_grad=False)

@@ -236,7 +236,7 @@ def _epoch(
             run.save(where)
             saved = time.monotonic()
     if not all(bool(some.isfinite().all()) for some in method.module.parameters()):
-        raise _diverged(f"a weight is no number after epoch {epoch + 1}")
+        raise _diverged(f"a weight is not finite after epoch {epoch + 1}")
 
 
 def _train(module: nn.Module) -> None:

@@ -158,8 +158,8 @@ def require_enough(found: Gathered) -> None:
     """
     if min(len(found.same), len(found.different)) < ENOUGH:
         raise ValueError(
-            f"ties {len(found.same)} pairs of tracks by clothes and shows {len(found.different)} "
-            f"pairs together; {ENOUGH} of each are needed"
+            f"has {len(found.same)} pairs of tracks tied by clothes and {len(found.different)} on "
+            f"screen together, but needs {ENOUGH} of each"
         )
 
 
@@ -217,7 +217,7 @@ def held_out(pairs: Int64, *, odd: bool = True) -> Int64:
     """
     some = pairs[(pairs % 2 == odd).all(axis=1)]
     if not len(some):
-        raise ValueError("leaves no pairs of tracks out that could say what a head is worth")
+        raise ValueError("has no held-out pairs of tracks to evaluate a head on")
     return some
 
 

@@ -144,14 +144,14 @@ def load(path: Path, encoder_id: str) -> Head:
         tensors = files.load(content)
         head = Head(tensors["weight"], tensors["bias"], facts)
     except (OSError, SafetensorError, ValidationError, KeyError, ValueError) as error:
-        problem = f"is no head of this project: {str(error).splitlines()[0]}"
+        problem = f"is not a head of this project: {str(error).splitlines()[0]}"
         raise WeightsError(path, problem, "make one with training fit-stills") from error
     if digest(content) != facts.digest:
-        raise WeightsError(path, "is damaged: its digest does not match", "copy it anew")
+        raise WeightsError(path, "is damaged: its digest does not match", "copy it again")
     if facts.encoder_id != encoder_id:
         raise WeightsError(
             path,
             f"was trained on another encoder ({facts.encoder_id[:12]}, not {encoder_id[:12]})",
-            "choose the encoder that it was trained on with --weights, or train anew",
+            "give the encoder it was trained on with --weights, or train it again",
         )
     return head

@@ -65,7 +65,7 @@ def people(folder: Path) -> dict[str, list[str]]:
             for path in sorted(Path(name) for name in tar.getnames() if name.endswith(".jpg")):
                 found.setdefault(path.parent.name, []).append(path.stem)
     except (OSError, tarfile.TarError) as error:
-        raise ImageError(archive, f"cannot be read: {error}", "copy it anew") from error
+        raise ImageError(archive, f"cannot be read: {error}", "copy it again") from error
     return found
 
 
@@ -98,4 +98,4 @@ def _from_archive(archive: Path, wanted: Container[str] | None = None) -> Iterat
                     image = Image.open(io.BytesIO(file.read())).convert("RGB")
                     yield Photo(path.parent.name, path.stem, np.array(image))
     except (OSError, tarfile.TarError) as error:
-        raise ImageError(archive, f"cannot be read: {error}", "copy it anew") from error
+        raise ImageError(archive, f"cannot be read: {error}", "copy it again") from error

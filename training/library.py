@@ -172,7 +172,9 @@ def write_faces(library: Library, folder: Path, most: int, progress: Progress = 
                     people.add(name.partition("/")[0])
                     faces += 1
             if not faces:
-                raise StoreError(library.root, "shows nobody it knows", "index a video with faces")
+                raise StoreError(
+                    library.root, "has no tracks of any person", "index a video with faces"
+                )
             beside.rename(folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -268,7 +270,7 @@ def _check_same(path: Path, sha256: str) -> None:
         problem = f"cannot be read: {error.strerror}"
         raise VideoError(path, problem, "put it back where it was indexed") from error
     if not same:
-        raise VideoError(path, "is another video than was indexed", "index it again")
+        raise VideoError(path, "is not the video that was indexed", "index it again")
 
 
 def _around(image: UInt8, box: Float32) -> UInt8:

@@ -44,7 +44,7 @@ def _barred(names: str, source: Path) -> Set[str]:
             return said
         return {name[:-5] for pair in read_pairs(path) for name in (pair.first, pair.second)}
     except (OSError, UnicodeDecodeError, ImageError) as error:
-        remedy = "name a text file, one name in a line, or LFW's pairs"
+        remedy = "name a text file, one name per line, or LFW's pairs"
         raise ConfigError("data.without", f"{names} cannot be read: {error}", remedy) from error
 
 

@@ -127,13 +127,13 @@ def bring_back(folder: Path) -> list[Path]:
         waiting = [(folder / one["to"], Path(one["from"])) for one in content["moved"]]
         tables = [(folder / one["was"], Path(one["file"])) for one in content["rewritten"]]
     except FileNotFoundError as error:
-        raise ConfigError(folder, f"holds no {MANIFEST}", "name a quarantine") from error
+        raise ConfigError(folder, f"holds no {MANIFEST}", "name a quarantine folder") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(path, f"is no manifest: {error}", "move the files by hand") from error
+        raise ConfigError(path, f"is not a manifest: {error}", "move the files by hand") from error
     waiting = [(here, there) for here, there in waiting if here.exists()]
     for _, there in waiting:
         if there.exists():
-            raise ImageError(there, "is here again", "move it away, or move the old one by hand")
+            raise ImageError(there, "exists again", "move it away, or move the old one by hand")
     with disk.explained(folder):
         for here, there in waiting:
             there.parent.mkdir(parents=True, exist_ok=True)

@@ -169,12 +169,12 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable | None:
     )
     if got != wanted:
         problem = (
-            f"teacher has {got[1]} numbers of {got[0]} px, the encoder {wanted[1]}, {wanted[0]}"
+            f"takes {got[0]} px and gives {got[1]} numbers, the encoder {wanted[0]} and {wanted[1]}"
         )
         raise ConfigError(f"{how.method}.teacher", problem, "name an encoder of the same shape")
     network = teacher.facts.network
     if how.method == "distil" and how.distil.maps and network != encoder.facts.network:
-        problem = f"is a {network}, whose maps are not those of a {encoder.facts.network}"
+        problem = f"is a {network}, whose maps do not match those of a {encoder.facts.network}"
         raise ConfigError("distil.teacher", problem, "name one of the same network, or no maps")
     return teacher
 
@@ -240,7 +240,7 @@ def claim(folder: Path, how: Recipe, data: Mapping[str, Any]) -> None:
         (about, lambda text: text == described),
     ):
         if path.is_file() and not same(path.read_text(encoding="utf-8")):
-            raise ConfigError(path, "is of another run", "give --name, or remove the folder")
+            raise ConfigError(path, "belongs to another run", "give --name, or remove the folder")
     for path, content in ((said, recipe.as_json(how)), (about, described)):
         with disk.replacing(path) as file:
             file.write(content.encode())

@@ -87,7 +87,7 @@ def run(how: Recipe, source: Path, folder: Path, progress: Progress = silent) ->
     try:
         both = [methods.from_tracks(one, how.tracks, how.fit.seed) for one in (show.faces, half)]
         if how.tracks.head == "tied" and not min(len(show.faces.ties), len(half.ties)):
-            raise ValueError("ties too few tracks by clothes for a head that begins with them")
+            raise ValueError("has too few tracks tied by clothes to initialise a head")
         require_enough(show.gathered)
         held_out(show.gathered.same), held_out(show.gathered.different)
     except ValueError as error:

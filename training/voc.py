@@ -145,7 +145,7 @@ def _parsed(path: Path) -> _Annotation:
         size = root.find("size")
         sides = None if size is None else (_side(size, "width"), _side(size, "height"))
     except (OSError, ValueError, ParseError, DefusedXmlException) as error:
-        raise ImageError(path, f"is not an annotation of VOC: {error}", "correct it") from error
+        raise ImageError(path, f"is not a VOC annotation: {error}", "correct it") from error
     return _Annotation(sides, names, boxes)
 
 

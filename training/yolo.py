@@ -97,7 +97,7 @@ def _settings(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, dict):
-            raise ValueError("it is no table")
+            raise ValueError("it is not a table")
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ImageError(path, f"cannot be read: {error}", "correct the file") from error
     return content
@@ -188,6 +188,6 @@ def _row(path: Path, number: int, line: str, count: int) -> list[float]:
         problem = f"line {number} is not a class and a box: {line.strip()[:40]!r}"
         raise ImageError(path, problem, "write: class x y width height")
     if row[0] not in range(count):
-        problem = f"line {number} names class {words[0]}, which is not of 0 to {count - 1}"
+        problem = f"line {number} names class {words[0]}, which is not in 0 to {count - 1}"
         raise ImageError(path, problem, "correct the class, or add its name")
     return row

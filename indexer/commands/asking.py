@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def add(parsers: Parsers) -> None:
     """Add these commands to the parser."""
-    summary = "find scenes of a character, or tracks like an image"
+    summary = "find scenes of a character, or tracks that look like a face"
     query = parsers.add("query", _query, summary, settings=True)
     who = query.add_mutually_exclusive_group(required=True)
     who.add_argument("--character", metavar="NAME")
@@ -44,7 +44,7 @@ def add(parsers: Parsers) -> None:
         "--count",
         type=count,
         metavar="N",
-        help="only the best (default: 10 tracks like an image, all scenes)",
+        help="only the best N (default: 10 with --image, else all)",
     )
     _add_no_repeats(query)
     export = parsers.add("export", _export, "write who is on screen in every frame")
@@ -55,18 +55,18 @@ def add(parsers: Parsers) -> None:
     people = parsers.add("people", _people, "list everybody by screen time")
     people.add_argument("--unnamed", action="store_true", help="only those without a name")
     people.add_argument("--sheet", type=Path, metavar="PNG", help="write a contact sheet")
-    people.add_argument("--page", type=Path, metavar="HTML", help="write a page to name them on")
+    people.add_argument("--page", type=Path, metavar="HTML", help="write a page for naming them")
     _add_no_repeats(people)
     parsers.add("info", _info, "say what the library holds", settings=True).add_argument(
-        "--character", metavar="NAME", help="or what one character's threshold rests on"
+        "--character", metavar="NAME", help="test the threshold of one character instead"
     )
     explain = parsers.add(
-        "explain", _explain, "say why everybody at a time is who they are", settings=True
+        "explain", _explain, "explain who is on screen at a given time, and why", settings=True
     )
     explain.add_argument("episode", metavar="EPISODE", help="its id, or the video's name")
     explain.add_argument("time", type=moment, metavar="TIME", help="as in 83.5 or 1:23.5")
-    explain.add_argument("--picture", type=Path, metavar="PNG", help="draw it as well")
-    parsers.add("verify", _verify, "check that the library is whole")
+    explain.add_argument("--picture", type=Path, metavar="PNG", help="draw the explanation too")
+    parsers.add("verify", _verify, "check the library for damage")
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -101,7 +101,7 @@ def _query(options: argparse.Namespace) -> int:
     opened = library.open_library(options.library)
     if options.image:
         if options.with_ or options.without or options.min_seconds or options.episode:
-            problem = "goes without --with, --without, --min-seconds and --episode"
+            problem = "cannot be combined with --with, --without, --min-seconds or --episode"
             raise StoreError("--image", problem, "leave them out, or use --character")
         face = _face_of(options, opened)
         hits = query.similar(opened, face, options.count or 10, repeats=options.repeats)
@@ -144,7 +144,7 @@ def _export(options: argparse.Namespace) -> int:
     from indexer.store import export, library, read  # noqa: PLC0415
 
     if options.json and options.format != "json":
-        problem = f"goes without --format {options.format}"
+        problem = f"cannot be combined with --format {options.format}"
         raise StoreError("--json", problem, "leave one of them out")
     opened = library.open_library(options.library)
     episode = read.find_episode(opened, options.episode)
@@ -202,7 +202,7 @@ def _info(options: argparse.Namespace) -> int:
         rows.append({**row, "coverage": manifest.get("coverage", 1.0)})
     if not options.json:
         print(f"{opened.root}: encoder {opened.encoder_id[:12]}, {len(rows)} episodes")
-    print_rows(rows, options, "no episode")
+    print_rows(rows, options, "no episodes")
     return DONE
 
 
@@ -213,5 +213,5 @@ def _verify(options: argparse.Namespace) -> int:
     if options.json:
         print_json(problems)
     else:
-        print("\n".join(problems) or f"{options.library}: whole")
+        print("\n".join(problems) or f"{options.library}: intact")
     return REFUSED if problems else DONE

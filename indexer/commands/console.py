@@ -42,9 +42,15 @@ class Parsers:
         self._commands = commands
         self._shared = shared
         self._settings = argparse.ArgumentParser(add_help=False)
-        self._settings.add_argument("--config", type=Path, metavar="FILE", help="settings, in TOML")
         self._settings.add_argument(
-            "--set", action="append", default=[], metavar="STAGE.KEY=VALUE", help="one setting"
+            "--config", type=Path, metavar="FILE", help="a TOML file of settings"
+        )
+        self._settings.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="STAGE.KEY=VALUE",
+            help="change one setting",
         )
 
     def add(
@@ -73,7 +79,7 @@ def seconds(text: str) -> float:
     except ValueError:
         found = math.nan
     if not 0 <= found < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no length of time in seconds")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
     return found
 
 
@@ -84,10 +90,10 @@ def duration(text: str) -> float:
     try:
         seconds = pd.Timedelta(text if text[-1:].isalpha() else f"{text}s").total_seconds()
     except ValueError as error:
-        problem = f"{text} is no length of time: give 90s, 10m or 1h30m"
+        problem = f"{text} is not a length of time: give 90s, 10m or 1h30m"
         raise argparse.ArgumentTypeError(problem) from error
     if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"{text} is no time at all")
+        raise argparse.ArgumentTypeError(f"{text} is not above zero")
     return float(seconds)
 
 
@@ -100,14 +106,14 @@ def moment(text: str) -> float:
         numbers = []
     is_time = 1 <= len(numbers) <= 3 and all(0 <= n < math.inf for n in numbers)  # noqa: PLR2004
     if not is_time or any(n >= 60 for n in numbers[1:]):  # noqa: PLR2004
-        raise argparse.ArgumentTypeError(f"{text} is no time: give 83.5, 1:23.5 or 0:01:23.5")
+        raise argparse.ArgumentTypeError(f"{text} is not a time: give 83.5, 1:23.5 or 0:01:23.5")
     return float(sum(n * 60**place for place, n in enumerate(reversed(numbers))))
 
 
 def track(text: str) -> int:
     """Return a track's uid."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text} is no track: give its number")
+        raise argparse.ArgumentTypeError(f"{text} is not a track number")
     return int(text)
 
 
@@ -116,7 +122,7 @@ def count(text: str) -> int:
     try:
         count = int(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number") from error
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number") from error
     if count < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return count

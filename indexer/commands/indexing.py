@@ -44,22 +44,22 @@ def add(parsers: Parsers) -> None:
         "--budget",
         type=duration,
         metavar="TIME",
-        help="about how long it may take, as in 90s, 10m or 1h30m; a later run goes on",
+        help="roughly how long it may take, as in 90s, 10m or 1h30m; a later run continues",
     )
     _add_accept(index)
     enroll = parsers.add(
-        "enroll", _enroll, "name people by a folder of stills for each", settings=True
+        "enroll", _enroll, "name people from stills, one folder per person", settings=True
     )
     enroll.add_argument("faces", type=Path, metavar="FACES")
     enroll.add_argument(
-        "--strangers", type=Path, metavar="FOLDER", help="stills of people who are none of these"
+        "--strangers", type=Path, metavar="FOLDER", help="stills of people who are not in FACES"
     )
     _add_accept(enroll)
 
 
 def _add_accept(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--accept", action="store_true", help="let tracks that have a name get another, unasked"
+        "--accept", action="store_true", help="change the names of tracks without asking"
     )
 
 
@@ -69,9 +69,9 @@ def _accepts(options: argparse.Namespace) -> Accept:
     def accepted(changed: Diff) -> bool:
         if options.accept or not sys.stdin.isatty():
             return bool(options.accept)
-        lines = ["These tracks would be called otherwise:", *_change_lines(changed.changes)]
+        lines = ["These tracks would change their names:", *_change_lines(changed.changes)]
         print("\n".join(lines), file=sys.stderr)
-        print("Take the new names? [y/N] ", end="", file=sys.stderr, flush=True)
+        print("Accept the new names? [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     return accepted
@@ -116,24 +116,24 @@ def _summary(done: Indexed) -> str:
     head = f"{done.episode}: {clock(done.duration_s)}, {done.shots} shots, {done.tracks} tracks, "
     head += f"{done.people} people, {done.named} of them named"
     if done.unchanged:
-        same = "  unchanged: the library holds it already, nothing was done"
+        same = "  unchanged: it is in the library already"
         return "\n".join([head, same, *_people_lines(done)])
     stages = ", ".join(f"{name} {spent:.1f}" for name, spent in done.seconds.items())
     lines = [
         head,
         f"  {done.wall_s:.1f} s, {done.wall_s / max(done.duration_s, 1e-9):.2f} x real time; "
-        f"in all threads: {stages}",
+        f"seconds over all threads: {stages}",
     ]
     lines += _people_lines(done)
     if not done.published:
         lines.append(
-            f"  {done.coverage:.1%} of it looked at as closely as it should be; the older index "
-            "stays until the rest is: run it again to go on"
+            f"  {done.coverage:.1%} of the video was looked at closely enough; the older index "
+            "stays until the rest is done: run again to continue"
         )
     elif done.coverage < 1:
         lines.append(
-            f"  {done.coverage:.1%} of it looked at as closely as it should be: "
-            "run it again to go on"
+            f"  {done.coverage:.1%} of the video was looked at closely enough: "
+            "run again to continue"
         )
     report = done.report
     if report.corrupt_frames or report.lost_packets:
@@ -142,7 +142,7 @@ def _summary(done: Indexed) -> str:
             f"{report.lost_packets} packets lost"
         )
     if report.truncated:
-        promised = f" of {report.expected_frames} promised" if report.expected_frames else ""
+        promised = f" of {report.expected_frames} expected" if report.expected_frames else ""
         lines.append(f"  cut off: {report.frames} frames could be read{promised}")
     return "\n".join(lines)
 
@@ -151,14 +151,15 @@ def _people_lines(done: Indexed) -> list[str]:
     """Return lines on the estimated quality of people and names, and on what changed."""
     audit, changed = done.audit, done.diff
     estimated = f"{audit.purity:.1%} pure, {audit.completeness:.1%} complete"
-    signs = f"{audit.violations} impossible pairs, halves of tracks agree {audit.split_half:.1%}"
+    halves = f"both halves agree in {audit.split_half:.1%} of tracks"
+    signs = f"{audit.violations} impossible pairs, {halves}"
     people = f"  people, estimated without labels: {estimated}; {signs}"
     named = "none of the faces' time"
     if audit.named:
         named = (
-            f"{audit.named:.1%} of the faces' time; of that {audit.wrong:.2%} may be wrong, "
-            f"at most {audit.wrong_at_most:.2%} with 95% confidence; "
-            f"no more than promised with {audit.kept:.0%}"
+            f"{audit.named:.1%} of the faces' time; {audit.wrong:.2%} of that is expected to be "
+            f"wrong, at most {audit.wrong_at_most:.2%} with 95% confidence; "
+            f"the promise is kept with {audit.kept:.0%} confidence"
         )
     return [people, f"  names: {named}", *_diff_lines(changed)]
 
@@ -173,18 +174,20 @@ def _diff_lines(changed: Diff) -> list[str]:
             more = f" and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
             lines.append(f"  {what}: {names}{more}")
     for label, others in changed.proposed[:_LISTED]:
-        lines.append(f'  {label} may be {" or ".join(others)}: merge "{label}" "{others[0]}"')
+        lines.append(
+            f'  {label} may be {" or ".join(others)}; if so: merge "{label}" "{others[0]}"'
+        )
     lines.append(f"  names kept: {changed.retention:.1%} of the screen time named before")
     lines += _change_lines(changed.changes)
     if changed.kept:
-        lines.append("  these keep their names; with --accept they would be called otherwise:")
+        lines.append("  these tracks keep their names; --accept would change them:")
         lines += _change_lines(changed.kept)
     return lines
 
 
 def _change_lines(changes: Sequence[Change]) -> list[str]:
     return [
-        f"    track {one.track} of {one.episode}, {one.seconds:.1f} s: {one.was}, now {one.now}"
+        f"    track {one.track} of {one.episode}, {one.seconds:.1f} s: {one.was} -> {one.now}"
         + f" ({one.why})" * bool(one.why)
         for one in changes
     ]
@@ -216,7 +219,7 @@ def _enroll(options: argparse.Namespace) -> int:
     ]
     print_rows(rows, options, "nobody")
     if not options.json:
-        print(f"{done.episodes} episodes judged anew")
+        print(f"{done.episodes} episodes re-judged")
         if done.episodes:
             print("\n".join(_diff_lines(done.diff)))
     return DONE

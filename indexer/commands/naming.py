@@ -28,14 +28,20 @@ if TYPE_CHECKING:
 
 def add(parsers: Parsers) -> None:
     """Add these commands to the parser."""
-    name = parsers.add("name", _name, "give somebody a name, or carry out a file of decisions")
+    name = parsers.add("name", _name, "name a person, or apply a file of decisions")
     name.add_argument("person", nargs="?", metavar="PERSON", help='as in "Person 3"')
     name.add_argument("name", nargs="?", metavar="NAME")
-    name.add_argument("--from", dest="file", type=Path, metavar="FILE", help="of the people page")
-    merge = parsers.add("merge", _merge, "say that two people are one")
+    name.add_argument(
+        "--from",
+        dest="file",
+        type=Path,
+        metavar="FILE",
+        help="decisions.json, as saved by the people page",
+    )
+    merge = parsers.add("merge", _merge, "say that two people are the same")
     merge.add_argument("person", metavar="PERSON")
     merge.add_argument("into", metavar="INTO", help="whose name stays, if both have one")
-    split = parsers.add("split", _split, "say that some tracks of a person are of somebody else")
+    split = parsers.add("split", _split, "say that some tracks of a person show somebody else")
     split.add_argument("person", metavar="PERSON")
     split.add_argument("tracks", nargs="+", type=track, metavar="TRACK")
     move = parsers.add("move", _move, "say whom a track shows")
@@ -44,14 +50,19 @@ def add(parsers: Parsers) -> None:
     other = parsers.add("not-this", _not_this, "say whom a track does not show")
     other.add_argument("track", type=track, metavar="TRACK")
     other.add_argument("person", metavar="PERSON")
-    undo = parsers.add("undo", _undo, "take a decision back")
+    undo = parsers.add("undo", _undo, "undo a decision")
     undo.add_argument(
-        "number", nargs="?", type=count, default=0, metavar="N", help="or the last one"
+        "number",
+        nargs="?",
+        type=count,
+        default=0,
+        metavar="N",
+        help="of the decision (default: the last one)",
     )
-    forget = parsers.add("forget", _forget, "remove all there is of somebody", settings=True)
+    forget = parsers.add("forget", _forget, "remove everything about a person", settings=True)
     forget.add_argument("person", metavar="NAME")
-    forget.add_argument("--dry-run", action="store_true", help="say what would go, and do nothing")
-    parsers.add("decisions", _decisions, "list what people decided")
+    forget.add_argument("--dry-run", action="store_true", help="only say what would be removed")
+    parsers.add("decisions", _decisions, "list all decisions")
 
 
 def _name(options: argparse.Namespace) -> int:
@@ -60,7 +71,7 @@ def _name(options: argparse.Namespace) -> int:
 
     if options.file is not None:
         if options.person is not None:
-            raise StoreError("--from", "goes without PERSON and NAME", "leave them out")
+            raise StoreError("--from", "cannot be combined with PERSON and NAME", "leave them out")
         opened = library.open_library(options.library)
         return _say(options, naming.carry_out(opened, options.file))
     if options.name is None:
@@ -111,7 +122,7 @@ def _say(options: argparse.Namespace, done: Decided) -> int:
         print_json([dataclasses.asdict(one) for one in done.decisions])
         return DONE
     if not done.decisions:
-        print("no decision is in it")
+        print("no decisions in the file")
     for one in done.decisions:
         tracks = "1 track" if len(one.tracks) == 1 else f"{len(one.tracks)} tracks"
         about = f" ({tracks}, {done.seconds[one.number]:.1f} s)" if one.tracks else ""
@@ -132,16 +143,16 @@ def _forget(options: argparse.Namespace) -> int:
         return NOTHING if done.left else DONE
     would = "would be" if options.dry_run else "is"
     print(
-        f"{done.name} {would} forgotten: {done.tracks} tracks, {done.seconds:.1f} s, of "
+        f"{done.name} {would} forgotten: {done.tracks} tracks ({done.seconds:.1f} s) in "
         f"{done.episodes} episodes, {done.stills} stills, {done.decisions} decisions"
     )
     if done.alike:
-        print(f"  {done.alike} of the tracks had no name, and were likelier {done.name} than not")
-    scan = f"  {done.scanned} tracks and stills that are left were compared: "
+        print(f"  {done.alike} of the tracks had no name but were more likely {done.name} than not")
+    scan = f"  {done.scanned} remaining tracks and stills were checked: "
     if done.left:
-        print(f"{scan}likelier {done.name} than not, but said to be somebody else, are")
+        print(f"{scan}these have other names but are more likely {done.name} than not:")
     else:
-        print(f"{scan}the likeliest to be {done.name} is so with {done.nearest:.1%}")
+        print(f"{scan}none has more than {done.nearest:.1%} probability of being {done.name}")
     for one in done.left:
         print(f"    {one.what}: {one.probability:.1%}")
     return NOTHING if done.left else DONE
@@ -163,5 +174,5 @@ def _decisions(options: argparse.Namespace) -> int:
         }
         for one in log
     ]
-    print_rows(rows, options, "nobody decided anything")
+    print_rows(rows, options, "no decisions yet")
     return DONE if rows else NOTHING

@@ -37,7 +37,7 @@ def open_container(path: Path) -> InputContainer:
         return av.open(f"file:{path}", container_options=_OPTIONS, metadata_errors="replace")
     except av.FFmpegError as error:
         _refuse_cut_mp4(path)
-        problem = f"is no video FFmpeg can read: {error.strerror}"
+        problem = f"is not a video that FFmpeg can read: {error.strerror}"
         raise VideoError(path, problem, "check that it plays") from error
 
 

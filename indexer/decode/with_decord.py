@@ -30,7 +30,7 @@ def decode(source: Source, first: av.VideoFrame, threads: int) -> Iterator[av.Vi
     """
     decord = _import_decord(source.path)
     if source.format not in _FORMATS:
-        raise VideoError(source.path, f"decord is not trusted with {source.format}", _USE_PYAV)
+        raise VideoError(source.path, f"decord may misread {source.format}", _USE_PYAV)
     failures = (
         *(decord.DECORDError, decord.DECORDLimitReachedError, StopIteration),
         *(av.FFmpegError, RuntimeError, ValueError),
@@ -77,7 +77,9 @@ def _closed_runs(source: Source, most: int) -> Iterator[list[_Timed]]:
     group: list[_Timed] = []
     for packet in source.packets():
         if packet.pts is None:
-            raise VideoError(source.path, "decord needs presentation times", _USE_PYAV)
+            raise VideoError(
+                source.path, "has no presentation times, which decord needs", _USE_PYAV
+            )
         if packet.is_keyframe and group:
             if len(run) >= _RUN and _is_closed(run, group):
                 if ready:
@@ -86,7 +88,7 @@ def _closed_runs(source: Source, most: int) -> Iterator[list[_Timed]]:
             run, group = run + group, []
         group.append(_Timed(packet.pts, packet))
         if len(run) + len(group) > most:
-            problem = f"decord cannot hold the more than {most} frames between closed keyframes"
+            problem = f"has more than {most} frames between closed keyframes, too many for decord"
             raise VideoError(source.path, problem, _USE_PYAV)
     yield ready + run + group
 

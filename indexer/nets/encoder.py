@@ -106,7 +106,9 @@ def module(path: Path) -> nn.Module:
         built.load_state_dict(tensors)
     except (ValueError, RuntimeError) as error:
         problem = str(error).splitlines()[0]
-        raise WeightsError(path, f"does not fit its network: {problem}", "export anew") from error
+        raise WeightsError(
+            path, f"does not fit its network: {problem}", "export it again"
+        ) from error
     return built
 
 

@@ -140,16 +140,16 @@ def load(path: Path, *encoders: EncoderFacts) -> Head:
         facts = TypeAdapter(HeadFacts).validate_json(metadata(content, "head"))
         head = Head(tensors["weight"], tensors["bias"], facts)
     except (OSError, SafetensorError, ValidationError, KeyError, ValueError) as error:
-        problem = f"is no head for tracks: {str(error).splitlines()[0]}"
+        problem = f"is not a head for tracks: {str(error).splitlines()[0]}"
         raise WeightsError(path, problem, _REMEDY) from error
     if digest(content) != facts.digest:
-        raise WeightsError(path, "is damaged: its digest does not match", "copy it anew")
+        raise WeightsError(path, "is damaged: its digest does not match", "copy it again")
     known = [one for encoder in encoders for one in ids(encoder)]
     if facts.encoder_id not in known:
         raise WeightsError(
             path,
             f"is for another encoder ({facts.encoder_id[:12]}, not {known[-1][:12]})",
-            "set embed.weights as when it was trained, or train anew",
+            "set embed.weights to the encoder it was trained on, or train it again",
         )
     return head
 

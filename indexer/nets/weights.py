@@ -175,12 +175,14 @@ def read_facts(path: Path) -> EncoderFacts:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise WeightsError(path, f"is not a safetensors file: {error}", "export it anew") from error
+        raise WeightsError(
+            path, f"is not a safetensors file: {error}", "export it again"
+        ) from error
     try:
         return TypeAdapter(EncoderFacts).validate_json(metadata.get("encoder", ""))
     except ValidationError as error:
         raise WeightsError(
-            path, "does not say how to use its encoder", "use one that this project wrote"
+            path, "does not say how to use its encoder", "use a file written by this project"
         ) from error
 
 
@@ -192,7 +194,7 @@ def check(path: Path) -> EncoderFacts:
     """
     facts = read_facts(path)
     if digest(path.read_bytes()) != facts.digest:
-        raise WeightsError(path, "is damaged: its digest does not match", "copy it anew")
+        raise WeightsError(path, "is damaged: its digest does not match", "copy it again")
     return facts
 
 
@@ -248,7 +250,7 @@ def fetch_vggface2(path: Path, url: str = VGGFACE2_URL) -> Path:
             torch.hub.download_url_to_file(url, str(download), progress=False)
         tensors = torch.load(download, map_location="cpu", weights_only=True)
     except (OSError, urllib.error.URLError, RuntimeError, UnpicklingError) as error:
-        problem = "is no state dict" if by_hand else f"cannot be fetched: {error}"
+        problem = "is not a state dict" if by_hand else f"cannot be fetched: {error}"
         source = download if by_hand else url
         remedy = f"download {url} and save it as {download}"
         raise WeightsError(source, problem, remedy) from error

@@ -94,5 +94,5 @@ def load(encoder: EncoderFacts, path: Path) -> Yardstick:
         measured = {name: getattr(facts, name) for name in COEFFICIENTS}
         return Yardstick(encoder.calibration, cohort, **measured)
     except (OSError, SafetensorError, ValidationError, KeyError, ValueError) as error:
-        problem = f"is no yardstick: {str(error).splitlines()[0]}"
+        problem = f"is not a yardstick: {str(error).splitlines()[0]}"
         raise WeightsError(path, problem, "make one with training trust") from error

@@ -21,8 +21,8 @@ from indexer.store import disk, schema
 from indexer.store.library import UNTOLD, Library, Log, open_library
 
 _REPAIR = (
-    "restore it from a copy; or, to go on with the lines that are whole, delete what is not, and "
-    f'take "decisions" out of {schema.LIBRARY}'
+    "restore it from a copy; or, to continue with its intact lines, delete the others and "
+    f'remove "decisions" from {schema.LIBRARY}'
 )
 
 
@@ -95,7 +95,7 @@ def read_decisions(library: Library) -> list[Decision]:
         problem = str(error).splitlines()[0]
         raise StoreError(path, f"is damaged: {problem}", _REPAIR) from error
     if [one.number for one in found] != list(range(1, len(found) + 1)):
-        raise StoreError(path, "is damaged: it does not count from 1", _REPAIR)
+        raise StoreError(path, "is damaged: its lines are not numbered from 1", _REPAIR)
     return found
 
 
@@ -122,9 +122,9 @@ def _published(library: Library) -> bytes:
         return found
     path = path_of(library)
     if not path.exists():
-        raise StoreError(path, f"is missing, and {told.count} decisions were made", _REPAIR)
-    counts = f"it has {is_.count} decisions of {told.count}"
-    problem = counts if is_.count < told.count else "it is not what was published"
+        raise StoreError(path, f"is missing, although {told.count} decisions were made", _REPAIR)
+    counts = f"it has only {is_.count} of {told.count} decisions"
+    problem = counts if is_.count < told.count else "it has changed since it was written"
     raise StoreError(path, f"is damaged: {problem}", _REPAIR)
 
 

@@ -182,7 +182,7 @@ def _lock(root: Path, wait_s: float) -> Iterator[None]:
     except Timeout as error:
         raise StoreError(
             root,
-            f"another run is using the library, and was not done in {wait_s:g} s",
+            f"another run is still using the library after {wait_s:g} s",
             "wait for it, or raise store.lock_wait_s",
         ) from error
     try:
@@ -245,7 +245,7 @@ def _read(root: Path) -> Library:
     }
     for name, kind in kinds.items():
         if not isinstance(content.get(name), kind):
-            raise _damaged(path, f"{name} is missing or of the wrong kind")
+            raise _damaged(path, f"{name} is missing or of the wrong type")
     return Library(root, **{name: content[name] for name in kinds}, **_since(path, content))
 
 
@@ -257,9 +257,9 @@ def _since(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     try:
         decisions = Log(**told)
     except TypeError as error:
-        raise _damaged(path, "decisions is of the wrong kind") from error
+        raise _damaged(path, "decisions is of the wrong type") from error
     if not (isinstance(next_person, int) and isinstance(decisions.count, int)):
-        raise _damaged(path, "next_person or decisions is of the wrong kind")
+        raise _damaged(path, "next_person or decisions is of the wrong type")
     return {"next_person": next_person, "decisions": decisions}
 
 

@@ -88,7 +88,7 @@ def read(library: Library, uids: Int64) -> Exact | Cells:
         return build(library, _tracks(library), uids)
     index = _load(library)
     if not np.array_equal(vectors.uids_of(index), np.sort(uids)):
-        raise _damaged(path, "does not hold the tracks of the episodes")
+        raise _damaged(path, "does not match the tracks of the episodes")
     return index
 
 
@@ -177,4 +177,4 @@ def _load(library: Library) -> Exact | Cells:
 
 
 def _damaged(path: Path, problem: str) -> StoreError:
-    return StoreError(path, problem, "delete it: it is made anew from the tracks")
+    return StoreError(path, problem, "delete it: it will be rebuilt from the tracks")

@@ -59,7 +59,7 @@ def publish(  # noqa: PLR0913 - all but one by name
     """
     with locked(library, wait_s) as current:
         if current.revision != library.revision:
-            problem = "another run has changed the library meanwhile"
+            problem = "another run has changed the library in the meantime"
             raise StoreError(library.root, problem, "run again")
         _check_people(current, characters, next_character_id)
         _check_episodes(current, episodes)
@@ -83,8 +83,8 @@ def publish(  # noqa: PLR0913 - all but one by name
                 journal.roll_forward(library.root)
                 journal.clean(library.root)
         except StoreError as error:
-            problem = f"{error.problem}; all is published, but not all in place"
-            remedy = f"{error.remedy}: the next command puts it there"
+            problem = f"{error.problem}; the change is saved, but not all files are in place yet"
+            remedy = f"{error.remedy}; the next command puts them there"
             raise StoreError(error.path, problem, remedy) from error
     return new
 

@@ -34,7 +34,7 @@ _TOLERANCE_S = 1e-6
 _REPAIR = "index the video again, or restore it from a copy"
 _REPAIRS = {
     schema.CHARACTERS: "restore it from a copy, or index into another --library",
-    schema.APPEARANCES: "delete it: it is made anew from the tracks",
+    schema.APPEARANCES: "delete it: it will be rebuilt from the tracks",
 }
 
 
@@ -71,7 +71,7 @@ def read_table(
             raise StoreError(path, f"is damaged: {error}", repair) from error
     _check_stamp(library, path, table.schema.metadata or {})
     if not table.schema.equals(pa.schema([wanted.field(name) for name in names])):
-        raise StoreError(path, "does not have the columns it must have", repair)
+        raise StoreError(path, "lacks required columns, or has them of another type", repair)
     return table
 
 
@@ -102,7 +102,7 @@ def _check_there(path: Path, repair: str) -> None:
         if path.exists():
             return
         if folder.parent.name == schema.EPISODES and not (folder / schema.MANIFEST).exists():
-            remedy = "restore it from a copy, or move it away if it is no episode"
+            remedy = "restore it from a copy, or move it away if it is not an episode"
             raise StoreError(folder, f"has no {schema.MANIFEST}", remedy)
         raise StoreError(path, "is missing", repair)
 
@@ -111,7 +111,7 @@ def _check_stamp(library: Library, path: Path, stamp: Mapping[bytes, bytes]) -> 
     version = stamp.get(b"schema_version", b"").decode(errors="replace")
     encoder_id = stamp.get(b"encoder_id", b"").decode(errors="replace")
     if not version.isdecimal():
-        raise StoreError(path, "does not say which schema it has", _REPAIR)
+        raise StoreError(path, "does not say which schema version it has", _REPAIR)
     check_version(path, int(version))
     if encoder_id != library.encoder_id:
         made = encoder_id[:8] or "unknown"
@@ -188,7 +188,7 @@ def frame_at(library: Library, episode: str, time_s: float) -> tuple[int, Float6
     frame = int(np.searchsorted(times, time_s + _TOLERANCE_S, side="right")) - 1
     if frame < 0 or time_s > end_s:
         problem = f"has no frame at {time_s:g} s"
-        raise StoreError(episode, problem, f"it is from 0 to {end_s:.3f} s")
+        raise StoreError(episode, problem, f"it runs from 0 to {end_s:.3f} s")
     return frame, times
 
 

@@ -145,13 +145,13 @@ _COLUMNS = {
         id | int64 | counts from 1, never reused; 0 stands for nobody known
         label | string | the name, or Person 3
         named | bool | false for a person nobody has named yet
-        prototypes | vectors | unit rows: a named character's stills, an unnamed one's mean
-        threshold | float64 | the least similarity at which the name is given
+        prototypes | vectors | unit vectors: a named character's stills, or an unnamed one's mean
+        threshold | float64 | minimum similarity at which the name is given
         slope | float64 | log-odds per unit of similarity above the midpoint
         midpoint | float64 | the similarity at which character and stranger are equally likely
         genuine | int64 | held-out genuine scores behind the calibration
-        impostors | int64 | impostor scores behind it; none moves it if the encoder has a yardstick
-        clear_px | float64 | how clearly seen in all, as the width in pixels of one face as clear
+        impostors | int64 | impostor scores behind it; not used if the encoder has a yardstick
+        clear_px | float64 | clarity of all faces together: the width in px of one equally clear
     """,
     APPEARANCES: """
         track | int64 | uid of the track
@@ -159,17 +159,17 @@ _COLUMNS = {
         start_s | float64 | when the track's first frame is shown, in seconds
         end_s | float64 | when its last frame leaves the screen, in seconds
         character | int64 | id of the character, 0 for nobody known
-        probability | float64 | that the character is right; for 0, that it is none of the known
+        probability | float64 | that the character is correct; if it is 0, that it is nobody known
         shot_start_s | float64 | when the shot's first frame is shown, in seconds
         shot_end_s | float64 | when its last frame leaves the screen, in seconds
         repeat | bool | whether an earlier episode showed most of the track already
         likely | int64 | where no name is given, id of the most likely named character, else 0
-        chance | float64 | and the probability that it is that one, else 0
+        chance | float64 | the probability of that character, else 0
     """,
     SHOTS: """
         shot | int64 | counts from 0
         start_frame | int64 | first frame of the shot
-        end_frame | int64 | last frame, itself in the shot
+        end_frame | int64 | last frame, inclusive
         start_s | float64 | when the first frame is shown, in seconds
         end_s | float64 | when the last frame leaves the screen, in seconds
     """,
@@ -184,7 +184,7 @@ _COLUMNS = {
         uid | int64 | unique in the library, below 2**53
         shot | int64 | the shot that the track is in
         start_frame | int64 | first frame of the track
-        end_frame | int64 | last frame, itself in the track
+        end_frame | int64 | last frame, inclusive
         start_s | float64 | when the first frame is shown, in seconds
         end_s | float64 | when the last frame leaves the screen, in seconds
         detections | int64 | boxes that the detector found; the rest were filled in
@@ -192,9 +192,9 @@ _COLUMNS = {
         width_px | float64 | median width of the detected boxes, in pixels
         quality | float32s | of each exemplar, 0 to 1, descending
         exemplar_frames | int64s | the frame of each exemplar
-        embeddings | vectors | unit rows, one for each exemplar
-        embedding | vector | their mean, by quality and what the encoder made of each, unit
-        clothes | colours | worn below the face, of length one; 0 if never seen
+        embeddings | vectors | unit vectors, one for each exemplar
+        embedding | vector | their weighted mean, a unit vector; faces read poorly weigh less
+        clothes | colours | colours of the clothes, as a unit vector; 0 if never seen
         ends | ends | its first and its last box, as shares of the picture's width and height
         views | int64s | perceptual hashes of its first and its last picture
     """,
@@ -209,26 +209,26 @@ _COLUMNS = {
     IDENTITIES: """
         track | int64 | uid of the track
         character | int64 | id of the character, 0 for nobody known
-        probability | float64 | that the character is right; for 0, that it is none of the known
+        probability | float64 | that the character is correct; if it is 0, that it is nobody known
         similarity | float64 | cosine to the character's prototypes
-        margin | float64 | probability of the name, or of having none, less the runner-up's
+        margin | float64 | probability of the name, or of no name, minus the next one's
         runner_up | int64 | id of the most likely other named character, 0 for none
         by_face | float64 | the probability by the track's own faces alone
         link | int64 | uid of the track that helped most, by face and clothes, 0 for none
         reason | string | why no name is given; empty if one is
-        second | int64 | where none is, id of the next likely after runner_up, 0 for none
+        second | int64 | if no name is given, id of the next likely after runner_up, else 0
         nobody | float64 | the probability, as judged, that the track shows nobody who has a name
     """,
     STRANGERS: """
-        embedding | vector | unit row: a still of somebody who is none of the gallery
+        embedding | vector | unit vector: a still of somebody not in the gallery
     """,
     REPEATS: """
-        shot | int64 | the shot of which an earlier episode showed some or all
+        shot | int64 | the shot that an earlier episode showed in part or in full
         start_frame | int64 | first frame that it showed
         end_frame | int64 | last frame that it showed, in the same shot
         episode | string | id of the earlier episode
-        their_start_frame | int64 | frame of it that looks like start_frame; the rest follow
-        distance | float64 | mean bits, of 63, by which the hashes of the pictures differ
+        their_start_frame | int64 | its frame that matches start_frame; the following ones match too
+        distance | float64 | mean number of bits, of 63, in which the frame hashes differ
         tracks | int64s | uids of the tracks whose faces are the same in both
         their_tracks | int64s | uids of the same tracks in the earlier episode
     """,

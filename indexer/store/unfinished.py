@@ -75,7 +75,7 @@ def resumed(library: Library, sha256: str) -> Iterator[Unfinished]:
                     database.close()
                     path.unlink()
         except sqlite3.OperationalError as error:
-            remedy = "wait for the run that is at it, or free some space, and run again"
+            remedy = "wait for the other run, or free some space, and run again"
             raise StoreError(path, f"cannot be used: {error}", remedy) from error
         except sqlite3.DatabaseError as error:
             raise StoreError(path, f"is damaged: {error}", "delete it and run again") from error

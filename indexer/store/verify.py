@@ -50,12 +50,12 @@ def _check_library(library: Library, _: str) -> Iterator[str]:
     decisions.read_decisions(library)
     uids = tables.integers_of(appearances.of_library(library)["track"])
     if library.revision and not nearest.agrees(library, uids):
-        yield f"{schema.INDEX} is not what the tracks give; delete it, and it is made anew"
+        yield f"{schema.INDEX} does not match the tracks; delete it, and it will be rebuilt"
 
 
 def _check_appearances(library: Library, _: str) -> Iterator[str]:
     if not appearances.agrees(library):
-        yield f"{schema.APPEARANCES} is not what the tracks give; delete it, and it is made anew"
+        yield f"{schema.APPEARANCES} does not match the tracks; delete it, and it will be rebuilt"
 
 
 def _check_manifest(library: Library, episode: str) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _check_frames(library: Library, episode: str) -> Iterator[str]:
     frames = read.read_table(library, library.episode(episode) / schema.FRAMES)
     expected = read.read_manifest(library, episode)["video"]["frames"]
     if not np.array_equal(tables.integers_of(frames["frame"]), np.arange(expected)):
-        yield f"{schema.FRAMES}: frames do not count from 0 to {expected - 1}"
+        yield f"{schema.FRAMES}: frames are not numbered from 0 to {expected - 1}"
     if np.any(np.diff(frames["time_s"].to_numpy()) < 0):
         yield f"{schema.FRAMES}: time runs backwards"
     shots = read.read_shots(library, episode)

@@ -83,12 +83,12 @@ SIZES = {  # where the size is not the recipe's
 }
 PROMISED = {"dropped.avi": 31}  # frames that the container claims, where that is wrong
 DECORD_REFUSES = {
-    "b_frames.avi": "decord needs presentation times",
-    "divx.avi": "decord needs presentation times",
-    "raw.h264": "decord is not trusted with h264",
-    "broadcast.ts": "decord is not trusted with mpegts",
-    "dvd.mpg": "decord is not trusted with mpeg",
-    "media.wmv": "decord is not trusted with asf",
+    "b_frames.avi": "has no presentation times, which decord needs",
+    "divx.avi": "has no presentation times, which decord needs",
+    "raw.h264": "decord may misread h264",
+    "broadcast.ts": "decord may misread mpegts",
+    "dvd.mpg": "decord may misread mpeg",
+    "media.wmv": "decord may misread asf",
 }
 
 
@@ -486,7 +486,7 @@ def test_a_recording_that_starts_between_keyframes_counts_its_first_frames_as_co
 
 
 STILL = ("is a still image", "enroll")
-UNREADABLE = ("is no video FFmpeg can read", "check that it plays")
+UNREADABLE = ("is not a video that FFmpeg can read", "check that it plays")
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,7 @@ def test_weights_that_cannot_be_downloaded_are_explained(tmp_path: Path) -> None
 def test_weights_saved_by_hand_where_the_error_says_are_taken_and_kept(tmp_path: Path) -> None:
     path, by_hand = tmp_path / "v.safetensors", tmp_path / "v.pt"
     by_hand.write_text("<html>not found</html>")
-    with pytest.raises(WeightsError, match="is no state dict") as refusal:
+    with pytest.raises(WeightsError, match="is not a state dict") as refusal:
         weights.fetch_vggface2(path, "http://127.0.0.1:9/v.pt")
     assert str(by_hand) in str(refusal.value)
     assert by_hand.exists()
@@ -347,7 +347,7 @@ def test_a_yardstick_is_kept_and_a_damaged_one_refused(tmp_path: Path) -> None:
         assert getattr(again, name) == getattr(stick, name)
     assert np.array_equal(again.cohort, cohort)
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(WeightsError, match="is no yardstick"):
+    with pytest.raises(WeightsError, match="is not a yardstick"):
         yardstick.load(facts, path)
     with pytest.raises(ValueError, match="pairs: expected 8 coefficients, or none, got 1"):
         Yardstick(facts.calibration, cohort, (1.0,))

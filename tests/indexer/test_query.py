@@ -281,11 +281,11 @@ def test_the_index_is_rebuilt_if_gone_and_refused_if_it_lies(
     assert similar(library, asked, 3) == expected
     for damaged in (b"", whole[:30], whole[:-4], b"x" * len(whole)):
         path.write_bytes(damaged)
-        with pytest.raises(StoreError, match=r"tracks\.faiss: .* \(delete it: it is made anew"):
+        with pytest.raises(StoreError, match=r"tracks\.faiss: .* \(delete it: it will be rebuilt"):
             similar(library, asked, 3)
     path.write_bytes(whole)
     (library.episode(pilot.id)).rename(root / "elsewhere")
-    with pytest.raises(StoreError, match=r"does not hold the tracks of the episodes"):
+    with pytest.raises(StoreError, match=r"does not match the tracks of the episodes"):
         similar(library, asked, 3)
 
 

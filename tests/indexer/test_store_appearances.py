@@ -134,7 +134,9 @@ def test_a_damaged_file_is_refused_and_made_anew(
     library = put(new(tmp_path), PILOT, CAST)
     path = tmp_path / schema.APPEARANCES
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(StoreError, match=r"appearances\.parquet: .* \(delete it: it is made anew"):
+    with pytest.raises(
+        StoreError, match=r"appearances\.parquet: .* \(delete it: it will be rebuilt"
+    ):
         appearances.of_library(library)
     assert any("appearances.parquet: is damaged" in line for line in verify(library))
     library = publish(library, episodes=[], characters=CAST, identities={}, next_character_id=9)

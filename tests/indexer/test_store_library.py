@@ -105,12 +105,12 @@ def content(**change: Any) -> bytes:  # noqa: ANN401 - JSON
             r"a newer version .*this one reads 2\) \(update this project\)",
         ),
         (content(schema_version=1), r"an older version .* \(index the videos again"),
-        (content(encoder_id=None), "encoder_id is missing or of the wrong kind"),
-        (content(dimension="8"), "dimension is missing or of the wrong kind"),
-        (content(settings=[]), "settings is missing or of the wrong kind"),
-        (content(next_person="4"), "next_person or decisions is of the wrong kind"),
-        (content(decisions={}), "decisions is of the wrong kind"),
-        (content(decisions=7), "decisions is of the wrong kind"),
+        (content(encoder_id=None), "encoder_id is missing or of the wrong type"),
+        (content(dimension="8"), "dimension is missing or of the wrong type"),
+        (content(settings=[]), "settings is missing or of the wrong type"),
+        (content(next_person="4"), "next_person or decisions is of the wrong type"),
+        (content(decisions={}), "decisions is of the wrong type"),
+        (content(decisions=7), "decisions is of the wrong type"),
     ],
 )
 def test_a_damaged_library_is_refused(text: bytes, message: str, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_another_encoders_library_is_refused(tmp_path: Path) -> None:
 def test_a_library_in_use_is_waited_for_and_then_refused(tmp_path: Path) -> None:
     library = put(new(tmp_path), MADE, CAST)
     with FileLock(tmp_path / ".lock"):
-        message = r"another run is using the library, and was not done in 0\.1 s \(wait for it"
+        message = r"another run is still using the library after 0\.1 s \(wait for it"
         with pytest.raises(StoreError, match=message), locked(library, 0.1):
             pytest.fail("must not come here")
         assert open_library(tmp_path) == library
@@ -176,7 +176,7 @@ def test_a_lock_is_the_whole_machines(tmp_path: Path) -> None:
     with locked(library):
         command = [sys.executable, "-c", code, str(tmp_path)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert "another run is using the library" in done.stderr
+    assert "another run is still using the library" in done.stderr
 
 
 def test_what_the_block_raises_stays_what_it_is(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_damaged_name_of_a_column_is_no_library_of_before(
 ) -> None:
     home, _ = library
     of_before(home, "clear_py")
-    with pytest.raises(StoreError, match=r"characters\.parquet: does not have the columns it must"):
+    with pytest.raises(StoreError, match=r"characters\.parquet: lacks required columns"):
         read.read_characters(home)
 
 
@@ -199,14 +199,14 @@ def test_a_table_of_another_kind_is_refused(library: tuple[Library, Episode]) ->
     for change, message in (
         ({b"schema_version": b"99"}, r"made by a newer version .*\(update this project\)"),
         ({b"schema_version": b"0"}, "made by an older version"),
-        ({b"schema_version": b"x"}, "does not say which schema it has"),
+        ({b"schema_version": b"x"}, "does not say which schema version"),
         ({b"encoder_id": b"b"}, "made with encoder b, not encoder- "),
     ):
         pq.write_table(table.replace_schema_metadata(good | change), path)
         with pytest.raises(StoreError, match=message):
             read_table(home, path)
     pq.write_table(table.drop_columns("end_s"), path)
-    with pytest.raises(StoreError, match=r"shots\.parquet: does not have the columns it must"):
+    with pytest.raises(StoreError, match=r"shots\.parquet: lacks required columns"):
         read_table(home, path)
     path.unlink()
     with pytest.raises(StoreError, match=r"shots\.parquet: is missing"):

@@ -78,7 +78,7 @@ FOLDER = f"episodes/{MADE.id}"
     ("name", "harm", "problem"),
     [
         ("tracks.faiss", Path.unlink, "tracks.faiss: there is no such file"),
-        ("tracks.faiss", _empty_index, "tracks.faiss is not what the tracks give"),
+        ("tracks.faiss", _empty_index, "tracks.faiss does not match the tracks"),
         ("characters.parquet", Path.unlink, "characters.parquet: is missing"),
         (
             "characters.parquet",
@@ -105,12 +105,12 @@ FOLDER = f"episodes/{MADE.id}"
         (
             f"{FOLDER}/frames.parquet",
             lambda path: _rewrite(path, _other_frames),
-            "frames.parquet: frames do not count from 0 to 24",
+            "frames.parquet: frames are not numbered from 0 to 24",
         ),
         (
             f"{FOLDER}/frames.parquet",
             lambda path: _rewrite(path, lambda table: table.slice(0, 9)),
-            "frames.parquet: frames do not count from 0 to 24",
+            "frames.parquet: frames are not numbered from 0 to 24",
         ),
         (
             f"{FOLDER}/shots.parquet",
@@ -175,7 +175,7 @@ def test_a_folder_that_is_no_episode_is_said_to_be_none(tmp_path: Path) -> None:
     library = put(new(tmp_path), MADE, CAST)
     junk = library.episode("junk")
     junk.mkdir()
-    remedy = "restore it from a copy, or move it away if it is no episode"
+    remedy = "restore it from a copy, or move it away if it is not an episode"
     assert verify(library)[0] == f"{junk}: has no manifest.json ({remedy})"
     for ask in (people, lambda library: scenes(library, SceneQuery("Ann"))):
         with pytest.raises(StoreError, match=r"junk: has no manifest\.json \(restore it"):

@@ -153,7 +153,7 @@ def test_a_photo_taken_on_its_side_is_measured_upright(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({}, "in no known format"),
+        ({}, "not annotated in a known format"),
         ({"classes.txt": "Ann\n"}, "no annotated pictures"),
         ({"data.yaml": "names: [\n"}, "cannot be read"),
         ({"data.yaml": "nc: 3\n"}, "does not list its names"),
@@ -161,10 +161,13 @@ def test_a_photo_taken_on_its_side_is_measured_upright(tmp_path: Path) -> None:
         ({"classes.txt": "Ann\n", "a.jpg": "", "a.txt": "1 0 0 1 1"}, "line 1 names class 1"),
         ({"classes.txt": "Ann\n", "a.jpg": "", "a.txt": "\n0 0 0 1"}, "line 2 is not a class"),
         ({"classes.txt": "Ann\n", "a.jpg": "", "a.txt": "0 0 0 1 nan"}, "line 1 is not a class"),
-        ({"a.jpg": "", "a.xml": "<annotation>"}, "not an annotation of VOC"),
+        ({"a.jpg": "", "a.xml": "<annotation>"}, "is not a VOC annotation"),
         ({"a.jpg": "", "a.xml": XML.format(width=90)}, "says 90x50, but a.jpg is 100x50"),
         ({"a.xml": XML.format(width=100)}, "a.jpg: no such file"),
-        ({"a.jpg": "", "a.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'}, "no known format"),
+        (
+            {"a.jpg": "", "a.xml": '<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'},
+            "not annotated in a known format",
+        ),
         ({"annotations.csv": "image,label\n"}, "no column x0"),
         ({"annotations.csv": "image,label,x0,y0,x1,y1\na.jpg,Ann,1,2,3,\n"}, "line 2 has no box"),
         (

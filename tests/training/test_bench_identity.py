@@ -365,7 +365,7 @@ def test_only_what_judges_can_be_varied() -> None:
     changed = verdicts.varied(Settings(), ["recognize.stranger_share=0.25"])
     assert changed == replace(Settings(), recognize=changed.recognize)
     assert changed.recognize.stranger_share == 0.25
-    with pytest.raises(ConfigError, match="changes link, which is not judged anew"):
+    with pytest.raises(ConfigError, match="changes link, which re-judging does not redo"):
         verdicts.varied(Settings(), ["link.min_iou=0.5"])
 
 
@@ -412,7 +412,7 @@ def test_the_report_says_what_is_met_and_leaves_out_what_is_not_there() -> None:
     assert "missed" in text
     assert "40.00 %" in text
     assert "–" in text  # noqa: RUF001
-    assert "made by other code" in text
+    assert "made by another version of the code" in text
     content = json.loads(identity_report.as_json([one], [], {}))
     assert content["table"][0]["met"] is False
     assert content["table"][1]["values"] == [None]
@@ -420,7 +420,7 @@ def test_the_report_says_what_is_met_and_leaves_out_what_is_not_there() -> None:
 
 def test_a_folder_without_a_season_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s0" / "gallery").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="holds no made season"):
+    with pytest.raises(ConfigError, match="holds no synthetic season"):
         seasons.seasons_in(tmp_path)
     done = run("bench-identity", tmp_path, "--work", tmp_path / "work", module="training")
     assert done.status == 2

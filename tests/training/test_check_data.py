@@ -119,8 +119,8 @@ def test_every_fault_of_a_folder_of_people_is_listed(tmp_path: Path) -> None:
     assert "not an image" in found["Ben/2.jpg"]
     assert "too deep" in found["Ben/more/9.jpg"]
     assert "not a picture's" in found["Ben/notes.txt"]
-    assert found["Dora"] == "has 1 of at least 2 photos"
-    assert found["Emil"] == "has 0 of at least 2 photos"
+    assert found["Dora"] == "has 1 photos, but needs 2"
+    assert found["Emil"] == "has 0 photos, but needs 2"
 
 
 def test_a_header_that_promises_too_many_pixels_is_no_picture(tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_every_fault_of_annotations_is_listed(tmp_path: Path) -> None:
     (labels / "train/8.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     found = told(tmp_path)
     assert found == [
-        (".", "Ann is in 1 of at least 2 pictures of train"),
-        (".", "Ben is in 0 of at least 2 pictures of train"),
+        (".", "Ann is in 1 pictures of train, but needs 2"),
+        (".", "Ben is in 0 pictures of train, but needs 2"),
         ("images/test/0.jpg", "Ann's box reaches outside the picture"),
         ("images/test/1.jpg", "Ben's box has no area"),
         ("images/train/4.jpg", "has no label"),
@@ -156,7 +156,7 @@ def test_every_fault_of_annotations_is_listed(tmp_path: Path) -> None:
             "images/train/8.jpg",
             f"looks the same as {tmp_path / 'images/test/2.jpg'} of test",
         ),
-        ("labels/train/5.txt", "line 1 names class 7, which is not of 0 to 1"),
+        ("labels/train/5.txt", "line 1 names class 7, which is not in 0 to 1"),
         ("labels/train/6.txt", "is missing"),
     ]
     problems = [one.problem for one in check(tmp_path, 0, expect_empty=True).findings]
@@ -199,14 +199,14 @@ def test_no_file_is_dropped_without_a_word(kind: str, tmp_path: Path) -> None:
     assert [Path(name).name for name, _ in found] == ["a.tiff", "b.gif", "c.doc"]
     assert {problem for _, problem in found} == {"is left out: its name is not a picture's"}
     done = typed("check-data", data, "--quarantine", tmp_path / "away")
-    assert (done.status, "put away: 3 files" in done.out) == (1, True)
+    assert (done.status, "moved away: 3 files" in done.out) == (1, True)
     assert told(data) == []
 
 
 def test_labels_without_a_picture_and_pictures_without_labels_are_listed(tmp_path: Path) -> None:
     annotated(tmp_path / "yolo")
     (tmp_path / "yolo/images/train/7.jpg").unlink()
-    problem = "is left out: there is no picture of its name"
+    problem = "is left out: no picture has its name"
     assert told(tmp_path / "yolo", 1) == [("labels/train/7.txt", problem)]
     (tmp_path / "yolo/some.txt").write_text("images/test/0.jpg\n")
     (tmp_path / "yolo/data.yaml").write_text("names: [Ann, Ben]\ntest: some.txt\n")  # a list
@@ -259,7 +259,7 @@ def test_what_is_put_away_is_not_missed_and_comes_back_to_the_byte(tmp_path: Pat
     words = ["check-data", data, "--least", 1, "--json", tmp_path / "found.json"]
     first = typed(*words, "--quarantine", away)
     assert first.status == 1
-    assert "put away: 4 files" in first.out
+    assert "moved away: 4 files" in first.out
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["pictures"] == 8
     # A label's problem is reported for the label, and both label and picture are moved.
@@ -273,7 +273,7 @@ def test_what_is_put_away_is_not_missed_and_comes_back_to_the_byte(tmp_path: Pat
     manifest = json.loads((away / "quarantine.json").read_text())
     assert {one["problem"] for one in manifest["moved"]} == {
         "is not an image that can be read",
-        "line 1 names class 7, which is not of 0 to 1",
+        "line 1 names class 7, which is not in 0 to 1",
     }
     assert len(read_source(data).stills) == 6
     again = typed(*words, "--restore", away)
@@ -327,7 +327,7 @@ def test_a_file_that_is_there_again_is_not_overwritten(tmp_path: Path) -> None:
     picture(bad, 20)
     done = typed("check-data", data, "--restore", away)
     assert done.status == 2
-    assert "is here again" in done.err
+    assert "exists again" in done.err
     bad.unlink()
     assert typed("check-data", data, "--restore", away).status == 1
     assert bad.read_bytes() == b"no picture"

@@ -160,11 +160,11 @@ def test_no_epochs_leave_the_module_as_it_is(tmp_path: Path) -> None:
 
 def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.pt").write_bytes(b"nothing")
-    with pytest.raises(WeightsError, match="remove it to start anew"):
+    with pytest.raises(WeightsError, match="remove it to start over"):
         run(line(), tmp_path / "bad.pt")
     run(line(), tmp_path / "run.pt")
     other = Line(nn.Linear(1, 1), lambda _: 0.0)
-    with pytest.raises(WeightsError, match="cannot be gone on from"):
+    with pytest.raises(WeightsError, match="cannot be resumed"):
         run(other, tmp_path / "run.pt")
 
 
@@ -186,7 +186,7 @@ class Steep(Line):
 
 def test_a_weight_that_is_no_number_is_said(tmp_path: Path) -> None:
     method = Steep(nn.Linear(1, 1), lambda _: 0.0, steps=1)
-    with pytest.raises(ConfigError, match="a weight is no number after epoch 1"):
+    with pytest.raises(ConfigError, match="a weight is not finite after epoch 1"):
         run(method, tmp_path / "run.pt")
     assert not (tmp_path / "run.pt").exists()
 

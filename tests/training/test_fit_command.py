@@ -91,7 +91,7 @@ def test_what_is_exported_has_a_calibration_to_be_measured(tmp_path: Path) -> No
     [
         ({"weights": "no/run"}, f"no/run: {MISSING}"),
         ({"method": "contrastive", "more": TEACHER}, f"no/teacher: {MISSING}"),
-        ({"frozen": 99}, "start.frozen: is 99, and the encoder has "),
+        ({"frozen": 99}, "start.frozen: is 99, but the encoder has "),
         ({"share": 0.5}, "validation and test: expected less than 1 together, got 0.5 and 0.5"),
         ({"epochs": 2, "rate": 1e30}, "fit.learning_rate: the loss is nan in epoch 2, step 0"),
     ],
@@ -115,13 +115,13 @@ def test_a_head_is_no_encoder_to_export(tmp_path: Path) -> None:
     (tmp_path / "head.safetensors").write_bytes(b"")
     done = typed("export", tmp_path, tmp_path / "encoder.safetensors")
     assert done.status == 2
-    assert "holds a head, and no encoder to export" in done.err
+    assert "holds a head, not an encoder to export" in done.err
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--size", "640"), "--size: 640 is none (give WIDTHxHEIGHT, as in 640x360)"),
+        (("--size", "640"), "--size: 640 is not a size (give WIDTHxHEIGHT, as in 640x360)"),
         (("--cast", "1", "--enrolled", "1"), "a cast of 2"),
     ],
 )

@@ -69,16 +69,16 @@ def test_a_head_that_does_not_help_is_not_kept() -> None:
 def test_too_few_pairs_are_refused() -> None:
     show = _show(60, 0)
     few = replace(show, same=show.same[: ENOUGH - 1])
-    with pytest.raises(ValueError, match="19 pairs of tracks by clothes"):
+    with pytest.raises(ValueError, match="19 pairs of tracks tied by clothes"):
         learn(few, "encoder")
 
 
 def test_ties_that_cannot_be_held_out_are_refused() -> None:
     """Every tie is of an odd and an even track: none is left by which to judge a head."""
     show = _show(61, 0)
-    with pytest.raises(ValueError, match="leaves no pairs of tracks out"):
+    with pytest.raises(ValueError, match="has no held-out pairs of tracks"):
         learn(show, "encoder")
-    with pytest.raises(ValueError, match="leaves no pairs of tracks out"):
+    with pytest.raises(ValueError, match="has no held-out pairs of tracks"):
         held_out(show.same)
     assert held_out(np.array([[1, 3], [1, 2], [2, 4]])).tolist() == [[1, 3]]
     assert held_out(np.array([[1, 3], [1, 2], [2, 4]]), odd=False).tolist() == [[2, 4]]

@@ -142,7 +142,7 @@ def test_a_name_that_no_folder_can_have_is_replaced(tmp_path: Path) -> None:
     library = put(new(tmp_path / "library"), made, cast)
     done = typed("faces", library.root, "--out", tmp_path / "faces", "--most", 1)
     assert done.status == 0, done.err
-    assert "2 people, 3 faces; left out: 1 tracks of nobody known" in done.out
+    assert "2 people, 3 faces; left out: 1 tracks without a person" in done.out
     assert {one.name for one in (tmp_path / "faces").iterdir()} == {
         "character-000001",
         "unnamed-000003",
@@ -155,14 +155,14 @@ def test_what_cannot_be_cut_is_refused_and_leaves_nothing(tmp_path: Path) -> Non
     with pytest.raises(ConfigError, match="exists already"):
         write_faces(library, tmp_path, most=1)
     made.video.write_bytes(made.video.read_bytes() + b"x")
-    with pytest.raises(VideoError, match="is another video"):
+    with pytest.raises(VideoError, match="is not the video"):
         write_faces(library, tmp_path / "faces", most=1)
     made.video.rename(tmp_path / "elsewhere.mp4")
     with pytest.raises(VideoError, match="put it back"):
         write_faces(library, tmp_path / "faces", most=1)
     (tmp_path / "elsewhere.mp4").rename(made.video)
     empty = put(new(tmp_path / "empty"), episode("x.mp4", [3]), CAST)
-    with pytest.raises(StoreError, match="shows nobody"):
+    with pytest.raises(StoreError, match="has no tracks of any person"):
         write_faces(empty, tmp_path / "faces", most=1)
     assert typed("faces", library.root, "--out", tmp_path / "faces", "--most", 0).status == 2
     assert typed("faces", tmp_path, "--out", tmp_path / "faces").status == 2

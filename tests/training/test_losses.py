@@ -360,7 +360,7 @@ def test_with_maps_a_batch_has_each_view_and_the_face_in_its_place_mirrored_alik
 
 def test_of_one_face_maps_are_refused() -> None:
     faces = with_maps(1.0, DistilSettings(maps=0.0), count=1).faces
-    with pytest.raises(ConfigError, match="there is one to train on"):
+    with pytest.raises(ConfigError, match="there is only one to train on"):
         distil.require_others(faces, DistilSettings(maps=1.0))
     distil.require_others(faces, DistilSettings(maps=0.0))
 

@@ -77,7 +77,7 @@ def test_nothing_found_is_precise(season: Path) -> None:
 
 
 def test_what_cannot_be_compared_is_refused(season: Path, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="holds no made episode"):
+    with pytest.raises(ImageError, match="holds no synthetic episode"):
         evaluate_repeats(tmp_path / "none", new(tmp_path / "library"))
     with pytest.raises(StoreError, match=r"no episode 'ep01\.mp4'"):
         evaluate_repeats(season, put(new(tmp_path / "other"), episode("other.mp4"), []))

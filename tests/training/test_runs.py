@@ -244,7 +244,7 @@ def test_a_folder_is_of_one_recipe(people: Path, models: Models, tmp_path: Path)
     file.write_text(json.dumps(said))
     runs.run(how, people, tmp_path / "run", models)
     file.write_text(json.dumps(said | {"of tomorrow": 1}))
-    with pytest.raises(ConfigError, match=r"recipe\.json: is of another run"):
+    with pytest.raises(ConfigError, match=r"recipe\.json: belongs to another run"):
         runs.run(how, people, tmp_path / "run", models)
 
 

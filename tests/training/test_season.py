@@ -397,7 +397,7 @@ def test_a_company_sets_stills_aside_that_are_not_on_screen(source: Path) -> Non
 
 
 def test_too_few_people_are_refused(source: Path) -> None:
-    with pytest.raises(ImageError, match="5 of 6 people with 5 photos"):
+    with pytest.raises(ImageError, match="only 5 people with 5 usable photos or more, but needs 6"):
         read_company(source, replace(TINY, cast=6), one_face)
     (source / "Ada" / "0.png").write_text("no picture")
     assert read_company(source, replace(TINY, cast=5, photos=9), one_face).skipped

@@ -156,7 +156,14 @@ def test_the_labels_are_the_truth_without_its_strangers_and_made_again_they_are_
 
 
 def test_fit_stills_prints_its_tables_and_leaves_one_file(made: Made) -> None:
-    for word in (*CLASSES, "macro-F1", "Hamming", "all negative", "prior", "0 annotated ones not"):
+    for word in (
+        *CLASSES,
+        "macro-F1",
+        "Hamming",
+        "all negative",
+        "prior",
+        "0 annotated faces were not",
+    ):
         assert word in made.fitted.out
     assert [path.name for path in made.head.parent.glob("*head*")] == ["head.safetensors"]
     head = heads.load(made.head, read_facts(DEFAULT_ENCODER).encoder_id)
@@ -188,7 +195,7 @@ def test_a_recipe_for_stills_leaves_a_run_folder_with_the_same_head(
     changed.write_text(shipped.read_text().replace("epochs = 30", "epochs = 3"))
     other = typed("fit", changed, made.stills, "--out", tmp_path)
     assert other.status == 2
-    assert "is of another run" in other.err
+    assert "belongs to another run" in other.err
     assert (folder / "head.safetensors").read_bytes() == made.head.read_bytes()
 
 
@@ -320,7 +327,7 @@ def test_a_folder_that_is_not_annotated_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels/train").mkdir(parents=True)
     Image.new("RGB", (40, 20)).save(tmp_path / "images/train/0.jpg")
     (tmp_path / "labels/train/0.txt").write_text("1 0.5 0.5 0.1 0.1\n")
-    with pytest.raises(ImageError, match="not of 0 to 0"):
+    with pytest.raises(ImageError, match="not in 0 to 0"):
         read_annotated(tmp_path)
 
 

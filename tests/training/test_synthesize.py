@@ -241,7 +241,7 @@ def test_what_is_no_truth_is_refused(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "ep.truth.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(ImageError, match=r"made episode|schema"):
+    with pytest.raises(ImageError, match=r"synthetic episode|schema"):
         read_truth(path)
 
 

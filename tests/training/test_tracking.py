@@ -184,7 +184,7 @@ def test_a_truth_says_what_counts(tmp_path: Path) -> None:
         ("", "has no face"),
         ("1,1,1,1,40\n", "without 6 numbers"),
         ("1,1,1,1,40,\n", "without 6 numbers"),
-        ("1,1,1,1,40,high\n", "no table of boxes"),
+        ("1,1,1,1,40,high\n", "not a table of boxes"),
         ("0,1,1,1,40,40\n", "not 1, 2"),
         ("1,1.5,1,1,40,40\n", "not 1, 2"),
         ("1,1,1,1,40,0\n", "without width or height"),

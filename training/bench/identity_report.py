@@ -109,7 +109,9 @@ def markdown(
     if variants:
         parts.append(_variants(variants))
     if any(one.stale for one in measured):
-        parts.append("Some libraries were made by other code than this: delete them to begin anew.")
+        parts.append(
+            "Some libraries were made by another version of the code: delete them to start over."
+        )
     return "\n\n".join(parts) + "\n"
 
 

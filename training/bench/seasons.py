@@ -118,7 +118,7 @@ def seasons_in(folder: Path) -> list[Path]:
     numbers = {one: int(match[1]) for one, match in called.items() if match}
     whole = [one for one in numbers if (one / GALLERY).is_dir() and _videos(one)]
     if not whole:
-        raise ConfigError(folder, "holds no made season", _REMEDY)
+        raise ConfigError(folder, "holds no synthetic season", _REMEDY)
     return sorted(whole, key=numbers.__getitem__)
 
 

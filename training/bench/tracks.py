@@ -97,8 +97,8 @@ def labelled(
     """
     videos = [path for path in sorted(folder.glob("*.mp4")) if truth_path(path).is_file()]
     if not videos:
-        remedy = "name a folder of training synthesize"
-        raise ConfigError(folder, "holds no video with its truth beside it", remedy)
+        remedy = "name a folder made by training synthesize"
+        raise ConfigError(folder, "holds no video with its ground truth beside it", remedy)
     found = []
     for video in videos:
         opened = pipeline.open_or_create(library, models, settings)

@@ -79,8 +79,8 @@ def known_episodes(
     for number, season in enumerate(seasons):
         videos = [path for path in sorted(season.glob("*.mp4")) if truth_path(path).is_file()]
         if not videos:
-            remedy = "name a folder of training synthesize"
-            raise ConfigError(season, "holds no video with its truth beside it", remedy)
+            remedy = "name a folder made by training synthesize"
+            raise ConfigError(season, "holds no video with its ground truth beside it", remedy)
         root = work / season.name
         library = pipeline.open_or_create(root, models, settings)
         if library.revision == 0:
@@ -135,7 +135,7 @@ def measure(episodes: Sequence[Known], plain: Yardstick, settings: Settings) -> 
     """
     seasons = sorted({one.season for one in episodes})
     if len(seasons) < 2:  # noqa: PLR2004
-        raise ConfigError("seasons", f"{len(seasons)} are given", "give two or more")
+        raise ConfigError("seasons", f"only {len(seasons)} given", "give two or more")
     stick = _names(episodes, _pairs(episodes, plain))
     said = []
     for season in seasons:

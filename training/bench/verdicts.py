@@ -139,7 +139,7 @@ def varied(settings: Settings, overrides: Sequence[str]) -> Settings:
     changed = config.load(None, [*_as_overrides(settings), *overrides])
     for stage in _BEFORE_NAMES:
         if getattr(changed, stage) != getattr(settings, stage):
-            problem, remedy = f"changes {stage}, which is not judged anew", "index with --set"
+            problem, remedy = f"changes {stage}, which re-judging does not redo", "index with --set"
             raise ConfigError(" ".join(overrides), problem, remedy)
     return changed
 

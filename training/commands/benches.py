@@ -37,7 +37,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     """Add these commands to the parser."""
     bench = commands.add_parser("bench-lfw", help="verification on LFW's 6,000 pairs")
     bench.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar and lfw_pairs.txt")
-    bench.add_argument("--roc", type=Path, metavar="PNG", help="draw the curve")
+    bench.add_argument("--roc", type=Path, metavar="PNG", help="draw the ROC curve")
     bench.set_defaults(run=_bench_lfw)
     on_clips = commands.add_parser("bench-clips", help="the pipeline on labelled clips")
     on_clips.add_argument(
@@ -46,59 +46,83 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     on_clips.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
     on_clips.add_argument("--untimed", action="store_true", help="leave out time and memory")
     on_clips.set_defaults(run=_bench_clips)
-    speed = commands.add_parser("bench", help="speed and memory against peers and limits")
+    speed = commands.add_parser("bench", help="speed and memory against other tools and targets")
     speed.add_argument("data", type=Path, metavar="FOLDER", help="with the clips")
     speed.add_argument("--out", type=Path, default=Path("outputs/bench"), metavar="FOLDER")
     speed.set_defaults(run=_bench)
     _add_tracks(commands)
-    tracking = commands.add_parser("evaluate-tracks", help="HOTA, IDF1 and MOTA against a truth")
-    tracking.add_argument("truth", type=Path, metavar="TRUTH", help="ep.gt.txt of synthesize")
-    tracking.add_argument("predicted", type=Path, metavar="PREDICTED", help="such, or a library")
-    tracking.add_argument("--episode", default="", help="of the library, if it has several")
+    tracking = commands.add_parser(
+        "evaluate-tracks", help="HOTA, IDF1 and MOTA against ground truth"
+    )
+    tracking.add_argument("truth", type=Path, metavar="TRUTH", help="ep.gt.txt made by synthesize")
+    tracking.add_argument(
+        "predicted", type=Path, metavar="PREDICTED", help="a file in that format, or a library"
+    )
+    tracking.add_argument("--episode", default="", help="if the library has several")
     tracking.add_argument("--least-px", type=float, default=0.0, help="ignore narrower faces")
     tracking.add_argument(
-        "--least-visible", type=float, default=0.0, help="ignore more hidden ones"
+        "--least-visible", type=float, default=0.0, help="ignore faces of which less is visible"
     )
-    tracking.add_argument("--mot", type=Path, metavar="TXT", help="and write what was predicted")
+    tracking.add_argument("--mot", type=Path, metavar="TXT", help="write the predicted tracks too")
     tracking.set_defaults(run=_evaluate_tracks)
-    trust = commands.add_parser("trust", help="measure what names by the default encoder are worth")
+    trust = commands.add_parser(
+        "trust", help="measure a yardstick: how far the default encoder's names can be trusted"
+    )
     trust.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
-    trust.add_argument("seasons", type=Path, nargs="+", metavar="SEASON", help="of synthesize")
-    trust.add_argument("--work", type=Path, required=True, metavar="FOLDER", help="for libraries")
+    trust.add_argument("seasons", type=Path, nargs="+", metavar="SEASON", help="made by synthesize")
+    trust.add_argument(
+        "--work", type=Path, required=True, metavar="FOLDER", help="keep libraries here"
+    )
     trust.add_argument("--out", type=Path, required=True, metavar="YARDSTICK")
     trust.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
     trust.add_argument(
-        "--check", action="store_true", help="say what it is worth on seasons left out in turn"
+        "--check",
+        action="store_true",
+        help="evaluate it on each season in turn, measured on the others",
     )
     trust.set_defaults(run=_trust)
-    many = commands.add_parser("bench-repeats", help="how long a season takes to be searched")
-    many.add_argument("--episodes", type=int, default=100, metavar="N", help="of 22 minutes")
+    many = commands.add_parser("bench-repeats", help="how long finding an episode's repeats takes")
+    many.add_argument(
+        "--episodes", type=int, default=100, metavar="N", help="earlier episodes, of 22 minutes"
+    )
     many.set_defaults(run=_bench_repeats)
-    again = commands.add_parser("evaluate-repeats", help="recaps and titles against a truth")
-    again.add_argument("season", type=Path, metavar="SEASON", help="of training synthesize")
+    again = commands.add_parser(
+        "evaluate-repeats", help="recaps and title sequences against ground truth"
+    )
+    again.add_argument("season", type=Path, metavar="SEASON", help="made by synthesize")
     again.add_argument("library", type=Path, metavar="LIBRARY", help="that holds its episodes")
     again.set_defaults(run=_evaluate_repeats)
-    calibrate = commands.add_parser("calibrate", help="measure what an encoder's cosines mean")
+    calibrate = commands.add_parser(
+        "calibrate", help="measure an encoder's calibration, from cosine to probability"
+    )
     calibrate.add_argument("data", type=Path, metavar="FOLDER", help="with lfw.tar")
     calibrate.add_argument("--photos", type=int, default=900)
     calibrate.add_argument(
         "--widths", type=float, nargs="+", default=[12.0, 16.0, 22.0, 32.0, 48.0]
     )
-    calibrate.add_argument("--write", type=Path, metavar="SAFETENSORS", help="and keep it there")
+    calibrate.add_argument(
+        "--write",
+        type=Path,
+        metavar="SAFETENSORS",
+        help="store the calibration in this weights file",
+    )
     for one in (bench, calibrate):
-        one.add_argument("--weights", default="", help="as embed.weights")
+        one.add_argument("--weights", default="", help="the encoder, as in embed.weights")
         one.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
     calibrate.set_defaults(run=_calibrate)
 
 
 def _add_tracks(commands: Any) -> None:  # noqa: ANN401
-    of_tracks = commands.add_parser("bench-tracks", help="SSiam and TSiam on made episodes")
-    of_tracks.add_argument("data", type=Path, metavar="FOLDER", help="of training synthesize")
+    of_tracks = commands.add_parser("bench-tracks", help="SSiam and TSiam on synthetic episodes")
+    of_tracks.add_argument("data", type=Path, metavar="FOLDER", help="made by synthesize")
     of_tracks.add_argument("--seeds", type=int, default=5, metavar="N")
     of_tracks.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE")
     of_tracks.add_argument("--out", type=Path, default=Path("outputs/tracks"), metavar="FOLDER")
     of_tracks.add_argument(
-        "--method", action="append", metavar="NAME", help='one of the table, "TSiam, tied" (all)'
+        "--method",
+        action="append",
+        metavar="NAME",
+        help='a row of the table, as "TSiam, tied" (default: all)',
     )
     of_tracks.set_defaults(run=_bench_tracks)
 
@@ -148,7 +172,7 @@ def _bench_tracks(options: argparse.Namespace) -> None:
     from training.bench import tracks  # noqa: PLC0415  (imports torch, which takes seconds)
 
     if options.seeds < 1:
-        raise ConfigError("--seeds", f"{options.seeds} is none", "give 1 or more")
+        raise ConfigError("--seeds", f"{options.seeds} is less than 1", "give 1 or more")
     methods = options.method or list(tracks.METHODS)
     for name in methods:
         if name not in tracks.METHODS:
@@ -223,7 +247,7 @@ def _trust(options: argparse.Namespace) -> None:
 
 def _bench_repeats(options: argparse.Namespace) -> None:
     if options.episodes < 1:
-        raise ConfigError("--episodes", f"{options.episodes} is none", "give 1 or more")
+        raise ConfigError("--episodes", f"{options.episodes} is less than 1", "give 1 or more")
     done = search_made(options.episodes)
     print(f"{done.seconds:.1f} s among {done.frames} frames of {done.episodes} episodes")
     print(f"recall {done.recall:.4f}, precision {done.precision:.4f}")
@@ -238,7 +262,7 @@ def _evaluate_repeats(options: argparse.Namespace) -> None:
     headers = ["", "shots", "found", "frames", "recall", "rightly placed"]
     print(tabulate(rows, headers=headers, floatfmt=".4f"))
     print(f"precision {found.precision:.4f} of {found.frames_said} frames")
-    print(f"{found.tracks_matched} of {found.tracks} repeated tracks are known as earlier ones")
+    print(f"{found.tracks_matched} of {found.tracks} repeated tracks recognised as earlier ones")
 
 
 def _calibrate(options: argparse.Namespace) -> None:

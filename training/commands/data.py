@@ -33,26 +33,34 @@ _SHOWN = 100
 
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
     """Add these commands to the parser."""
-    one = commands.add_parser("annotate", help="bring annotated pictures into one CSV, and split")
+    one = commands.add_parser("annotate", help="convert annotated pictures to one CSV, with splits")
     one.add_argument("source", type=Path, metavar="SOURCE", help="YOLO, Pascal VOC, or a CSV")
     one.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     one.add_argument("--seed", type=int, default=0, metavar="N")
     for name, share in (("validation", 0.15), ("calibration", 0.15), ("test", 0.2)):
         one.add_argument(f"--{name}", type=float, default=share, metavar="SHARE")
-    one.add_argument("--resplit", action="store_true", help="whatever splits the source has")
+    one.add_argument("--resplit", action="store_true", help="ignore the splits that the source has")
     one.set_defaults(run=_annotate)
-    look = commands.add_parser("check-data", help="list what is wrong with a folder of data")
-    look.add_argument("source", type=Path, metavar="FOLDER", help="annotated, or of photos")
-    look.add_argument("--least", type=int, default=2, metavar="N", help="examples of each class")
-    look.add_argument("--expect-empty", action="store_true", help="pictures of nobody are right")
-    look.add_argument("--quarantine", type=Path, metavar="DIR", help="move the files there")
-    look.add_argument("--restore", type=Path, metavar="DIR", help="bring them back, and check")
-    look.add_argument("--json", type=Path, metavar="FILE", help="write the findings too")
+    look = commands.add_parser("check-data", help="list the problems in a folder of data")
+    look.add_argument(
+        "source", type=Path, metavar="FOLDER", help="of annotated pictures, or of photos"
+    )
+    look.add_argument(
+        "--least", type=int, default=2, metavar="N", help="examples that each class needs"
+    )
+    look.add_argument("--expect-empty", action="store_true", help="accept pictures without labels")
+    look.add_argument(
+        "--quarantine", type=Path, metavar="DIR", help="move files with problems there"
+    )
+    look.add_argument("--restore", type=Path, metavar="DIR", help="move them back, then check")
+    look.add_argument("--json", type=Path, metavar="FILE", help="write the findings to a file too")
     look.set_defaults(run=_check)
-    cut = commands.add_parser("faces", help="cut the faces of a library, a folder per person")
+    cut = commands.add_parser(
+        "faces", help="cut the faces out of a library's videos, a folder per person"
+    )
     cut.add_argument("library", type=Path, metavar="LIBRARY")
     cut.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    cut.add_argument("--most", type=int, default=3, metavar="N", help="faces of a track")
+    cut.add_argument("--most", type=int, default=3, metavar="N", help="faces per track")
     cut.set_defaults(run=_faces)
     learn = commands.add_parser("fit-tracks", help="learn a head from the tracks of a library")
     learn.add_argument("library", type=Path, metavar="LIBRARY")
@@ -98,7 +106,7 @@ def _check(options: argparse.Namespace) -> int:
 
     if options.restore:
         back = quarantine.bring_back(options.restore)
-        print(f"brought back: {len(back)} files of {options.restore}")
+        print(f"moved back: {len(back)} files from {options.restore}")
     source: Path = options.source
     found = check_data.check(source, options.least, bar, expect_empty=options.expect_empty)
     if options.json:
@@ -113,7 +121,7 @@ def _check(options: argparse.Namespace) -> int:
     if options.quarantine and found.findings:
         table = annotate.table_of(source)
         moved = quarantine.put_away(found.findings, source, table, options.quarantine)
-        print(f"put away: {len(moved)} files, in {options.quarantine}; --restore brings them back")
+        print(f"moved away: {len(moved)} files, to {options.quarantine}; --restore moves them back")
     return FOUND if found.findings else DONE
 
 
@@ -134,7 +142,7 @@ def _faces(options: argparse.Namespace) -> None:
     opened = open_library(options.library)
     cut = library.write_faces(opened, options.out, options.most, bar)
     print(
-        f"{cut.people} people, {cut.faces} faces; left out: {cut.left_out} tracks of nobody known"
+        f"{cut.people} people, {cut.faces} faces; left out: {cut.left_out} tracks without a person"
     )
     print(f"written: {options.out}")
 
@@ -147,7 +155,7 @@ def _fit_tracks(options: argparse.Namespace) -> None:
     learnt = fit_tracks(opened, options.out, TieSettings(), bar, anyway=options.anyway)
     show_learnt(learnt)
     if not (learnt.helps or options.anyway):
-        print("it does not help, so nothing is written; --anyway writes it")
+        print("the head does not help, so it is not written; --anyway writes it")
         return
     print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.head={options.out}'")
 
@@ -155,13 +163,24 @@ def _fit_tracks(options: argparse.Namespace) -> None:
 def show_learnt(learnt: Learnt) -> None:
     """Print the label-free measurements of a head on the tracks of a library."""
     pairs = learnt.gathered
-    print(f"{len(pairs.same)} pairs wear the same, {len(pairs.different)} are on screen together")
     print(
-        f"area under ROC of pairs left out: {learnt.before:.4f}, with the head {learnt.after:.4f}"
+        f"{len(pairs.same)} pairs of tracks wear the same clothes, "
+        f"{len(pairs.different)} are on screen together"
+    )
+    print(
+        f"area under ROC of held-out pairs: {learnt.before:.4f}, with the head {learnt.after:.4f}"
     )
     for what, before, after in (
-        ("pairs on screen together are two people", learnt.without.apart, learnt.with_it.apart),
-        ("halves of tracks find each other", learnt.without.halves, learnt.with_it.halves),
-        ("people stay without a fifth of the tracks", learnt.without.stable, learnt.with_it.stable),
+        (
+            "pairs on screen together that come out as two people",
+            learnt.without.apart,
+            learnt.with_it.apart,
+        ),
+        ("halves of tracks that find each other", learnt.without.halves, learnt.with_it.halves),
+        (
+            "people who stay the same without a fifth of the tracks",
+            learnt.without.stable,
+            learnt.with_it.stable,
+        ),
     ):
         print(f"{what}: {before:.4f}, with the head {after:.4f}")

@@ -34,15 +34,17 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
         rewrite.add_argument("target", type=Path, metavar="SAFETENSORS")
         rewrite.set_defaults(run=_convert, convert=convert)
     fit = commands.add_parser("fit", help="train by a recipe, on faces, stills or a library")
-    fit.add_argument("recipe", metavar="RECIPE", help="the name of a shipped one, or a TOML file")
+    fit.add_argument(
+        "recipe", metavar="RECIPE", help="the name of a shipped recipe, or a TOML file"
+    )
     fit.add_argument(
         "faces",
         type=Path,
         metavar="FACES",
-        help="a folder per person, or lfw.tar; for a head of stills, annotated ones; of tracks, "
-        "a library",
+        help="a folder per person, or lfw.tar; to train a head for stills, annotated stills; for "
+        "tracks, a library",
     )
-    fit.add_argument("--name", help="of the run; the recipe's if not given")
+    fit.add_argument("--name", help="of the run (default: the recipe's)")
     fit.add_argument("--out", type=Path, default=Path("outputs/training"), metavar="FOLDER")
     fit.set_defaults(run=_fit)
     evaluate = commands.add_parser("evaluate", help="measure encoders on people not trained on")
@@ -54,10 +56,10 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     )
     evaluate.add_argument("--out", type=Path, default=Path("outputs/training"), metavar="FOLDER")
     evaluate.set_defaults(run=_evaluate)
-    export = commands.add_parser("export", help="take a run's encoder out, for embed.weights")
+    export = commands.add_parser("export", help="export a run's encoder, for embed.weights")
     export.add_argument("run_folder", type=Path, metavar="RUN")
     export.add_argument("target", type=Path, metavar="SAFETENSORS")
-    export.add_argument("--half", action="store_true", help="rounded to 16 bits, half the size")
+    export.add_argument("--half", action="store_true", help="round to 16 bits, for half the size")
     export.set_defaults(run=_export)
 
 
@@ -85,7 +87,7 @@ def _fit_encoder(how: Recipe, source: Path, folder: Path) -> None:
     else:
         print(tabulate(done.fitted.history, headers="keys"))
     _tell_left_out(folder)
-    earlier = " (an earlier run was gone on with)" if done.fitted.resumed else ""
+    earlier = " (resumed from an earlier run)" if done.fitted.resumed else ""
     print(f"written: {folder}, the weights of epoch {done.fitted.chosen}{earlier}")
 
 
@@ -103,8 +105,9 @@ def _fit_points(how: Recipe, source: Path, folder: Path) -> None:
 
     teacher = models.load_models(Settings(detect=DetectSettings(method="mtcnn")))
     points = landmark_runs.run(how, source, folder, teacher, bar)
-    print(f"error by the distance of the eyes: {points.error:.4f}, {points.far:.2%} above 0.1")
-    print(f"the same points for everybody: {points.guessed:.4f}")
+    error = f"{points.error:.4f}; {points.far:.2%} above 0.1"
+    print(f"error as a share of the distance between the eyes: {error}")
+    print(f"baseline, the same points for everybody: {points.guessed:.4f}")
     _tell_left_out(folder)
     print(f"written: {folder}, the weights of epoch {points.fitted.chosen}")
 
@@ -125,7 +128,7 @@ def _fit_tracks(how: Recipe, source: Path, folder: Path) -> None:
     show_learnt(done.learnt)
     print(f"written: {folder}, the weights of epoch {done.fitted.chosen}")
     if not done.learnt.helps:
-        print("by these signs it does not help: leave it off")
+        print("by these measures the head does not help: do not use it")
         return
     head = folder / track_runs.HEAD
     print(f"use it: make index VIDEO=ep.mp4 ARGS='--set embed.head={head}'")
@@ -153,14 +156,14 @@ def _export(options: argparse.Namespace) -> None:
     from training import encoders  # noqa: PLC0415
 
     if (options.run_folder / "head.safetensors").is_file():
-        remedy = "give its head.safetensors to predict --head, or to embed.head"
-        raise ConfigError(options.run_folder, "holds a head, and no encoder to export", remedy)
+        remedy = "use its head.safetensors in predict --head or embed.head"
+        raise ConfigError(options.run_folder, "holds a head, not an encoder to export", remedy)
     found = encoders.encoder_of(str(options.run_folder), "name the folder of a run")
     encoder = encoders.start(found, "resnet18", 112, 0)
     facts = encoders.export(encoder, options.target, half=options.half)
     print(f"{options.target}: {facts.network}, sha256 of its tensors {facts.digest}")
     print(
-        "its calibration is still that of the encoder it began with; measure its own: "
+        "it still has the calibration of the encoder that it started from; to measure its own: "
         f"python -m training calibrate FOLDER --weights {options.target} --write {options.target} "
         "(FOLDER with lfw.tar)"
     )

@@ -26,20 +26,22 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name for it
     """Add these commands to the parser."""
     learn = commands.add_parser("fit-stills", help="train a head on annotated stills")
-    learn.add_argument("data", type=Path, metavar="DATA", help="YOLO, VOC, or a CSV of annotate")
+    learn.add_argument("data", type=Path, metavar="DATA", help="YOLO, VOC, or a CSV from annotate")
     learn.add_argument("--out", type=Path, required=True, metavar="SAFETENSORS")
     learn.add_argument("--unfrozen", action="store_true", help="train the encoder too")
     learn.add_argument("--epochs", type=int, metavar="N")
     learn.add_argument("--seed", type=int, default=0, metavar="N")
-    learn.add_argument("--weights", default="", help="as embed.weights")
-    learn.add_argument("--plots", type=Path, metavar="FOLDER", help="confusion and reliability")
+    learn.add_argument("--weights", default="", help="the encoder, as in embed.weights")
+    learn.add_argument(
+        "--plots", type=Path, metavar="FOLDER", help="for confusion.png and reliability.png"
+    )
     learn.set_defaults(run=_fit_stills)
     say = commands.add_parser("predict", help="say who is in still pictures")
     say.add_argument("images", type=Path, metavar="IMAGES", help="a folder, or one picture")
     say.add_argument("--head", type=Path, required=True, metavar="SAFETENSORS")
     say.add_argument("--out", type=Path, metavar="FOLDER", help="for predictions.json and drawings")
-    say.add_argument("--json", action="store_true", help="for machines")
-    say.add_argument("--weights", default="", help="as embed.weights")
+    say.add_argument("--json", action="store_true", help="machine-readable output")
+    say.add_argument("--weights", default="", help="the encoder, as in embed.weights")
     say.set_defaults(run=_predict)
 
 
@@ -66,7 +68,7 @@ def _fit_stills(options: argparse.Namespace) -> None:
     made = fit_stills.learn(found, ready, how, options.out, bar)
     show(made)
     print(f"{len(found.splits)} pictures, {len(found.chips)} faces, {found.strangers} of strangers")
-    print(f"{found.missed} annotated ones not found")
+    print(f"{found.missed} annotated faces were not found")
     print(f"written: {options.out}")
     if options.plots:
         still_runs.write_plots(made, options.plots)
@@ -98,10 +100,10 @@ def show(made: FittedHead) -> None:
     print(tabulate(rows, headers=headers, floatfmt=".4f"))
     ap, f1 = made.scores.mean_ap, made.scores.macro_f1
     print(
-        f"with other pictures, in 95 of 100 cases: mAP {ap.low:.3f} to {ap.high:.3f}, "
+        f"95% intervals over pictures: mAP {ap.low:.3f} to {ap.high:.3f}, "
         f"macro-F1 {f1.low:.3f} to {f1.high:.3f}"
     )
-    print(f"the weights of epoch {made.fitted.chosen}, faces together: {facts.together}")
+    print(f"the weights of epoch {made.fitted.chosen}; faces combined by {facts.together}")
 
 
 def _predict(options: argparse.Namespace) -> int:

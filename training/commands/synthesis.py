@@ -37,10 +37,12 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
 
 def _add_season(commands: Any) -> None:  # noqa: ANN401
     known = SeasonSpec()
-    made = commands.add_parser("synthesize", help="make a season of episodes with exact truth")
+    made = commands.add_parser("synthesize", help="make a synthetic season with exact ground truth")
     made.add_argument("source", type=Path, metavar="FACES", help=_SOURCE)
     made.add_argument("--out", type=Path, required=True, metavar="FOLDER")
-    made.add_argument("--gallery", type=Path, metavar="FOLDER", help="by default in FOLDER itself")
+    made.add_argument(
+        "--gallery", type=Path, metavar="FOLDER", help="default: in the folder of --out"
+    )
     made.add_argument("--seconds", type=float, default=known.seconds, metavar="N")
     for name in _COUNTS:
         made.add_argument(f"--{name}", type=int, default=getattr(known, name), metavar="N")
@@ -48,11 +50,11 @@ def _add_season(commands: Any) -> None:  # noqa: ANN401
     made.add_argument("--vfr", action="store_true", help="at a variable frame rate")
     made.add_argument("--rotate", type=int, default=0, metavar="DEGREES", help="90, 180 or 270")
     made.set_defaults(run=_synthesize)
-    check = commands.add_parser("synthesize-check", help="say how hard a made season is")
+    check = commands.add_parser("synthesize-check", help="measure how hard a synthetic season is")
     check.add_argument("season", type=Path, metavar="SEASON")
-    check.add_argument("--gallery", type=Path, metavar="FOLDER", help="by default in SEASON")
+    check.add_argument("--gallery", type=Path, metavar="FOLDER", help="default: in SEASON")
     check.add_argument("--every", type=float, default=1.0, metavar="SECONDS")
-    check.add_argument("--weights", default="", help="as embed.weights")
+    check.add_argument("--weights", default="", help="the encoder, as in embed.weights")
     check.set_defaults(run=_check)
 
 
@@ -71,7 +73,7 @@ def _size(text: str) -> tuple[int, int]:
     """Return the width and height in a text such as 640x360."""
     said = re.fullmatch(r"(\d+)x(\d+)", text)
     if said is None:
-        raise ConfigError("--size", f"{text} is none", "give WIDTHxHEIGHT, as in 640x360")
+        raise ConfigError("--size", f"{text} is not a size", "give WIDTHxHEIGHT, as in 640x360")
     return int(said[1]), int(said[2])
 
 
@@ -112,7 +114,7 @@ def _check(options: argparse.Namespace) -> None:
     from training.evaluate.season_check import check_season  # noqa: PLC0415  (it imports torch)
 
     if options.every <= 0:
-        raise ConfigError("synthesize-check", f"--every is {options.every}", "look more often")
+        raise ConfigError("synthesize-check", f"--every is {options.every}", "give more than 0 s")
     settings = config.load(None, [f"embed.weights={options.weights}", *ONCE])
     gallery = options.gallery or options.season / GALLERY
     models = load_models(settings)

@@ -112,7 +112,7 @@ def _table(path: Path) -> Float64:
     except OSError as error:
         raise ImageError(path, f"cannot be read: {error.strerror}", _REMEDY) from error
     except ValueError as error:  # and pandas' own, which are such
-        raise ImageError(path, f"is no table of boxes: {error}", _REMEDY) from error
+        raise ImageError(path, f"is not a table of boxes: {error}", _REMEDY) from error
     if table.shape[1] < _FIELDS or not np.isfinite(table).all():
         raise ImageError(path, f"has a line without {_FIELDS} numbers", _REMEDY)
     return table

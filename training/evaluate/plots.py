@@ -88,11 +88,11 @@ def reliability(found: Reliability, path: Path) -> None:
     """Draw the share that is right over the stated probability, by bin."""
     figure, (axes,) = _figure(1)
     edges = (np.arange(BINS) + 0.5) / BINS
-    axes.bar(edges, np.nan_to_num(found.accuracy), width=0.9 / BINS, label="right")
+    axes.bar(edges, np.nan_to_num(found.accuracy), width=0.9 / BINS, label="correct")
     axes.plot([0, 1], [0, 1], "k--", linewidth=1)
-    axes.plot(found.confidence, found.accuracy, "o", color="C1", label="mean of the bin")
+    axes.plot(found.confidence, found.accuracy, "o", color="C1", label="mean of each bin")
     axes.set_xlabel("probability")
-    axes.set_ylabel("share that is right")
+    axes.set_ylabel("share that is correct")
     axes.set_title(f"expected calibration error {found.ece:.3f}", fontsize=9)
     axes.legend(fontsize=8, loc="upper left")
     _write(figure, path)

@@ -86,7 +86,7 @@ def evaluate_repeats(season: Path, library: Library) -> SeasonRepeats:
     """
     truths = [read_truth(path) for path in sorted(season.glob(f"*{TRUTH}"))]
     if not truths:
-        raise ImageError(season, "holds no made episode", "make one: training synthesize")
+        raise ImageError(season, "holds no synthetic episode", "make one: training synthesize")
     ids = [read.find_episode(library, f"{truth.episode}.mp4") for truth in truths]
     stretches = [read.read_repeats(library, one) for one in ids]
     said = [

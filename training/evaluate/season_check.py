@@ -84,7 +84,7 @@ def check_season(
     """
     truths = sorted(season.glob(f"*{TRUTH}"))
     if not truths:
-        raise ImageError(season, "holds no made episode", "make one: training synthesize")
+        raise ImageError(season, "holds no synthetic episode", "make one: training synthesize")
     known = _read_gallery(gallery, models, settings)
     judged = [
         one

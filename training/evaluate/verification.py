@@ -54,7 +54,9 @@ def read_pairs(path: Path) -> list[Pair]:
     except (ValueError, IndexError) as error:
         raise ImageError(path, f"is not a pairs file: {error}", "take LFW's pairs.txt") from error
     if len(pairs) != 2 * folds * half:
-        raise ImageError(path, f"promises {2 * folds * half} pairs, has {len(pairs)}", "copy anew")
+        raise ImageError(
+            path, f"promises {2 * folds * half} pairs, has {len(pairs)}", "copy it again"
+        )
     return pairs
 
 

@@ -224,16 +224,16 @@ def prepare(module: nn.Module, settings: DistilSettings) -> None:
     """
     head = getattr(module, "head", None)
     if settings.compiled and not settings.maps:
-        raise ConfigError("distil.compiled", "is of maps, and distil.maps is 0", "leave it out")
+        raise ConfigError("distil.compiled", "needs maps, but distil.maps is 0", "leave it out")
     compiler = os.environ.get("CXX", "g++")  # as torch looks for it
     if settings.compiled and shutil.which(compiler) is None:
-        problem = f"needs a C++ compiler, and there is no {compiler}"
+        problem = f"needs a C++ compiler, but there is no {compiler}"
         raise ConfigError("distil.compiled", problem, "install one, or set it to false")
     if settings.maps and (head is None or not hasattr(module, "maps")):
-        problem = "is above 0, and the encoder's network has no maps"
+        problem = "is above 0, but the encoder's network has no maps"
         raise ConfigError("distil.maps", problem, "begin with sface, or set it to 0")
     if settings.head_rate != 1 and head is None:
-        problem = f"is {settings.head_rate:g}, and the encoder's network has no head"
+        problem = f"is {settings.head_rate:g}, but the encoder's network has no head"
         raise ConfigError("distil.head_rate", problem, "begin with sface, or set it to 1")
     if settings.head_rate == 0 and head is not None:
         head.requires_grad_(requires_grad=False)
@@ -246,7 +246,7 @@ def require_others(faces: FaceSet, settings: DistilSettings) -> None:
         ConfigError: there is only one.
     """
     if settings.maps and len(faces) == 1:
-        problem = "compares faces, and there is one to train on"
+        problem = "compares faces, but there is only one to train on"
         raise ConfigError("distil.maps", problem, "give more, or set it to 0")
 
 

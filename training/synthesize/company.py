@@ -79,7 +79,7 @@ def read_company(
 
 def _too_few(source: Path, spec: SeasonSpec, count: int) -> ImageError:
     least = spec.stills + _FEWEST
-    problem = f"has {count} of {spec.cast} people with {least} photos or more that can be used"
+    problem = f"has only {count} people with {least} usable photos or more, but needs {spec.cast}"
     return ImageError(source, problem, "ask for a smaller cast or fewer stills, or add photos")
 
 

@@ -82,7 +82,7 @@ def read_people(persons: Iterable[Person], detect: Detect) -> People:
                 skipped.append(Skipped(f"{person.name}/{path.name}", error.problem))
         if not heads[person.name]:
             problem = skipped[-1].problem if person.paths else "there is none"
-            raise ImageError(person.name, f"no still is of use: {problem}", "add one of the face")
+            raise ImageError(person.name, f"has no usable still: {problem}", "add one of the face")
     return People(heads, tuple(skipped))
 
 

@@ -107,7 +107,8 @@ def read_cast(source: Path, spec: StillsSpec, detect: Detect, progress: Progress
     heads, skipped = read_heads(source, wanted, detect, progress)
     able = [name for name in known if len(heads[name]) >= len(SPLITS)]
     if len(able) < spec.classes:
-        problem = f"has {len(able)} of {spec.classes} people with {len(SPLITS)} usable photos"
+        enough = f"people with {len(SPLITS)} usable photos"
+        problem = f"has only {len(able)} {enough}, but needs {spec.classes}"
         raise ImageError(source, problem, "ask for fewer classes, or add photos")
     return Cast(
         {name: heads[name] for name in known},

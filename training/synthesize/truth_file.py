@@ -98,9 +98,11 @@ def read_truth(path: Path) -> Truth:
         tables = json.loads(path.read_text(encoding="utf-8"))
         schema = tables["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImageError(path, "is no truth of a made episode", "make it anew") from error
+        raise ImageError(
+            path, "is not the ground truth of a synthetic episode", "make it again"
+        ) from error
     if schema != SCHEMA:
-        raise ImageError(path, f"has schema {schema}, not {SCHEMA}", "make the episode anew")
+        raise ImageError(path, f"has schema {schema}, not {SCHEMA}", "make the episode again")
     return Truth(
         width=tables["video"]["width"],
         height=tables["video"]["height"],
