@@ -58,7 +58,7 @@ def test_a_name_changes_if_that_is_accepted() -> None:
     assert (changed.retention, changed.changes) == (1.0, [])
     [one] = changed.kept
     assert (one.track, one.was, one.now) == (1, "Ann", "Bob")
-    assert one.why == "90.0%, by its face alone 0.0%"
+    assert one.why == "90.0%, by its own faces alone 0.0%"
 
 
 def test_nobody_is_asked_about_those_without_a_name() -> None:

@@ -150,7 +150,7 @@ def _forget(options: argparse.Namespace) -> int:
         print(f"  {done.alike} of the tracks had no name but were more likely {done.name} than not")
     scan = f"  {done.scanned} remaining tracks and stills were checked: "
     if done.left:
-        print(f"{scan}these have other names but are more likely {done.name} than not:")
+        print(f"{scan}these stay, but are more likely {done.name} than not:")
     else:
         print(f"{scan}none has more than {done.nearest:.1%} probability of being {done.name}")
     for one in done.left:

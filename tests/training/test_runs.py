@@ -338,11 +338,11 @@ def test_maps_are_those_of_one_network(people: Path, models: Models, tmp_path: P
         (lambda how: replace(how, data=replace(how.data, least=9)), "nobody to train on"),
         (
             lambda how: replace(how, contrastive=ContrastiveSettings(teacher="")),
-            r"contrastive\.teacher: .*teacher has 128",
+            r"contrastive\.teacher: .*gives 128",
         ),
         (
             lambda how: replace(how, method="distil", distil=DistilSettings(teacher="")),
-            r"distil\.teacher: .*teacher has 128",
+            r"distil\.teacher: .*gives 128",
         ),
     ],
 )

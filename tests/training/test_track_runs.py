@@ -158,7 +158,7 @@ def test_a_folder_is_of_one_run(library: Library, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shots", "said"), [(0, "three faces or more, got 0"), (5, "ties 30 pairs .* shows 15 pairs")]
+    ("shots", "said"), [(0, "three faces or more, got 0"), (5, "has 30 pairs .* and 15 on screen")]
 )
 def test_too_little_is_refused(shots: int, said: str, tmp_path: Path) -> None:
     library = stocked(tmp_path / "library", shots)
