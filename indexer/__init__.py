@@ -18,7 +18,7 @@ The modules, from the command line down. A module imports only modules further d
     admit               an episode's tracks into the library, judged by who is known by then
     instalments         a video indexed within a time budget, and the rest of it in later runs
     looking             the faces of the frames worth looking at, found by several workers
-    judging             everybody in a library judged anew; names change only if accepted
+    judging             everybody in a library re-judged; names change only if accepted
     crowd               everybody with their tracks, and the screen time that each more name covers
     roster              a library's people and tracks while decisions are carried out
     again  alike  book  tracks of a video indexed again; who may be one person; records of frames

@@ -60,7 +60,7 @@ def admit(
 def judged_anew(
     library: Library, episode: str, looker: Looker, accept: Accept
 ) -> tuple[Library, Diff]:
-    """Return the library, an episode judged anew if by other settings before, and the changes."""
+    """Return the library, an episode re-judged if by other settings before, and the changes."""
     settings, stick = looker.settings, looker.models.encoder.yardstick
     stick = evidence.among(stick, read.read_strangers(library))
     with libraries.locked(library, settings.store.lock_wait_s) as now:

@@ -33,7 +33,7 @@ class Enrolled:
     skipped: Sequence[ImageError]
     """An error for each still that could not be used."""
     episodes: int
-    """How many episodes were judged anew."""
+    """How many episodes were re-judged."""
     diff: Diff
     """What that changed."""
 

@@ -1,4 +1,4 @@
-"""A library in, who its tracks are out: its episodes judged anew by all that is known now.
+"""A library in, who its tracks are out: its episodes re-judged by all that is known now.
 
 A name that a user may have seen does not change unasked: tracks whose name would be lost or
 changed keep it, unless that is accepted.

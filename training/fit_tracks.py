@@ -133,7 +133,7 @@ def learn(found: Gathered, encoder_id: str) -> Learnt:
     """Return a head learnt from pairs; its digest is empty until it is saved.
 
     Args:
-        found: at least 20 pairs of each kind.
+        found: at least `ENOUGH` pairs of each kind.
         encoder_id: of the vectors.
 
     Raises:
@@ -154,7 +154,7 @@ def require_enough(found: Gathered) -> None:
     """Check that there are enough pairs to learn and measure a head.
 
     Raises:
-        ValueError: there are fewer than 20 of a kind.
+        ValueError: there are fewer than `ENOUGH` of a kind.
     """
     if min(len(found.same), len(found.different)) < ENOUGH:
         raise ValueError(

@@ -168,9 +168,10 @@ def _teacher(encoder: Trainable, how: Recipe) -> Trainable | None:
         for facts in (encoder.facts, teacher.facts)
     )
     if got != wanted:
-        problem = (
-            f"takes {got[0]} px and gives {got[1]} numbers, the encoder {wanted[0]} and {wanted[1]}"
-        )
+        shapes = [f"{size} px and {dimension} numbers" for size, dimension, _ in (got, wanted)]
+        problem = f"has {shapes[0]}, the encoder {shapes[1]}"
+        if got[:2] == wanted[:2]:
+            problem = "aligns faces to another template than the encoder"
         raise ConfigError(f"{how.method}.teacher", problem, "name an encoder of the same shape")
     network = teacher.facts.network
     if how.method == "distil" and how.distil.maps and network != encoder.facts.network:

@@ -332,17 +332,29 @@ def test_maps_are_those_of_one_network(people: Path, models: Models, tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
+def test_a_teacher_aligns_faces_as_the_encoder_does(
+    people: Path, models: Models, tmp_path: Path
+) -> None:
+    begun = encoders.start("scratch", TINY.network, TINY.size, seed=0)
+    moved = tuple((x + 1, y) for x, y in begun.facts.template)
+    file = tmp_path / "other.safetensors"
+    encoders.export(Trainable(begun.module, replace(begun.facts, template=moved)), file)
+    how = small("distil", distil=DistilSettings(teacher=str(file)))
+    with pytest.raises(ConfigError, match=r"distil\.teacher: aligns faces to another template"):
+        runs.run(how, people, tmp_path / "run", models)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda how: replace(how, data=replace(how.data, least=9)), "nobody to train on"),
         (
             lambda how: replace(how, contrastive=ContrastiveSettings(teacher="")),
-            r"contrastive\.teacher: .*gives 128",
+            r"contrastive\.teacher: has 112 px and 128 numbers, the encoder",
         ),
         (
             lambda how: replace(how, method="distil", distil=DistilSettings(teacher="")),
-            r"distil\.teacher: .*gives 128",
+            r"distil\.teacher: has 112 px and 128 numbers, the encoder",
         ),
     ],
 )

@@ -228,7 +228,7 @@ def ablation(
 ) -> Mapping[str, list[list[Number]]]:
     """Return for each variant the metrics of names, ECE and unnamed people, season by season.
 
-    Nothing is indexed: the tracks in the libraries are judged anew, in memory.
+    Nothing is indexed: the tracks in the libraries are re-judged, in memory.
 
     Args:
         seasons: watched with `settings`.

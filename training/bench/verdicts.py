@@ -1,4 +1,4 @@
-"""A library's verdicts on its tracks: as published, or judged anew in memory by other settings."""
+"""A library's verdicts on its tracks: as published, or re-judged in memory by other settings."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _in_turn(
 
 
 def varied(settings: Settings, overrides: Sequence[str]) -> Settings:
-    """Return settings with some changed, so that tracks can be judged anew without indexing.
+    """Return settings with some changed, so that tracks can be re-judged without indexing.
 
     Raises:
         ConfigError: a change is not valid, or is of a stage that comes before names.
