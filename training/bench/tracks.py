@@ -42,7 +42,7 @@ METHODS: Mapping[str, TrackSettings] = {
     "TSiam": TrackSettings(mining="tsiam"),
     "SSiam, linear": TrackSettings(mining="ssiam", head="linear"),
     "TSiam, linear": TrackSettings(mining="tsiam", head="linear"),
-    "SSiam, tied": TrackSettings(mining="ssiam", head="tied", stay=0.1),
+    "SSiam, tied": TrackSettings(mining="ssiam", head="tied", stay=1.0),
     "TSiam, tied": TrackSettings(mining="tsiam", head="tied", stay=0.3),
 }
 """The paper's three; two with a head initialised as the identity; and two with one initialised by
