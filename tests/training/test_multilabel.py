@@ -77,9 +77,9 @@ def test_heads_of_others_damaged_ones_and_none_are_refused(tmp_path: Path) -> No
     with pytest.raises(WeightsError, match="digest"):
         heads.load(path, FACTS.encoder_id)
     path.write_bytes(content[:20])
-    with pytest.raises(WeightsError, match="no head"):
+    with pytest.raises(WeightsError, match="not a head of this project"):
         heads.load(path, FACTS.encoder_id)
-    with pytest.raises(WeightsError, match="no head"):
+    with pytest.raises(WeightsError, match="not a head of this project"):
         heads.load(DEFAULT_ENCODER, FACTS.encoder_id)
     with pytest.raises(ValueError, match="expected 2 rows"):
         Head(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), FACTS)
