@@ -89,7 +89,8 @@ def run(how: Recipe, source: Path, folder: Path, progress: Progress = silent) ->
         if how.tracks.head == "tied" and not min(len(show.faces.ties), len(half.ties)):
             raise ValueError("has too few tracks tied by clothes to initialise a head")
         require_enough(show.gathered)
-        held_out(show.gathered.same), held_out(show.gathered.different)
+        for pairs in (show.gathered.same, show.gathered.different):
+            held_out(pairs)  # refuses a show that leaves none to measure on
     except ValueError as error:
         raise ConfigError(source, str(error), "index more episodes of the show") from error
     runs.claim(folder, how, _described(show, library))
