@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexer.explain import Because, Explained
+from indexer.labels import counted
 from indexer.sheet import LINE, SIDE, Sheet
 from indexer.store.library import Library
 
@@ -22,7 +23,8 @@ def as_text(found: Explained) -> str:
     """Return the explanation as text for people."""
     asked = found.settings["recognize"]
     lines = [
-        f"{found.episode} at {found.time_s:.3f} s (frame {found.frame}): {len(found.faces)} faces",
+        f"{found.episode} at {found.time_s:.3f} s (frame {found.frame}): "
+        f"{counted(len(found.faces), 'face')}",
         f"  encoder weights {found.encoder_id}",
         f"  promise: at most {asked['max_wrong_names']:.1%} of the named time is wrong; "
         f"evidence used: {asked['evidence']}",

@@ -1,4 +1,4 @@
-"""What people are called: "Person 3" without a name, and what can be a name."""
+"""What people are called: "Person 3" without a name, and what can be a name; how many, in words."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from collections.abc import Iterable, Sequence
 _PERSON = "Person"
 NOBODY = "unknown"
 """The label of a track that shows nobody of the gallery."""
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return a count and its noun, as in "1 track" and "2 tracks".
+
+    Args:
+        count: how many.
+        one: the noun for one.
+        many: the noun for any other count; by default `one` and an s.
+    """
+    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def person(number: int) -> str:

@@ -5,6 +5,7 @@
 // then merges, each into whoever the person is in the end.
 const UID = 0, EPISODE = 1, START = 2, SECONDS = 3, COUNTS = 4;
 const folded = text => text.toUpperCase().toLowerCase();
+const counted = (count, one) => count + " " + one + (count === 1 ? "" : "s");
 const tidy = text => text.replace(/[\p{C}\p{Z}]+/gu, " ").trim();
 
 function labels(data) {
@@ -149,7 +150,7 @@ function begin(data) {
     told.classList.remove("problem");
     const parts = [];
     if (name) parts.push("is " + name);
-    if (wrong.length) parts.push((wrong.length === 1 ? "1 track shows" : wrong.length + " tracks show") + " somebody else");
+    if (wrong.length) parts.push(counted(wrong.length, "track") + (wrong.length === 1 ? " shows" : " show") + " somebody else");
     told.textContent = parts.join("; ");
     const input = section.querySelector("input");
     if (input && document.activeElement !== input) input.value = name;
@@ -168,7 +169,7 @@ function begin(data) {
     const made = element("section", "", at("people"));
     made.id = "p" + one.id;
     const title = element("h2", one.label + " ", made);
-    element("small", one.seconds.toFixed(1) + " s, " + one.count + " tracks, " + one.episodes + " episodes", title);
+    element("small", one.seconds.toFixed(1) + " s, " + counted(one.count, "track") + ", " + counted(one.episodes, "episode"), title);
     one.tracks.slice(0, one.faces).forEach(track => figure(one, track, made));
     if (one.tracks.length > one.faces) {
       const more = element("details", "", made);

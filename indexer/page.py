@@ -15,6 +15,7 @@ from typing import Any
 
 from indexer import crowd
 from indexer.crowd import FACES, Picture, Somebody
+from indexer.labels import counted
 from indexer.records import Character
 from indexer.sheet import SIDE, Sheet
 from indexer.store import disk, read
@@ -36,7 +37,7 @@ def write_sheet(path: Path, people: Sequence[Somebody]) -> None:
     for row, one in enumerate(people):
         top = _GAP + row * step
         sheet.words([one.label], _GAP, top + 12, room, size=20)
-        count = f"{one.tracks} tracks, {one.episodes} episodes"
+        count = f"{counted(one.tracks, 'track')}, {counted(one.episodes, 'episode')}"
         sheet.words([f"{one.seconds:.1f} s on screen", count], _GAP, top + 44, room)
         for place, picture in enumerate(one.pictures):
             sheet.picture(picture.path, _TEXT + place * step, top)

@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 from indexer import affinity, evidence, likeness, recognize, thresholds
 from indexer.config import RecognizeSettings
 from indexer.errors import StoreError
+from indexer.labels import counted
 from indexer.records import Bool, Character, Float32, Float64, Track, Yardstick
 from indexer.store import decisions, read
 from indexer.store.library import Library
@@ -251,7 +252,7 @@ def as_text(one: Standing) -> str:
     begins = begins or f"unknown, as fewer than {_FEW} tracks are about equally clear"
     looks = f", {one.looks} looks" * (one.looks > 1)
     lines = [
-        f"{one.label} (id {one.id}): {one.stills} stills{looks}",
+        f"{one.label} (id {one.id}): {counted(one.stills, 'still')}{looks}",
         "  by its own faces alone, and if nobody else is as likely, a track may have the name from",
         f"  this similarity on (px: the width of one equally clear face): {begins}",
         f"  lowest probability of a track that has the name: {one.given_from:.1%}",

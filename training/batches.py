@@ -113,7 +113,7 @@ def portion(count: int, size: int, step: int, seed: int, epoch: int) -> Int64:
 
 
 def pairs(people: Int64, count: int, seed: int) -> tuple[Int64, Int64, Bool]:
-    """Return pairs of faces, as many genuine as impostor: first and second (P,), whether same.
+    """Return genuine pairs of faces, and at most as many impostor pairs: first, second, same, (P,).
 
     Args:
         people: (N,), who each face is.

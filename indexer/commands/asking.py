@@ -23,6 +23,7 @@ from indexer.commands.console import (
     settings_of,
 )
 from indexer.errors import ImageError, StoreError
+from indexer.labels import counted
 from indexer.records import Float32, Hit
 
 if TYPE_CHECKING:
@@ -201,7 +202,8 @@ def _info(options: argparse.Namespace) -> int:
         row["repeated_s"] = query.repeated_s(opened, episode)
         rows.append({**row, "coverage": manifest.get("coverage", 1.0)})
     if not options.json:
-        print(f"{opened.root}: encoder {opened.encoder_id[:12]}, {len(rows)} episodes")
+        episodes = counted(len(rows), "episode")
+        print(f"{opened.root}: encoder {opened.encoder_id[:12]}, {episodes}")
     print_rows(rows, options, "no episodes")
     return DONE
 

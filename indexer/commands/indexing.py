@@ -24,6 +24,7 @@ from indexer.commands.console import (
     settings_of,
 )
 from indexer.errors import IndexerError
+from indexer.labels import counted
 
 if TYPE_CHECKING:
     from indexer.diff import Change, Diff
@@ -113,8 +114,9 @@ def _index(options: argparse.Namespace) -> int:
 
 
 def _summary(done: Indexed) -> str:
-    head = f"{done.episode}: {clock(done.duration_s)}, {done.shots} shots, {done.tracks} tracks, "
-    head += f"{done.people} people, {done.named} of them named"
+    head = f"{done.episode}: {clock(done.duration_s)}, {counted(done.shots, 'shot')}, "
+    head += f"{counted(done.tracks, 'track')}, {counted(done.people, 'person', 'people')}, "
+    head += f"{done.named} of them named"
     if done.unchanged:
         same = "  unchanged: it is in the library already"
         return "\n".join([head, same, *_people_lines(done)])
@@ -143,7 +145,7 @@ def _summary(done: Indexed) -> str:
         )
     if report.truncated:
         promised = f" of {report.expected_frames} expected" if report.expected_frames else ""
-        lines.append(f"  cut off: {report.frames} frames could be read{promised}")
+        lines.append(f"  cut off: {counted(report.frames, 'frame')} could be read{promised}")
     return "\n".join(lines)
 
 
@@ -219,7 +221,7 @@ def _enroll(options: argparse.Namespace) -> int:
     ]
     print_rows(rows, options, "nobody")
     if not options.json:
-        print(f"{done.episodes} episodes re-judged")
+        print(f"{counted(done.episodes, 'episode')} re-judged")
         if done.episodes:
             print("\n".join(_diff_lines(done.diff)))
     return DONE

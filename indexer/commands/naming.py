@@ -20,6 +20,7 @@ from indexer.commands.console import (
     track,
 )
 from indexer.errors import StoreError
+from indexer.labels import counted
 
 if TYPE_CHECKING:
     from indexer.naming import Decided
@@ -124,7 +125,7 @@ def _say(options: argparse.Namespace, done: Decided) -> int:
     if not done.decisions:
         print("no decisions in the file")
     for one in done.decisions:
-        tracks = "1 track" if len(one.tracks) == 1 else f"{len(one.tracks)} tracks"
+        tracks = counted(len(one.tracks), "track")
         about = f" ({tracks}, {done.seconds[one.number]:.1f} s)" if one.tracks else ""
         print(f"{one.number}: {one.says}{about}")
     return DONE
@@ -143,8 +144,9 @@ def _forget(options: argparse.Namespace) -> int:
         return NOTHING if done.left else DONE
     would = "would be" if options.dry_run else "is"
     print(
-        f"{done.name} {would} forgotten: {done.tracks} tracks ({done.seconds:.1f} s) in "
-        f"{done.episodes} episodes, {done.stills} stills, {done.decisions} decisions"
+        f"{done.name} {would} forgotten: {counted(done.tracks, 'track')} ({done.seconds:.1f} s) in "
+        f"{counted(done.episodes, 'episode')}, {counted(done.stills, 'still')}, "
+        f"{counted(done.decisions, 'decision')}"
     )
     if done.alike:
         print(f"  {done.alike} of the tracks had no name but were more likely {done.name} than not")

@@ -36,3 +36,9 @@ def test_a_name_is_found_as_it_is_spelt_or_else_whatever_the_case() -> None:
 def test_what_cannot_be_a_name(name: str) -> None:
     assert labels.against(name)
     assert labels.against(f"{name}Ann B") == "" or "\n" in name
+
+
+def test_a_count_has_its_noun_in_the_singular_or_plural() -> None:
+    assert [labels.counted(n, "track") for n in (0, 1, 2)] == ["0 tracks", "1 track", "2 tracks"]
+    assert labels.counted(1, "person", "people") == "1 person"
+    assert labels.counted(6, "person", "people") == "6 people"
