@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from indexer.errors import ImageError
 from indexer.records import UInt8
+
+_Turn = Image.Transpose
+_UPRIGHT = {
+    2: _Turn.FLIP_LEFT_RIGHT,
+    3: _Turn.ROTATE_180,
+    4: _Turn.FLIP_TOP_BOTTOM,
+    5: _Turn.TRANSPOSE,
+    6: _Turn.ROTATE_270,
+    7: _Turn.TRANSVERSE,
+    8: _Turn.ROTATE_90,
+}
+"""What makes a picture of each EXIF orientation upright; one of 1 is."""
+_ODD_EXIF = (
+    ArithmeticError, AttributeError, LookupError, SyntaxError, TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""What PIL raises of EXIF that it cannot parse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +48,9 @@ def read(path: Path) -> UInt8:
     """
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
+            image.load()  # what is cut short is refused before its EXIF is looked for at the end
+            turn = _UPRIGHT.get(orientation(image))
+            upright = image if turn is None else image.transpose(turn)
             return np.array(upright.convert("RGB"))
     except FileNotFoundError as error:
         raise ImageError(path, "no such file", "check the path") from error
@@ -43,6 +62,20 @@ def read(path: Path) -> UInt8:
         raise ImageError(path, "is not an image that can be read", "replace the file") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(path, f"is damaged: {error}", "replace the file") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """Return a picture's EXIF orientation, 1 to 8; 1 where EXIF has none, or nonsense.
+
+    1 of a TIFF too: PIL turns it upright itself, and says its size so.
+    """
+    if image.format == "TIFF":
+        return 1
+    try:
+        said = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except _ODD_EXIF:
+        return 1
+    return said if isinstance(said, int) and said in _UPRIGHT else 1
 
 
 def pictures(folder: Path) -> list[Path]:

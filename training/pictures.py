@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import Image
 
+from indexer import stills
 from indexer.errors import ImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -46,7 +47,7 @@ def size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= _ON_ITS_SIDE
+            on_its_side = stills.orientation(image) >= _ON_ITS_SIDE
     except FileNotFoundError as error:
         raise ImageError(path, "no such file", "check the path") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

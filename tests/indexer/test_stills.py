@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from PIL import Image
+from PIL import Image, ImageOps
 
 from indexer import stills
 from indexer.errors import ImageError
@@ -42,6 +44,62 @@ def test_a_photo_taken_on_its_side_is_turned_upright(tmp_path: Path) -> None:
     assert upright.shape == (8, 4, 3)
     assert upright[0].min() == 255
     assert upright[-1].max() == 0
+
+
+SHORT, ASCII, FLOAT = 3, 2, 11
+ORIENTATION, MAKE, X_RESOLUTION = 0x0112, 0x010F, 0x011A
+ON_ITS_SIDE = (ORIENTATION, SHORT, struct.pack("<HH", 6, 0))
+ODD_EXIF = [
+    ([(ORIENTATION, ASCII, b"six\0")], False),
+    ([(ORIENTATION, SHORT, struct.pack("<HH", 9, 0))], False),
+    ([(ORIENTATION, FLOAT, struct.pack("<f", 6))], False),
+    ([ON_ITS_SIDE, (X_RESOLUTION, ASCII, b"72\0\0")], True),
+    ([(MAKE, FLOAT, struct.pack("<f", 6)), ON_ITS_SIDE], True),
+]
+"""Tags, each with its type and value, and whether they say that the picture is on its side."""
+
+
+def exif_of(tags: Sequence[tuple[int, int, bytes]]) -> bytes:
+    """Return EXIF as a camera with its own ideas of types may write it; values have four bytes."""
+    count = {SHORT: 1, ASCII: 4, FLOAT: 1}
+    entries = [struct.pack("<HHI", tag, kind, count[kind]) + value for tag, kind, value in tags]
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + b"".join(entries) + bytes(4)
+
+
+@pytest.mark.parametrize(("tags", "on_its_side"), ODD_EXIF)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_odd_exif_is_no_reason_to_refuse_a_picture(
+    suffix: str,
+    tags: Sequence[tuple[int, int, bytes]],
+    on_its_side: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / f"one.{suffix}"
+    Image.new("RGB", (8, 4)).save(path, exif=exif_of(tags))
+    assert stills.read(path).shape == ((8, 4, 3) if on_its_side else (4, 8, 3))
+
+
+@pytest.mark.filterwarnings("ignore")  # PIL's, about what it cannot parse
+@given(st.binary(max_size=40))
+def test_of_no_exif_more_is_asked_than_the_orientation(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("still") / "one.png"
+    Image.new("RGB", (8, 4)).save(path, exif=b"Exif\0\0II*\0\x08\0\0\0" + content)
+    assert stills.read(path).shape[:2] in ((4, 8), (8, 4))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_upright_as_pil_would(
+    orientation: int, suffix: str, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (3, 5, 3), dtype=np.uint8)
+    exif, path = Image.Exif(), tmp_path / f"one.{suffix}"
+    exif[ORIENTATION] = orientation
+    Image.fromarray(pixels).save(path, exif=exif)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(stills.read(path), ImageOps.exif_transpose(image))
 
 
 def test_a_damaged_or_missing_still_is_refused_by_name(tmp_path: Path) -> None:

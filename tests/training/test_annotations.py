@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from indexer import stills
 from indexer.errors import ImageError
+from tests.indexer.test_stills import ODD_EXIF, exif_of
 from tests.training.test_stills import typed
+from training import pictures
 from training.annotate import deal_splits, label_table, listed, read_source
 from training.annotations import (
     AnnotatedStill,
@@ -148,6 +152,25 @@ def test_a_photo_taken_on_its_side_is_measured_upright(tmp_path: Path) -> None:
     [still] = read_source(tmp_path).stills
     assert (still.width, still.height) == (100, 50)
     np.testing.assert_allclose(still.boxes, [BOX], atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("tags", [tags for tags, _ in ODD_EXIF])
+def test_a_picture_has_the_size_that_is_read_of_it(
+    tags: Sequence[tuple[int, int, bytes]], suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.new("RGB", (8, 4)).save(path, exif=exif_of(tags))
+    height, width, _ = stills.read(path).shape
+    assert pictures.size(path) == (width, height)
+
+
+def test_a_tiff_on_its_side_has_the_size_that_is_read_of_it(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 4)).save(tmp_path / "a.tif", exif=exif)
+    assert pictures.size(tmp_path / "a.tif") == (4, 8)
+    assert stills.read(tmp_path / "a.tif").shape == (8, 4, 3)
 
 
 @pytest.mark.parametrize(
