@@ -34,7 +34,7 @@ def read_source(source: Path, complain: Complain = refuse) -> AnnotatedStills:
         complain: called with each file that cannot be used; its picture is then left out.
 
     Raises:
-        ImageError: the source is of no known format, or holds no pictures.
+        ImageError: the source is of no known format, or holds no pictures or no labels.
     """
     _check(source)
     if table := table_of(source):
@@ -45,6 +45,8 @@ def read_source(source: Path, complain: Complain = refuse) -> AnnotatedStills:
         found = voc.read_voc(source, complain)
     if not found.stills and complain is refuse:
         raise ImageError(source, "holds no annotated pictures", _FORMATS)
+    if not found.names and complain is refuse:
+        raise ImageError(source, "holds no label", "annotate who is in the pictures")
     return found
 
 
@@ -69,6 +71,13 @@ def own_files(source: Path) -> list[Path]:
         others = (one for one in pictures.visible(source) if one.suffix in _LABELS)
         return [table, *others]
     return yolo.own_files(source) if yolo.is_yolo(source) else voc.own_files(source)
+
+
+def lists_of(source: Path) -> list[Path]:
+    """Return the files that list pictures by name: a CSV, or text files of splits."""
+    if table := table_of(source):
+        return [table]
+    return yolo.split_lists(source) if source.is_dir() and yolo.is_yolo(source) else []
 
 
 def table_of(source: Path) -> Path | None:

@@ -13,6 +13,7 @@ import csv
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def write_annotations(folder: Path, annotated: AnnotatedStills) -> Path:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
     for still in annotated.stills:
-        image = Path(os.path.relpath(still.path, folder)).as_posix()
+        image = Path(os.path.relpath(pictures.place(still.path), folder.resolve())).as_posix()
         about = (image, still.width, still.height, still.split)
         for number, box in zip(still.classes, still.boxes, strict=True):
             rows.writerow((*about, annotated.names[number], *(f"{edge:.2f}" for edge in box)))
@@ -154,8 +155,8 @@ def read_annotations(table: Path, complain: Complain = refuse) -> AnnotatedStill
     """Return the pictures of a CSV, in its order.
 
     Columns may also have the names of TensorFlow's examples (filename, class, xmin …). Without
-    ``label_map.json`` beside it, the labels are in order of name. A size that is not given is
-    read from the picture.
+    ``label_map.json`` beside it, the labels are in order of name; blanks around them do not count.
+    A size that is given must be the picture's.
 
     Args:
         table: the CSV.
@@ -188,7 +189,8 @@ def _rows(table: Path) -> list[tuple[int, Mapping[str, str]]]:
             if lacking:
                 raise ValueError(f"it has no column {', '.join(lacking)}")
             reader.fieldnames = titles
-            return [(reader.line_num, row) for row in reader if row["image"]]
+            rows = [(reader.line_num, row) for row in reader if row["image"]]
+            return [(line, {**row, "label": row["label"].strip()}) for line, row in rows]
     except (OSError, ValueError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error
         remedy = f"give it the columns {','.join(COLUMNS)}"
@@ -198,19 +200,39 @@ def _rows(table: Path) -> list[tuple[int, Mapping[str, str]]]:
 def _names(table: Path, used: Sequence[str]) -> dict[str, int]:
     """Return the number of each label."""
     path = table.with_name(LABEL_MAP)
-    labels = sorted(set(used) - {""})
+    labels = tuple(sorted(set(used) - {""}))
     if path.exists():
         try:
             content = json.loads(path.read_bytes())
             if content["schema"] != SCHEMA:
                 raise ValueError(f"its schema is not {SCHEMA}")
-            unknown = sorted(set(labels) - set(content["labels"]))
-            labels = content["labels"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            known = class_names(path, content["labels"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ImageError(path, f"is not a label map: {error}", "write it again") from error
-        if unknown:
+        if unknown := sorted(set(labels) - set(known)):
             raise ImageError(path, f"lacks {', '.join(unknown)}", "add them, or remove the file")
+        labels = known
     return {label: number for number, label in enumerate(labels)}
+
+
+def class_names(path: Path, said: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of classes, without blanks around them.
+
+    Args:
+        path: of the file that lists them.
+        said: as they are in it, by number.
+
+    Raises:
+        ImageError: a class has no name, or that of another.
+    """
+    names = tuple(name.strip() for name in said)
+    if "" in names:
+        problem = f"has a blank for the name of class {names.index('')}"
+        raise ImageError(path, problem, "give each class a name")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        problem = f"lists {', '.join(twice)} more than once"
+        raise ImageError(path, problem, "give each class its own name")
+    return names
 
 
 def _still(
@@ -220,14 +242,27 @@ def _still(
     names: Mapping[str, int],
 ) -> AnnotatedStill:
     path, split = table.parent / image, _split(table, group)
-    first, faces = group[0][1], [(line, row) for line, row in group if row["label"]]
+    faces = [(line, row) for line, row in group if row["label"]]
     boxes = np.array([_box(table, line, row) for line, row in faces], np.float32)
-    try:
-        width, height = int(first.get("width", "")), int(first.get("height", ""))
-    except ValueError:
-        width, height = pictures.size(path)
+    width, height = pictures.size(path)
+    for line, row in group:
+        _check_size(table, line, row, (width, height))
     classes = np.array([names[row["label"]] for _, row in faces], np.int64)
     return AnnotatedStill(path, width, height, split, classes, boxes.reshape(-1, 4))
+
+
+def _check_size(table: Path, line: int, row: Mapping[str, str], size: tuple[int, int]) -> None:
+    """Check the sides that a row gives; empty or 0 is none, as in `training.voc`."""
+    said = [row.get(side, "").strip() or "0" for side in ("width", "height")]
+    try:
+        wrong = any(float(one) not in (0, side) for one, side in zip(said, size, strict=True))
+    except ValueError as error:
+        problem = f"line {line} has a width or height that is no number"
+        raise ImageError(table, problem, "correct it, or leave it empty") from error
+    if wrong:
+        are = f"{row['image']} is {size[0]}x{size[1]}"
+        problem = f"line {line} says {said[0]}x{said[1]}, but {are}"
+        raise ImageError(table, problem, "annotate the picture as it is now")
 
 
 def _box(table: Path, line: int, row: Mapping[str, str]) -> list[float]:

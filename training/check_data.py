@@ -130,13 +130,18 @@ def _refuse_archive(source: Path) -> None:
 
 
 def _ignored(source: Path) -> Iterator[Finding]:
-    """Yield the files of a folder of people that would be left out silently."""
+    """Yield the files of a folder of people that would be left out silently.
+
+    Texts in the folder itself, such as LFW's pairs, are about it and are not reported.
+    """
     for path in visible(source):
-        if not is_picture(path):
+        deep = len(path.relative_to(source).parts)
+        if is_picture(path):
+            if deep > 2:  # noqa: PLR2004
+                remedy = "move it into the folder of a person"
+                yield Finding(path, "is left out: its folder is too deep", remedy, (path,))
+        elif not (_is_paper(path) or (deep == 1 and path.suffix == ".txt")):
             yield _no_picture(path)
-        elif len(path.relative_to(source).parts) > 2:  # noqa: PLR2004
-            remedy = "move it into the folder of a person"
-            yield Finding(path, "is left out: its folder is too deep", remedy, (path,))
 
 
 def _left_over(source: Path, members: Sequence[Member]) -> Iterator[Finding]:
@@ -144,10 +149,9 @@ def _left_over(source: Path, members: Sequence[Member]) -> Iterator[Finding]:
     if source.is_file():
         return
     used = [path for member in members for path in member.files] + annotate.own_files(source)
-    known = {os.path.normpath(path) for path in used}
+    known = {os.path.realpath(path) for path in used}
     for path in visible(source):
-        name = path.name.lower()
-        if os.path.normpath(path) in known or name.startswith(_PAPERS) or path.suffix == ".cache":
+        if os.path.realpath(path) in known or _is_paper(path) or path.suffix == ".cache":
             continue
         if is_picture(path):
             remedy = "annotate it, or put it elsewhere"
@@ -157,6 +161,10 @@ def _left_over(source: Path, members: Sequence[Member]) -> Iterator[Finding]:
             yield Finding(path, "is left out: no picture has its name", remedy, (path,))
         else:
             yield _no_picture(path)
+
+
+def _is_paper(path: Path) -> bool:
+    return path.name.lower().startswith(_PAPERS)
 
 
 def _no_picture(path: Path) -> Finding:
@@ -188,7 +196,8 @@ def _annotations(
 
     read = annotate.read_source(source, note)
     # Pictures that cannot be opened are left to `_look`, which gives a better reason.
-    found = [one for one in found if one.path not in {member.path for member in members}]
+    known = {member.path for member in members}
+    found = [one for one in found if one.path not in known]
     for still in read.stills:
         files = of_file[still.path].files
         for problem, remedy in _boxes(read, still, expect_empty=expect_empty):

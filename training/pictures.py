@@ -38,6 +38,11 @@ def visible(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
+def place(path: Path) -> Path:
+    """Return a path without links on its way; the file itself may be one."""
+    return path.parent.resolve() / path.name
+
+
 def size(path: Path) -> tuple[int, int]:
     """Return the width and height of a picture, upright as its EXIF orientation says.
 

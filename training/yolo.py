@@ -25,6 +25,7 @@ from training.annotations import (
     AnnotatedStills,
     Complain,
     Listed,
+    class_names,
     refuse,
     split_of,
 )
@@ -72,43 +73,56 @@ def read_names(folder: Path) -> tuple[str, ...]:
         problem = f"holds neither {_YAML[0]} nor {_CLASSES[0]}, which list the names"
         raise ImageError(folder, problem, "add one of them")
     if path.name not in _YAML:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        return tuple(line.strip() for line in lines if line.strip())
-    names = _settings(path).get("names")
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names:
+        return class_names(path, _text(path).rstrip().splitlines())
+    said = _settings(path).get("names")
+    if isinstance(said, dict) and set(said) == {str(number) for number in range(len(said))}:
+        said = [said[str(number)] for number in range(len(said))]
+    if not isinstance(said, list) or not said:
         raise ImageError(path, "does not list its names", "add names: [Ann, Ben]")
-    return tuple(str(name) for name in names)
+    return class_names(path, [str(name) for name in said])
 
 
 def listed(folder: Path) -> list[Listed]:
     """Return the pictures of a folder, split by split, in order of name; none is opened."""
     path = next((folder / name for name in _YAML if (folder / name).is_file()), None)
     splits = dict(_of_splits(folder, _settings(path))) if path else {}
+    linked = {one.resolve() for one in splits if one.is_symlink()}  # listed under another name
     for picture in pictures.inside(folder):
-        splits.setdefault(picture, split_of(picture.relative_to(folder)))
+        if picture.is_symlink() or picture.resolve() not in linked:
+            splits.setdefault(picture, split_of(picture.relative_to(folder)))
     order = [*SPLITS, ""]
     found = [Listed(one, _label_file(one, folder), split) for one, split in splits.items()]
     return sorted(found, key=lambda one: (order.index(one.split), one.picture))
 
 
-def _settings(path: Path) -> Mapping[str, Any]:
+def _text(path: Path) -> str:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(path, f"cannot be read: {error}", "correct the file") from error
+
+
+def _settings(path: Path) -> Mapping[str, Any]:
+    """Return what ``data.yaml`` says; numbers and words such as yes stay as they are written."""
+    try:
+        content = yaml.load(_text(path), yaml.BaseLoader)  # makes strings alone
         if not isinstance(content, dict):
             raise ValueError("it is not a table")
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise ImageError(path, f"cannot be read: {error}", "correct the file") from error
     return content
 
 
 def own_files(folder: Path) -> list[Path]:
     """Return where the format may have files that are neither pictures nor labels."""
+    return [*split_lists(folder), *(folder / name for name in (*_YAML, *_CLASSES, *_BESIDE))]
+
+
+def split_lists(folder: Path) -> list[Path]:
+    """Return the text files, a picture a line, that ``data.yaml`` gives for splits."""
     path = next((folder / name for name in _YAML if (folder / name).is_file()), None)
     places = _places(folder, _settings(path)) if path else ()
-    lists = [_below(found, folder) for found, _ in places if found.is_file()]
-    return [*lists, *(folder / name for name in (*_YAML, *_CLASSES, *_BESIDE))]
+    return [_below(found, folder) for found, _ in places if found.is_file()]
 
 
 def _of_splits(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
@@ -135,13 +149,13 @@ def _places(folder: Path, settings: Mapping[str, Any]) -> Iterator[tuple[Path, s
 
 
 def _lines(path: Path) -> list[Path]:
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
+    lines = _text(path).split("\n")
     return [path.parent / line.strip() for line in lines if line.strip()]
 
 
 def _below(path: Path, folder: Path) -> Path:
     """Return a path as `pictures.inside` spells it, so that no picture is listed twice."""
-    whole, root = path.resolve(), folder.resolve()
+    whole, root = pictures.place(path), folder.resolve()
     return folder / whole.relative_to(root) if whole.is_relative_to(root) else path
 
 

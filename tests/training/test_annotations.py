@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from training.annotations import (
     read_annotations,
     write_annotations,
 )
+from training.check_data import check
 from training.split import deal
 
 NAMES = ("Ann", "Ben")
@@ -35,6 +37,7 @@ XML = """<annotation><filename>a.jpg</filename>
 <object><name>Ann</name><bndbox><xmin>41</xmin><ymin>16</ymin><xmax>60</xmax><ymax>35</ymax>
 </bndbox></object></annotation>"""
 BOX = [40, 15, 60, 35]
+SIZED = "image,width,height,label,x0,y0,x1,y1\n"
 
 
 def picture(path: Path, width: int = 100, height: int = 50) -> None:
@@ -56,7 +59,7 @@ def yolo(root: Path, where: str, labels: str, text: str = BOTH) -> None:
 @st.composite
 def annotated(draw: st.DrawFn) -> AnnotatedStills:
     names = draw(st.lists(st.text("aé, \"'\n", min_size=1), max_size=4, unique=True))
-    names = [f"n{name}" for name in names]
+    names = [f"n{name}." for name in names]
     stills = []
     for number in range(draw(st.integers(0, 5))):
         classes = draw(st.lists(st.integers(0, len(names) - 1), max_size=3)) if names else []
@@ -64,9 +67,9 @@ def annotated(draw: st.DrawFn) -> AnnotatedStills:
         boxes = [draw(st.tuples(edges, edges, edges, edges)) for _ in classes]
         stills.append(
             AnnotatedStill(
-                path=Path(f"/x/{number}.jpg"),
-                width=draw(st.integers(1, 500)),
-                height=draw(st.integers(1, 500)),
+                path=Path(f"{number}.png"),
+                width=draw(st.integers(1, 50)),
+                height=draw(st.integers(1, 50)),
                 split=draw(st.sampled_from(["", "train", "calibration"])),
                 classes=np.array(classes, np.int64),
                 boxes=np.array(boxes, np.float32).reshape(-1, 4),
@@ -80,7 +83,10 @@ def test_what_was_written_is_read_again(
     tmp_path_factory: pytest.TempPathFactory, made: AnnotatedStills
 ) -> None:
     folder = tmp_path_factory.mktemp("csv")
-    again = read_annotations(write_annotations(folder, made))
+    placed = tuple(replace(one, path=folder / one.path) for one in made.stills)
+    for one in placed:
+        picture(one.path, one.width, one.height)
+    again = read_annotations(write_annotations(folder, replace(made, stills=placed)))
     assert again.names == made.names
     assert len(again.stills) == len(made.stills)
     for one, other in zip(made.stills, again.stills, strict=True):
@@ -174,12 +180,75 @@ def test_a_tiff_on_its_side_has_the_size_that_is_read_of_it(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        ("[Yes, No]", ("Yes", "No")),
+        ("[1, 2.50]", ("1", "2.50")),
+        ("{'0': Ann, '1': Ben}", ("Ann", "Ben")),
+        ("{1: Ben, 0: ' Ann '}", ("Ann", "Ben")),
+    ],
+)
+def test_names_are_as_they_are_written(names: str, read: tuple[str, ...], tmp_path: Path) -> None:
+    write(tmp_path / "data.yaml", f"names: {names}\ntrain:\nval: null\n")
+    yolo(tmp_path, "a", "a")
+    assert read_source(tmp_path).names == read
+
+
+def test_blanks_around_a_label_do_not_count(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        picture(tmp_path / f"{name}.jpg")
+    rows = "a.jpg,Ann,1,2,3,4\na.jpg, Ann ,5,6,7,8\nb.jpg, ,,,,\n"
+    write(tmp_path / "x.csv", f"image,label,x0,y0,x1,y1\n{rows}")
+    found = read_source(tmp_path / "x.csv")
+    assert found.names == ("Ann",)
+    assert [still.classes.tolist() for still in found.stills] == [[0, 0], []]
+    write(tmp_path / "label_map.json", '{"schema": "labels/1", "labels": ["Ben", "Ann "]}')
+    assert read_source(tmp_path / "x.csv").names == ("Ben", "Ann")
+
+
+@pytest.mark.parametrize("size", ["100,50", "100.0,50.0", ",", "0,0", "100,"])
+def test_a_size_may_be_given_or_not(size: str, tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    write(tmp_path / "x.csv", f"{SIZED}a.jpg,{size},Ann,1,2,3,4\n")
+    [still] = read_source(tmp_path / "x.csv").stills
+    assert (still.width, still.height) == (100, 50)
+
+
+def test_a_folder_behind_a_link_points_to_the_pictures(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "classes.txt", "Ann\nBen\n")
+    yolo(tmp_path / "in", "a", "a")
+    (tmp_path / "disk" / "some" / "where").mkdir(parents=True)
+    (tmp_path / "outputs").symlink_to(tmp_path / "disk" / "some" / "where")
+    table = write_annotations(tmp_path / "outputs" / "one", read_source(tmp_path / "in"))
+    [still] = read_annotations(table).stills
+    assert still.path.samefile(tmp_path / "in" / "a.jpg")
+
+
+def test_a_picture_that_is_a_link_is_listed_once(tmp_path: Path) -> None:
+    write(tmp_path / "data.yaml", "names: [Ann, Ben]\ntrain: images/train\n")
+    picture(tmp_path / "pool" / "a.jpg")
+    write(tmp_path / "labels" / "train" / "0.txt", BOTH)
+    link = tmp_path / "images" / "train" / "0.jpg"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../../pool/a.jpg")
+    [still] = read_source(tmp_path).stills
+    assert (still.path, still.split) == (link, "train")
+    assert [one.files for one in check(tmp_path, 1).findings] == []
+
+
+@pytest.mark.parametrize(
     ("files", "says"),
     [
         ({}, "not annotated in a known format"),
         ({"classes.txt": "Ann\n"}, "no annotated pictures"),
         ({"data.yaml": "names: [\n"}, "cannot be read"),
         ({"data.yaml": "nc: 3\n"}, "does not list its names"),
+        ({"data.yaml": "names: [Ann, Ben, Ann]\n"}, "lists Ann more than once"),
+        ({"data.yaml": "names: [Ann, '', Ben]\n"}, "blank for the name of class 1"),
+        ({"data.yaml": "names: {0: Ann, 2: Ben}\n"}, "does not list its names"),
+        ({"classes.txt": "Ann\nBen\nAnn \n"}, "lists Ann more than once"),
+        ({"obj.names": "Ann\n\nBen\n"}, "blank for the name of class 1"),
+        ({"classes.txt": "\nAnn\n"}, "blank for the name of class 0"),
         ({"classes.txt": "Ann\n", "a.jpg": ""}, r"a.txt: is missing"),
         ({"classes.txt": "Ann\n", "a.jpg": "", "a.txt": "1 0 0 1 1"}, "line 1 names class 1"),
         ({"classes.txt": "Ann\n", "a.jpg": "", "a.txt": "\n0 0 0 1"}, "line 2 is not a class"),
@@ -204,6 +273,27 @@ def test_a_tiff_on_its_side_has_the_size_that_is_read_of_it(tmp_path: Path) -> N
             },
             "lacks Ann",
         ),
+        (
+            {
+                "annotations.csv": "image,label,x0,y0,x1,y1\na.jpg,Ann,1,2,3,4\n",
+                "label_map.json": '{"schema": "labels/1", "labels": ["Ann", "Ben", "Ann"]}',
+            },
+            "label_map.json: lists Ann more than once",
+        ),
+        (
+            {"a.jpg": "", "annotations.csv": f"{SIZED}a.jpg,100,50,,,,,\na.jpg,90,50,,,,,\n"},
+            "line 3 says 90x50, but a.jpg is 100x50",
+        ),
+        (
+            {"a.jpg": "", "annotations.csv": f"{SIZED}a.jpg,,40,,,,,\n"},
+            "line 2 says 0x40, but a.jpg is 100x50",
+        ),
+        (
+            {"a.jpg": "", "annotations.csv": f"{SIZED}a.jpg,100,high,,,,,\n"},
+            "line 2 has a width or height that is no number",
+        ),
+        ({"annotations.csv": f"{SIZED}none.jpg,100,50,,,,,\n"}, "none.jpg: no such file"),
+        ({"a.jpg": "", "a.xml": "<annotation></annotation>"}, "holds no label"),
     ],
 )
 def test_what_cannot_be_read_is_refused_by_name(
