@@ -6,7 +6,8 @@
      "rewritten": [{"file", "was"}]}
 
 ``from`` and ``file`` are absolute, ``to`` and ``was`` relative to the manifest. A CSV of
-annotations loses the rows of pictures that were moved; ``was`` is a copy of the CSV before that.
+annotations, or a text file that lists the pictures of a split, loses the rows of pictures that were
+moved; ``was`` is a copy of it before that.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from indexer.errors import ConfigError, ImageError
 from indexer.store import disk
+from training import pictures
 from training.check_data import Finding
 
 MANIFEST = "quarantine.json"
@@ -31,14 +32,15 @@ _IMAGE = ("image", "filename", "path")
 
 
 def put_away(
-    findings: Sequence[Finding], source: Path, table: Path | None, folder: Path
+    findings: Sequence[Finding], source: Path, lists: Sequence[Path], folder: Path
 ) -> list[Path]:
     """Move the files of findings into a folder and return them; the manifest is written first.
 
     Args:
         findings: those without files change nothing.
         source: the data; files keep their place below it.
-        table: the CSV of annotations that loses the rows of pictures, if there is one.
+        lists: CSVs of annotations, and text files with a picture a line, that lose the rows of
+            pictures.
         folder: new or empty, and not within the data.
 
     Raises:
@@ -60,9 +62,12 @@ def put_away(
         for number, (path, problem) in enumerate(there.items())
     ]
     content: dict[str, Any] = {"schema": SCHEMA, "source": str(source.absolute()), "moved": moves}
-    content["rewritten"] = [] if table is None else [_kept_copy(table)]
-    if moves or (table and why):
-        _carry_out(content, folder, table, why)
+    content["rewritten"] = [
+        {"file": str(one.absolute()), "was": f"lists/{number}-{one.name}"}
+        for number, one in enumerate(lists)
+    ]
+    if moves or (lists and why):
+        _carry_out(content, folder, lists, why)
     return list(there)
 
 
@@ -72,43 +77,42 @@ def _place(path: Path, root: Path, number: int) -> str:
     return f"outside/{number}-{path.name}"
 
 
-def _kept_copy(table: Path) -> dict[str, str]:
-    return {"file": str(table.absolute()), "was": f"table/{table.name}"}
-
-
 def _carry_out(
-    content: Mapping[str, Any], folder: Path, table: Path | None, gone: Iterable[Path]
+    content: Mapping[str, Any], folder: Path, lists: Sequence[Path], gone: Iterable[Path]
 ) -> None:
     with disk.explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for one in content["rewritten"]:
-            (folder / one["was"]).parent.mkdir()
+            (folder / one["was"]).parent.mkdir(exist_ok=True)
             shutil.copyfile(one["file"], folder / one["was"])
         with disk.replacing(folder / MANIFEST) as file:
             file.write((json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode())
-        if table:
-            _without(table, gone)
+        away = {pictures.place(path) for path in gone}
+        for one in lists:
+            _without(one, away)
         for one in content["moved"]:
             target = folder / one["to"]
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(one["from"], target)
 
 
-def _without(table: Path, gone: Iterable[Path]) -> None:
-    """Rewrite a CSV without the rows of some pictures."""
-    away = {os.path.normpath(path) for path in gone}
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        head, *rows = csv.reader(file)
-    column = next(number for number, name in enumerate(head) if name in _IMAGE)
-    kept = [row for row in rows if row and not _names(table, row[column], away)]
+def _without(path: Path, away: Set[Path]) -> None:
+    """Rewrite a CSV, or a text file with a picture a line, without the rows of some pictures."""
+
+    def stays(image: str) -> bool:
+        return pictures.place(path.parent / image) not in away
+
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([head, *kept])
-    with disk.replacing(table) as out:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        if path.suffix.lower() == ".csv":
+            head, *rows = csv.reader(file)
+            column = next(number for number, name in enumerate(head) if name in _IMAGE)
+            kept = [row for row in rows if row and stays(row[column])]
+            csv.writer(text, lineterminator="\n").writerows([head, *kept])
+        else:
+            text.writelines(line for line in file if stays(line.strip()))
+    with disk.replacing(path) as out:
         out.write(text.getvalue().encode())
-
-
-def _names(table: Path, image: str, away: set[str]) -> bool:
-    return os.path.normpath(table.parent / image) in away
 
 
 def bring_back(folder: Path) -> list[Path]:

@@ -222,6 +222,21 @@ def test_labels_without_a_picture_and_pictures_without_labels_are_listed(tmp_pat
     assert check(tmp_path / "csv/annotations.csv", 2).findings == ()
 
 
+def test_what_is_about_the_data_is_no_picture_that_is_left_out(tmp_path: Path) -> None:
+    people(tmp_path)
+    for name in ("README", "LICENSE.md", "lfw_pairs.txt", "Ann/readme.txt"):
+        (tmp_path / name).write_text("by hand")
+    assert told(tmp_path) == []
+    picture(tmp_path / "Ann/more/readme.jpg", 20)
+    (tmp_path / "Ann/notes.txt").write_text("hello")
+    (tmp_path / "names.doc").write_text("hello")
+    assert [name for name, _ in told(tmp_path)] == [
+        "Ann/more/readme.jpg",
+        "Ann/notes.txt",
+        "names.doc",
+    ]
+
+
 def test_of_an_archive_of_lfw_it_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "lfw.tar").write_bytes(b"")
     for source in (tmp_path, tmp_path / "lfw.tar"):
@@ -296,6 +311,52 @@ def test_a_csv_loses_the_rows_of_what_was_put_away_and_gets_them_back(tmp_path: 
     assert json.loads(manifest.read_text())["moved"][0]["to"] == "outside/0-7.jpg"
     assert len(quarantine.bring_back(away)) == 1
     assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("named", ["some.txt", "some.list"])
+def test_lists_of_splits_lose_the_lines_of_what_was_put_away_and_get_them_back(
+    named: str, tmp_path: Path
+) -> None:
+    data, away = tmp_path / "data", tmp_path / "away"
+    annotated(data)
+    (data / "data.yaml").write_text(f"names: [Ann, Ben]\ntrain: {named}\ntest: test.txt\n")
+    lines = {"test.txt": "0 1 2 3", named: "4 5 6 7 9"}
+    for name, numbers in lines.items():
+        split = "test" if name == "test.txt" else "train"
+        some = [f"./images/{split}/{number}.jpg\r\n" for number in numbers.split()]
+        (data / name).write_bytes("".join([*some, "\r\n"]).encode())
+    (data / "images/train/7.jpg").write_bytes(b"no picture")
+    before = state(data)
+    found = check(data, 1).findings
+    assert [(one.path.name, one.problem) for one in found] == [
+        ("7.jpg", "is not an image that can be read"),
+        ("9.jpg", "no such file"),
+    ]
+    assert typed("check-data", data, "--least", 1, "--quarantine", away).status == 1
+    assert (data / "test.txt").read_bytes() == before["test.txt"]
+    left = "".join(f"./images/train/{number}.jpg\r\n" for number in (4, 5, 6))
+    assert (data / named).read_bytes().decode() == f"{left}\r\n"
+    assert check(data, 1).findings == ()
+    assert len(read_source(data).stills) == 7
+    quarantine.bring_back(away)
+    assert state(data) == before
+
+
+def test_of_two_links_to_a_picture_only_one_is_put_away(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    annotated(data)
+    shutil.move(data / "images/train/7.jpg", tmp_path / "pool.jpg")
+    for number in (7, 5):
+        path = data / f"images/train/{number}.jpg"
+        path.unlink(missing_ok=True)
+        path.symlink_to(tmp_path / "pool.jpg")
+    assert typed("annotate", data, "--out", tmp_path / "csv").status == 0
+    done = typed("check-data", tmp_path / "csv", "--least", 1, "--quarantine", tmp_path / "away")
+    assert "is the same file as" in done.out
+    assert "moved away: 1 files" in done.out
+    left = read_source(tmp_path / "csv").stills
+    assert len(left) == 7
+    assert all(still.path.exists() for still in left)
 
 
 def test_a_quarantine_that_cannot_be_is_refused_and_nothing_moves(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def _check(options: argparse.Namespace) -> int:
         print(f"and {len(found.findings) - _SHOWN} more: --json FILE lists all")
     print(f"{found.pictures} pictures, {len(found.findings)} findings")
     if options.quarantine and found.findings:
-        table = annotate.table_of(source)
-        moved = quarantine.put_away(found.findings, source, table, options.quarantine)
+        lists = annotate.lists_of(source)
+        moved = quarantine.put_away(found.findings, source, lists, options.quarantine)
         print(f"moved away: {len(moved)} files, to {options.quarantine}; --restore moves them back")
     return FOUND if found.findings else DONE
 
