@@ -252,6 +252,8 @@ def _cosines(rows: Float32, pairs: Int64) -> Float32:
 def _line(cosines: Float32, same: Bool) -> Line:
     model = LogisticRegression(C=1e3, class_weight="balanced").fit(10 * cosines[:, None], same)
     slope = 10 * float(model.coef_[0, 0])
+    if slope == 0:  # the cosines say nothing
+        return Line(round(float(cosines.mean()), 4), 0.0)
     return Line(round(-float(model.intercept_[0]) / slope, 4), round(slope, 2))
 
 

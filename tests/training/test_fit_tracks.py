@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from indexer.nets import head as heads
+from indexer.records import Line
 from training.__main__ import main
-from training.fit_tracks import ENOUGH, Gathered, held_out, learn
+from training.fit_tracks import ENOUGH, Gathered, held_out, judge, learn
 
 
 def _show(people: int, seed: int) -> Gathered:
@@ -82,6 +83,15 @@ def test_ties_that_cannot_be_held_out_are_refused() -> None:
         held_out(show.same)
     assert held_out(np.array([[1, 3], [1, 2], [2, 4]])).tolist() == [[1, 3]]
     assert held_out(np.array([[1, 3], [1, 2], [2, 4]]), odd=False).tolist() == [[2, 4]]
+
+
+def test_cosines_that_say_nothing_have_a_flat_line() -> None:
+    high = np.sqrt(1 - np.square([0.1, 0.5]))
+    rows = np.array([[1, 0], [0.1, high[0]], [0.5, high[1]]], np.float32)
+    pairs = np.array([[0, 1], [0, 2]])
+    judged = judge(rows, rows, pairs, pairs)
+    assert judged.calibration.wide == (Line(0.3, 0.0),)
+    assert (judged.before, judged.after) == (0.5, 0.5)
 
 
 def test_no_library_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,13 @@ def test_every_plot_is_a_picture_with_something_in_it(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 5
 
 
+def test_similarities_that_nearly_coincide_are_drawn(tmp_path: Path) -> None:
+    cosines = np.array([1.0, 0.99999994, 1.0, 0.99999994], np.float32)
+    scores = Scores(cosines, np.array([True, True, False, False]))
+    plots.similarities({"one": scores}, tmp_path / "similarities.png")
+    assert ink(tmp_path / "similarities.png") > 0.01
+
+
 def test_a_run_without_an_epoch_has_curves_too(tmp_path: Path) -> None:
     plots.curves([{"epoch": 0, "accuracy": 0.5}], tmp_path / "curves.png")
     assert ink(tmp_path / "curves.png") > 0.01

@@ -63,25 +63,25 @@ def test_no_pair_has_no_threshold() -> None:
         best_threshold(np.zeros(0, np.float32), np.zeros(0, bool))
 
 
-@given(
-    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=20),
-    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=20),
-    st.sampled_from([0.0, 0.01, 0.1, 0.5]),
-)
-def test_the_rate_is_of_those_above_the_impostors_quantile(
-    genuine: list[float], impostors: list[float], fpr: float
+@given(SCORED, st.sampled_from([0.0, 0.01, 0.1, 0.5]))
+def test_the_rate_is_that_of_the_lowest_threshold_with_few_enough_impostors(
+    scored: list[tuple[float, bool]], fpr: float
 ) -> None:
-    similarities = np.array(genuine + impostors, np.float32)
-    same = np.arange(len(similarities)) < len(genuine)
-    rising = sorted(impostors)
-    place = (1 - fpr) * (len(rising) - 1)
-    low = int(place)
-    high = min(low + 1, len(rising) - 1)
-    threshold = rising[low] + (place - low) * (rising[high] - rising[low])
-    clear = [one for one in genuine if abs(one - threshold) > 1e-6]
-    found = tpr_at(similarities, same, fpr)
-    surely = sum(one > threshold for one in clear)
-    assert surely / len(genuine) <= found <= (surely + len(genuine) - len(clear)) / len(genuine)
+    similarities, same = table([*scored, (0.5, True), (0.5, False)])
+    genuine, impostors = similarities[same], similarities[~same]
+    allowed = [
+        threshold
+        for threshold in (*similarities.tolist(), 2.0)
+        if sum(impostors >= threshold) <= fpr * len(impostors)
+    ]
+    assert tpr_at(similarities, same, fpr) == pytest.approx(np.mean(genuine >= min(allowed)))
+
+
+def test_of_few_impostors_one_percent_is_none() -> None:
+    impostors = [(0.02 * number, False) for number in range(20)]
+    similarities, same = table([(0.378, True), (0.9, True), *impostors])
+    assert tpr_at(similarities, same, 0.01) == 0.5
+    assert tpr_at(similarities, same, 0.05) == 1.0  # one impostor is accepted, at 0.38
 
 
 @given(st.integers(0, 1000))

@@ -62,7 +62,8 @@ def similarities(of: Mapping[str, Scores], path: Path) -> None:
     figure, panels = _figure(len(of))
     for axes, (name, scores) in zip(panels, of.items(), strict=True):
         for kind, chosen in (("one person", scores.same), ("two people", ~scores.same)):
-            axes.hist(scores.similarities[chosen], 80, alpha=0.6, density=True, label=kind)
+            cosines = scores.similarities[chosen].astype(np.float64)  # else bins may coincide
+            axes.hist(cosines, 80, alpha=0.6, density=True, label=kind)
         axes.set_title(name, fontsize=9)
         axes.set_yticks([])
         axes.legend(fontsize=8, loc="upper left")

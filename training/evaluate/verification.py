@@ -32,7 +32,7 @@ class Verification:
     """Standard deviation over the folds."""
     auc: float
     tpr_at_1_percent: float
-    """Share of genuine pairs accepted at the threshold that accepts 1 % of the impostor pairs."""
+    """Share of genuine pairs accepted where at most 1 % of the impostor pairs are."""
     tpr_at_01_percent: float
     threshold: float
     """Mean of the folds' thresholds."""
@@ -122,6 +122,13 @@ def best_threshold(similarities: Float32, same: Bool) -> float:
 
 
 def tpr_at(similarities: Float32, same: Bool, fpr: float) -> float:
-    """Return the share of genuine pairs above the impostors' (1 - fpr) quantile."""
-    threshold = np.quantile(similarities[~same], 1 - fpr)
-    return float(np.mean(similarities[same] > threshold))
+    """Return the largest share of genuine pairs accepted with at most `fpr` of the impostors.
+
+    Args:
+        similarities: (P,).
+        same: (P,), whether each pair is genuine; both kinds are there.
+        fpr: in [0, 1).
+    """
+    impostors = np.sort(similarities[~same])[::-1]
+    refused = impostors[int(fpr * len(impostors) + 1e-9)]  # the most alike that may not be accepted
+    return float(np.mean(similarities[same] > refused))
