@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import struct
 from dataclasses import dataclass, fields
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,6 +11,13 @@ import torch
 from torch import nn
 
 from indexer.errors import WeightsError
+from indexer.store import disk
+
+_DAMAGED = (
+    AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, UnpicklingError,
+    ValueError, struct.error,
+)  # fmt: skip
+"""What torch raises of files that are cut short, or are not of this module."""
 
 
 @dataclass(slots=True)
@@ -47,7 +54,6 @@ def save(
     Raises:
         WeightsError: it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     tables = {
         "state": {field.name: getattr(state, field.name) for field in fields(state)},
         "module": module.state_dict(),
@@ -56,12 +62,10 @@ def save(
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(tables, beside)
-        beside.replace(path)
+        with disk.replacing(path) as file:
+            torch.save(tables, file)
     except (OSError, RuntimeError) as error:
         raise WeightsError(path, f"cannot be written: {error}", "check the folder") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def restore(
@@ -81,8 +85,8 @@ def restore(
         optimizer.load_state_dict(tables["optimizer"])
         scaler.load_state_dict(tables["scaler"])
         return State(**tables["state"])
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError, UnpicklingError) as error:
-        problem = str(error).splitlines()[0]
+    except _DAMAGED as error:
+        problem = (str(error).splitlines() or ["it ends too soon"])[0]
         raise WeightsError(
             path, f"cannot be resumed: {problem}", "remove it to start over"
         ) from error

@@ -3,7 +3,8 @@
     lfw.tar, or Name/*.jpg, or *.jpg  ──▶  faces.rgb (N, C, C, 3), faces.json
 
 A face is cut with a border around the encoder's square, so that views of it can be turned and
-moved without running out of picture. The array is mapped from the file, not read into memory.
+moved without running out of picture. The array is mapped from the file, and only the parts that a
+run uses are read into memory.
 """
 
 from __future__ import annotations

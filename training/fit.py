@@ -221,7 +221,8 @@ def _epoch(
     batches = _batches(method, schedule.seed, epoch, steps, workers)
     for step, batch in progress(zip(steps, batches, strict=True), total=len(steps), what="fit"):
         torch.manual_seed(_seed(schedule.seed, epoch, step))  # of dropout
-        rate = schedule.rate((epoch + step / method.steps) / schedule.epochs)
+        middle = epoch + (step + 0.5) / method.steps  # at its start, the first would have rate 0
+        rate = schedule.rate(middle / schedule.epochs)
         for group in run.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
         mixed = _mixed(schedule.precision, device)

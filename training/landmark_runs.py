@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from indexer.errors import ConfigError
 from indexer.models import Models
 from indexer.nets import weights
 from indexer.parallel import Workers
@@ -56,12 +57,17 @@ def run(
         progress: shows how far it is.
 
     Raises:
-        ConfigError: the folder holds a run of another recipe or of other faces.
+        ConfigError: the folder holds a run of another recipe or of other faces; there are too few
+            people.
         IndexerError: as of the functions that it calls.
     """
     facts = weights.read_facts(weights.DEFAULT_ENCODER)
     faces = read_faces(source, folder.parent / "faces", models, facts, progress)
     dealt = parts.deal(faces, how.data, source)
+    empty = [name for name in ("train", "validation", "test") if not len(getattr(dealt, name))]
+    if empty:
+        problem = f"has too few people: nobody is left for {' and '.join(empty)}"
+        raise ConfigError(source, problem, "give more people, or LFW's folder")
     runs.begin(folder, how, faces, dealt, {})
     torch.manual_seed(how.fit.seed)
     module = Regressor()

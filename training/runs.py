@@ -138,7 +138,7 @@ def _method(
             probe = probes.neighbours(validation, facts.input_size)
         else:
             probe = probes.found_again(validation, viewer, how.views)
-        module = simclr.projected(encoder, how.simclr)
+        module = simclr.projected(encoder, how.simclr, how.fit.seed)
         return SimClr(encoder, module, faces, how.simclr, viewer, how.views, how.fit.seed, probe)
     if how.method == "siamese":
         probe = probes.verified(validation, facts.input_size)

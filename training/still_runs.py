@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from indexer.errors import ImageError
 from indexer.models import Models
 from indexer.progress import Progress, silent
 from indexer.store import disk
 from training import annotate, runs
-from training.annotations import require_splits
+from training.annotations import SPLITS, require_splits
 from training.evaluate import plots
 from training.evaluate.multilabel import StillMetrics
 from training.fit_stills import FittedHead, learn, settings_of
@@ -40,7 +41,8 @@ def run(
 
     Raises:
         ConfigError: the folder holds a run of another recipe or of other pictures.
-        ImageError: the annotations are not valid or lack a split, or a picture is damaged.
+        ImageError: the annotations are not valid or lack a split, no face is found in the pictures
+            of one, or a picture is damaged.
         WeightsError: a file cannot be written.
     """
     found = read(source, models, how.start.weights, progress)
@@ -55,11 +57,16 @@ def read(source: Path, models: Models, weights: str, progress: Progress = silent
     """Return the faces of annotated stills.
 
     Raises:
-        ImageError: the source is of no known format or lacks a split, or a picture is damaged.
+        ImageError: the source is of no known format or lacks a split, no face is found in the
+            pictures of one, or a picture is damaged.
     """
     annotated = annotate.read_source(source)
     require_splits(annotated, source)
-    return find_faces(annotated, models, settings_of(weights), progress)
+    found = find_faces(annotated, models, settings_of(weights), progress)
+    if without := [split for split in SPLITS if len(found.rows(split)) == 0]:
+        problem = f"shows no face that is found in the pictures of {', '.join(without)}"
+        raise ImageError(source, problem, "add pictures of people, or larger ones")
+    return found
 
 
 def write_plots(made: FittedHead, folder: Path) -> None:

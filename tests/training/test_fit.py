@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -158,10 +159,46 @@ def test_no_epochs_leave_the_module_as_it_is(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, weights(method), strict=True))
 
 
-def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "bad.pt").write_bytes(b"nothing")
-    with pytest.raises(WeightsError, match="remove it to start over"):
-        run(line(), tmp_path / "bad.pt")
+def test_one_step_trains(tmp_path: Path) -> None:
+    method = line()
+    method.steps = 1
+    before = weights(method)
+    run(method, tmp_path / "run.pt", replace(SCHEDULE, epochs=1))
+    assert not torch.equal(weights(method)[0], before[0])
+
+
+def test_a_checkpoint_that_ends_too_soon_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    run(line(), path)
+    whole = path.read_bytes()
+    cut = [whole[:size] for size in range(0, len(whole), len(whole) // 40)]
+    for content in (*cut, b"nothing", b"\x80\x02", b"("):
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"cannot be resumed: .+ \(remove it to start over"):
+            run(line(), path)
+
+
+def test_a_checkpoint_is_on_the_disk_before_it_replaces_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, sync, rename = list[str](), os.fsync, Path.replace
+
+    def synced(file: int) -> None:
+        done.append("synced")
+        sync(file)
+
+    def replaced(path: Path, target: Path) -> Path:
+        done.append("replaced")
+        return rename(path, target)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    run(line(), tmp_path / "run.pt", replace(SCHEDULE, epochs=1))
+    assert done[:2] == ["synced", "replaced"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_a_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     run(line(), tmp_path / "run.pt")
     other = Line(nn.Linear(1, 1), lambda _: 0.0)
     with pytest.raises(WeightsError, match="cannot be resumed"):

@@ -24,7 +24,7 @@ from training.__main__ import main
 from training.encoders import Trainable
 from training.faces import read_faces
 from training.fit import Schedule
-from training.methods import distil
+from training.methods import distil, simclr
 from training.methods.arcface import ArcFace, ArcFaceSettings, Batch
 from training.methods.contrastive import ContrastiveSettings
 from training.methods.distil import Distil, DistilSettings
@@ -108,6 +108,16 @@ def test_every_method_gives_an_encoder_that_the_indexer_loads(
     shutil.rmtree(done.folder)  # the other tests need its faces, not its weights
 
 
+def test_a_projector_follows_from_the_seed() -> None:
+    encoder, how = encoders.start("", "", 0, 0), SimClrSettings(hidden=8, projected=4)
+    first, again, other = (
+        simclr.projected(encoder, how, seed)[1].state_dict()["0.weight"]  # type: ignore[index]
+        for seed in (3, 3, 4)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
 @pytest.mark.usefixtures("no_maps")
 def test_kept_weights_are_mixed_with_the_trained_ones(
     people: Path, models: Models, tmp_path: Path
@@ -138,6 +148,18 @@ def test_the_points_of_faces_are_learnt(people: Path, tmp_path: Path) -> None:
     first = done.fitted.history[0]["error_by_eyes"]
     assert done.error < min(0.5 * first, done.guessed)
     assert (done.folder / landmark_runs.WEIGHTS).is_file()
+
+
+def test_of_too_few_people_no_points_are_learnt(
+    people: Path, models: Models, tmp_path: Path
+) -> None:
+    few = tmp_path / "few"
+    for name in ("P0", "P1", "P2", "P3", "P4"):
+        shutil.copytree(people / name, few / name)
+    how = small("landmarks", data=Data())
+    with pytest.raises(ConfigError, match="too few people: nobody is left for validation"):
+        landmark_runs.run(how, few, tmp_path / "points", models)
+    assert not (tmp_path / "points").exists()
 
 
 def test_those_named_in_a_file_or_in_pairs_are_not_trained_on(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -329,6 +330,16 @@ def test_a_folder_that_is_not_annotated_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels/train/0.txt").write_text("1 0.5 0.5 0.1 0.1\n")
     with pytest.raises(ImageError, match="not in 0 to 0"):
         read_annotated(tmp_path)
+
+
+def test_a_split_in_which_no_face_is_found_is_refused_by_name(made: Made, tmp_path: Path) -> None:
+    stills = shutil.copytree(made.stills, tmp_path / "stills")
+    for still in read_annotated(stills).stills:
+        if still.split == "val":
+            Image.new("RGB", (still.width, still.height)).save(still.path)
+    done = typed("fit-stills", stills, "--out", tmp_path / "head.safetensors", "--epochs", 0)
+    assert done.status == 2
+    assert "stills: shows no face that is found in the pictures of val (" in done.err
 
 
 def test_a_run_that_cannot_be_is_refused_before_anything_is_looked_at(

@@ -87,8 +87,9 @@ class SimClr:
         return self.probe(self.encoder)
 
 
-def projected(encoder: Trainable, settings: SimClrSettings) -> nn.Module:
-    """Return the encoder followed by a projector."""
+def projected(encoder: Trainable, settings: SimClrSettings, seed: int) -> nn.Module:
+    """Return the encoder followed by a projector, whose first weights follow from the seed."""
+    torch.manual_seed(seed)
     width = encoder.facts.dimension
     projector = nn.Sequential(
         nn.Linear(width, settings.hidden),
