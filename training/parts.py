@@ -30,12 +30,21 @@ def deal(faces: FaceSet, how: Data, source: Path) -> Split:
     dealt = batches.split(faces, how.validation, how.test, how.seed)
     if not how.without:
         return dealt
-    barred, train = _barred(how.without, source), dealt.train
+    barred, train = barred_people(how.without, source), dealt.train
     kept = [who < 0 or train.names[who] not in barred for who in train.people.tolist()]
     return replace(dealt, train=train.of(np.flatnonzero(kept)))
 
 
-def _barred(names: str, source: Path) -> Set[str]:
+def barred_people(names: str, source: Path) -> Set[str]:
+    """Return the people whom a file names, who are not to be trained on.
+
+    Args:
+        names: the file: one name per line, or pairs as LFW's.
+        source: of the faces; the file may be in the folder or beside the archive.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
     beside = (source if source.is_dir() else source.parent) / names
     path = beside if beside.is_file() else Path(names)
     try:

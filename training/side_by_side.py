@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,18 +18,31 @@ from indexer.progress import Progress, silent
 from training import batches, encoders
 from training.evaluate.encoders import Assessment, Sample, assess
 from training.faces import read_faces
+from training.parts import barred_people
 from training.recipe import Data
 
 _NAMES = "name a weights file, the folder of a run, or default"
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """An encoder's metrics, and how many of those they are of it may have been trained on."""
+
+    assessed: Assessment
+    people: int
+    """Test people."""
+    trained_on: int
+    """Those of them whom the run that the encoder is of did not hold out; 0 if it is of none."""
+
+
 def side_by_side(
     names: Sequence[str], source: Path, kept: Path, models: Models, progress: Progress = silent
-) -> Mapping[str, Assessment]:
+) -> Mapping[str, Compared]:
     """Return the metrics of encoders on the test people of a folder, by the encoders' names.
 
     Test people are those of the default `Data`, on whom no shipped recipe trains except `distil`
     and those that continue from it, which hold out others; from them comes the default encoder.
+    A run of other faces or another `Data` may have trained on some of them.
 
     Args:
         names: of encoders, each a weights file, the folder of a run, or ``default``.
@@ -53,5 +68,25 @@ def side_by_side(
                 problem = "has too few people with two photos to measure on"
                 raise ConfigError(source, problem, "give more people, or LFW's folder")
             run = encoders.runner(path, workers, device)
-            found[name] = assess(run, parts.validation, parts.test, facts.input_size, Sample())
+            one = assess(run, parts.validation, parts.test, facts.input_size, Sample())
+            tested = {faces.names[who] for who in set(parts.test.people.tolist()) if who >= 0}
+            found[name] = Compared(one, len(tested), _trained_on(path.parent, tested, source))
     return found
+
+
+def _trained_on(run: Path, people: Set[str], source: Path) -> int:
+    """Return how many of some people a run may have trained on, 0 if the folder is of no run."""
+    try:
+        parts = json.loads((run / "data.json").read_bytes())["people"]
+        held_out = {*parts["validation"], *parts["test"]}
+        without = json.loads((run / "recipe.json").read_bytes())["data"]["without"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return 0
+    return len(people - held_out - _barred(without, source))
+
+
+def _barred(names: str, source: Path) -> Set[str]:
+    try:
+        return barred_people(names, source) if names else frozenset()
+    except ConfigError:  # the file lies with the run's own faces, so nobody is known to be barred
+        return frozenset()

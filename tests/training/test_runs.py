@@ -18,8 +18,9 @@ from indexer.config import DetectSettings, EmbedSettings, Settings
 from indexer.errors import ConfigError
 from indexer.models import Models, load_models
 from indexer.nets import encoder as nets
+from indexer.nets.weights import DEFAULT_ENCODER
 from tests.faces import collins, hopper
-from training import encoders, landmark_runs, parts, recipe, runs
+from training import encoders, landmark_runs, parts, recipe, runs, side_by_side
 from training.__main__ import main
 from training.encoders import Trainable
 from training.faces import read_faces
@@ -420,10 +421,50 @@ def test_what_is_trained_is_used_by_name(people: Path, models: Models, tmp_path:
 def test_encoders_are_measured_side_by_side(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", str(people), "default", "--out", str(tmp_path)]) == 0
+    run = tmp_path / "run"
+    runs.claim(run, small("siamese"), {"people": {"validation": [], "test": []}})
+    shutil.copy(DEFAULT_ENCODER, run / runs.WEIGHTS)
+    assert main(["evaluate", str(people), "default", str(run), "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "default" in said
     assert "tpr_at_1_percent" in said
     assert (tmp_path / "roc.png").is_file()
+    assert f"\n{run} may have been trained on 2 of the 2 test people\n" in said
+    assert "default may have" not in said
+    tables = json.loads((tmp_path / "evaluate.json").read_text())
+    assert [(one["people"], one["trained_on"]) for one in tables.values()] == [(2, 0), (2, 2)]
     assert main(["evaluate", str(people), "nowhere.safetensors", "--out", str(tmp_path)]) == 2
     assert "nowhere.safetensors" in capsys.readouterr().err
+
+
+def test_it_is_said_whom_a_run_did_not_hold_out(
+    people: Path, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = people.parent / "faces"
+    faces = read_faces(people, kept, models, encoders.start("", "", 0, 0).facts)
+    tested = parts.deal(faces, Data(), people).test
+    names = sorted({faces.names[who] for who in tested.people})
+    assert len(names) == 2
+    (tmp_path / "names.txt").write_text(names[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(side_by_side, "assess", lambda *_: None)
+
+    def trained_on(run: str) -> int:
+        found = side_by_side.side_by_side(["default", run], people, kept, models)
+        assert (found["default"].trained_on, found["default"].people) == (0, 2)
+        return found[run].trained_on
+
+    for run, held_out, without, count in [
+        ("a", 0, "", 2),
+        ("b", 1, "", 1),
+        ("c", 2, "", 0),
+        ("d", 0, "names.txt", 1),
+        ("e", 0, "elsewhere.txt", 2),
+    ]:
+        how = small("siamese", data=Data(without=without))
+        held = {"validation": [], "test": names[:held_out]}
+        runs.claim(tmp_path / run, how, {"people": held})
+        shutil.copy(DEFAULT_ENCODER, tmp_path / run / runs.WEIGHTS)
+        assert trained_on(run) == count
+    (tmp_path / "a" / "data.json").write_text("[]")  # of something else
+    assert trained_on("a") == 0

@@ -47,7 +47,7 @@ def add(commands: Any) -> None:  # noqa: ANN401 - argparse has no public name fo
     fit.add_argument("--name", help="of the run (default: the recipe's)")
     fit.add_argument("--out", type=Path, default=Path("outputs/training"), metavar="FOLDER")
     fit.set_defaults(run=_fit)
-    evaluate = commands.add_parser("evaluate", help="measure encoders on people not trained on")
+    evaluate = commands.add_parser("evaluate", help="measure encoders on the same people")
     evaluate.add_argument(
         "faces", type=Path, metavar="FACES", help="a folder per person, or lfw.tar"
     )
@@ -142,11 +142,20 @@ def _evaluate(options: argparse.Namespace) -> None:
     kept = options.out / "faces"
     ready = models.load_models(Settings())
     found = side_by_side(options.encoders, options.faces, kept, ready, bar)
-    print(tabulate(runs.compared(found), headers=["people not trained on", *found]))
-    scores = {name: plots.Scores(one.similarities, one.same) for name, one in found.items()}
+    assessed = {name: one.assessed for name, one in found.items()}
+    print(tabulate(runs.compared(assessed), headers=["test people", *found]))
+    for name, one in found.items():
+        if one.trained_on:
+            print(
+                f"{name} may have been trained on {one.trained_on} of the {one.people} test people"
+            )
+    scores = {name: plots.Scores(one.similarities, one.same) for name, one in assessed.items()}
     plots.roc(scores, options.out / "roc.png")
     plots.similarities(scores, options.out / "similarities.png")
-    tables = {name: runs.numbers(one) for name, one in found.items()}
+    tables = {
+        name: {**runs.numbers(one.assessed), "people": one.people, "trained_on": one.trained_on}
+        for name, one in found.items()
+    }
     with disk.replacing(options.out / "evaluate.json") as file:
         file.write(json.dumps(tables, indent=1).encode())
     print(f"written: {options.out}/evaluate.json, roc.png, similarities.png")
