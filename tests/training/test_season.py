@@ -26,7 +26,7 @@ from training.synthesize.reel import Episode, Reel, Strip
 from training.synthesize.scenario import plan_scene
 from training.synthesize.scene import light_scene
 from training.synthesize.script import Look
-from training.synthesize.season import film, plan, synthesize_season
+from training.synthesize.season import film, plan, synthesize_season, write_gallery
 from training.synthesize.season_spec import SeasonSpec
 from training.synthesize.story import Roles, write_season
 from training.synthesize.takes import Actor, Prop, Take, part, visible
@@ -416,6 +416,14 @@ def test_a_season_is_written_whole_or_not_at_all(source: Path, tmp_path: Path) -
     with pytest.raises(ConfigError, match="cannot be written"):
         synthesize_season(source, tmp_path / "file" / "season", TINY, one_face)
     assert {path.name for path in tmp_path.iterdir()} == {"season", "file", "faces"}
+
+
+def test_no_still_of_a_gallery_overwrites_another(tmp_path: Path) -> None:
+    photos = ["1.jpg", "1.png", "2.JPG", "Dr. No_0001", "Dr. No_0002"]
+    write_gallery(tmp_path, {"Ann": [head(f"Ann/{name}") for name in photos]})
+    assert [path.name for path in sorted((tmp_path / "Ann").iterdir())] == [
+        *("1.jpg", "1.png.jpg", "2.JPG", "Dr. No_0001.jpg", "Dr. No_0002.jpg")
+    ]
 
 
 def test_light_is_a_table_of_levels() -> None:

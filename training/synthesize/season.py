@@ -113,12 +113,13 @@ def film(
 
 
 def write_gallery(folder: Path, gallery: Mapping[str, Sequence[Head]]) -> None:
-    """Write the stills that were set aside, ``Name/file.jpg``."""
+    """Write the stills that were set aside, ``Name/file.jpg``; of a PNG, ``Name/file.png.jpg``."""
     for name, heads in gallery.items():
         (folder / name).mkdir(parents=True)
         for head in heads:
-            still = folder / name / f"{Path(head.label).stem}.jpg"
-            Image.fromarray(head.pixels).save(still, quality=_QUALITY)
+            file = Path(head.label).name
+            file = file if file.lower().endswith(".jpg") else f"{file}.jpg"
+            Image.fromarray(head.pixels).save(folder / name / file, quality=_QUALITY)
 
 
 def _looks(people: Mapping[str, Sequence[Head]]) -> dict[str, list[Look]]:
