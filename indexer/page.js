@@ -5,7 +5,7 @@
 // then merges, each into whoever the person is in the end.
 const UID = 0, EPISODE = 1, START = 2, SECONDS = 3, COUNTS = 4;
 const folded = text => text.toUpperCase().toLowerCase();
-const tidy = text => text.replace(/[\p{C}\p{Z}]+/gu, " ").trim();
+const tidy = text => text.replace(/(?:(?![\u200c\u200d])[\p{C}\p{Z}])+/gu, " ").trim();
 
 function labels(data) {
   return new Map([...data.people, ...data.others].map(one => [folded(one.label), one.id]));
