@@ -8,17 +8,19 @@ why; 130: interrupted.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from indexer import __version__
 from indexer.commands import asking, indexing, naming
-from indexer.commands.console import Parser, Parsers, run
+from indexer.commands.console import Parser, Parsers, library_folder, prepare_output, run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    prepare_output()
     return run(build_parser().parse_args(arguments))
 
 
@@ -28,7 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
-        "--library", type=Path, default=Path("outputs"), metavar="FOLDER", help="default: outputs"
+        "--library",
+        type=library_folder,
+        default=Path("outputs"),
+        metavar="FOLDER",
+        help="default: outputs",
     )
     shared.add_argument("--json", action="store_true", help="machine-readable output")
     parsers = Parsers(parser.add_subparsers(required=True, metavar="COMMAND"), shared)
@@ -38,4 +44,5 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves no more behind than Ctrl-C
     sys.exit(main())

@@ -40,7 +40,8 @@ def admit(
         found = again.places(now, staged) if episode in read.episodes(now) else {}
         entry = again.moved(log, staged, found)
         log += [entry] if entry else []
-        decided, earlier = decisions.constraints(log), again.said(now, episode, found)
+        decided = reuse.carried(decisions.constraints(log), shown)
+        earlier = again.said(now, episode, found)
         known = _known(now, episode)
         stick = evidence.among(stick, read.read_strangers(now))
 

@@ -48,24 +48,32 @@ def alike(
         people[n].id: [
             people[m].id
             for m in others
-            if not _meet(times.get(people[n].id), times.get(people[m].id))
+            if not _meet(times.get(people[n].id, {}), times.get(people[m].id, {}))
         ][:_MOST_ASKED]
         for n, others in near.items()
     }
 
 
-def _times(shown: Sequence[Appearance]) -> Mapping[int, Float64]:
-    """Return the episode, start and end of everybody's tracks, (T, 3), by id."""
-    found: dict[int, list[tuple[float, float, float]]] = {}
+def _times(shown: Sequence[Appearance]) -> Mapping[int, Mapping[int, Float64]]:
+    """Return start and end of everybody's tracks in each episode, (T, 2), by id and episode."""
+    found: dict[int, dict[int, list[tuple[float, float]]]] = {}
     for one in shown:
-        found.setdefault(one.character, []).append((one.track >> 20, one.start_s, one.end_s))
-    return {who: np.array(rows, np.float64) for who, rows in found.items()}
+        mine = found.setdefault(one.character, {})
+        mine.setdefault(one.track >> 20, []).append((one.start_s, one.end_s))
+    return {
+        who: {episode: np.array(rows, np.float64) for episode, rows in inside.items()}
+        for who, inside in found.items()
+    }
 
 
-def _meet(mine: Float64 | None, theirs: Float64 | None) -> bool:
+def _meet(mine: Mapping[int, Float64], theirs: Mapping[int, Float64]) -> bool:
     """Return whether any track of one is on screen with any of the other."""
-    if mine is None or theirs is None:
-        return False
-    same = mine[:, None, 0] == theirs[:, 0]
-    meet = affinity.together(mine[:, None, 1], mine[:, None, 2], theirs[:, 1], theirs[:, 2])
-    return bool((same & meet).any())
+    return any(
+        affinity.together(
+            mine[episode][:, None, 0],
+            mine[episode][:, None, 1],
+            theirs[episode][:, 0],
+            theirs[episode][:, 1],
+        ).any()
+        for episode in mine.keys() & theirs.keys()
+    )

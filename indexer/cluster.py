@@ -8,7 +8,7 @@ compared as wholes, with each other and with the people of earlier episodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -153,6 +153,10 @@ class Known:
     """The id of the next new person."""
     next_person: int = 1
     """The least number that no unnamed person ever had in a label like "Person 3"."""
+    names: Set[int] = frozenset()
+    """Ids of those who were merged into somebody with a name: to be one of them is to be named."""
+    least_of_names: float = 0.0
+    """The least log-odds at which a group is one of them."""
 
 
 def people(
@@ -166,7 +170,8 @@ def people(
     """Return a person for each group: one met before if similar enough, else a new one.
 
     Several groups may turn out to be one person: all that was seen of a group tells more than its
-    tracks one by one.
+    tracks one by one. A track that thereby gets a name is as surely of that person as its group is,
+    at most.
 
     New ones are called "Person 1", "Person 2" and so on by screen time, after the existing ones.
 
@@ -205,6 +210,7 @@ def people(
         for i, g in enumerate(by_time)
     ]
     cosines, odds = _membership(groups, related, seen, stick)
+    odds = np.minimum(odds, _of_names(seen, met, known, related, rules)[groups])
     identities = [
         Identity(track.uid, ids[int(g)], float(probability), float(cosine), 0.0, UNKNOWN)
         for track, g, cosine, probability in zip(tracks, groups, cosines, expit(odds), strict=True)
@@ -264,7 +270,7 @@ def _joined(
         rules: the encoder's yardstick, and the least log-odds.
     """
     stick, least = rules
-    count, chance = len(seen.raw), max(float(np.log(max(len(known.people), 1))) - least, 0.0)
+    count, charge = len(seen.raw), _charges(known, least)
     none = np.zeros((0, seen.raw.shape[1]), np.float32)
     theirs = np.concatenate([none, *(person.prototypes[:1] for person in known.people)])
     clear = np.array([person.clear_px for person in known.people], np.float32)
@@ -281,8 +287,8 @@ def _joined(
         sums = members.T @ (px[:, None] * rows)
         centres, clarity = _whole(sums, members.T @ px, related.common, stick)
         odds = affinity.helped_odds(centres @ centres.T, clarity.rows, clarity.columns, stick)
-        met = members[count:].sum(axis=0)  # each group holds at most one known person
-        return (odds + odds.T) / 2 - chance * np.maximum.outer(met, met)
+        met = charge[close] @ members[count:]  # each group holds at most one known person
+        return (odds + odds.T) / 2 - np.maximum.outer(met, met)
 
     tracks = np.eye(count)[groups]  # (N, G)
     barred = np.ones((len(rows), len(rows)), dtype=bool)
@@ -295,6 +301,43 @@ def _joined(
     found = _in_order(ends)
     both = zip(found.tolist(), ends.tolist(), strict=True)
     return found, {group: whom[end] for group, end in both if end in whom}
+
+
+def _charges(known: Known, least: float) -> Float64:
+    """Return by how much the log-odds of being each known person must exceed the least, (K,)."""
+    chance = max(float(np.log(max(len(known.people), 1))) - least, 0.0)
+    names = np.array([one.id in known.names for one in known.people], dtype=bool)
+    return np.maximum(chance, np.where(names, known.least_of_names - least, 0.0))
+
+
+def _of_names(
+    seen: _Groups,
+    met: Mapping[int, int],
+    known: Known,
+    related: Affinity,
+    rules: tuple[Yardstick, float],
+) -> Float32:
+    """Return the log-odds that each group is the known person whose name it gets, (G,).
+
+    Without bound for groups that get no name. Of several groups that were joined, all that was seen
+    of them together counts.
+    """
+    stick, _ = rules
+    odds = np.full(len(seen.raw), np.inf, np.float32)
+    named = {g: known.people[k] for g, k in met.items() if known.people[k].id in known.names}
+    if not named:
+        return odds
+    groups = np.array(list(named))
+    theirs = np.stack([person.prototypes[0] for person in named.values()])
+    clear = np.array([person.clear_px for person in named.values()], np.float32)
+    they, mine = (
+        _whole(rows, px, related.common, stick)
+        for rows, px in ((theirs, clear), (seen.raw[groups], seen.clarity.px[groups]))
+    )
+    cosines = np.sum(mine[0] * they[0], axis=1)
+    both = [(mine[1], they[1]), (they[1], mine[1])]  # as `_joined` does
+    odds[groups] = sum(affinity.helped_odds(cosines, *two, stick) for two in both) / 2
+    return odds
 
 
 def _whole(

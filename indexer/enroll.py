@@ -19,6 +19,7 @@ from indexer.models import Models, still_faces
 from indexer.nets import encoder as encoders
 from indexer.progress import Progress, silent
 from indexer.records import Character, Float32
+from indexer.stills import Person
 from indexer.store import library as libraries
 from indexer.store import read
 from indexer.store.library import Library
@@ -65,27 +66,24 @@ def enroll(  # noqa: PLR0913 - the last by name
 
     Raises:
         ImageError: the folder holds nobody, a name that is not valid, or somebody without a single
-            still that can be used; then its notes are what was skipped.
+            still that can be used, or there is none of strangers; then its notes are what was
+            skipped.
         StoreError: the library cannot be written, or has several characters of that name, none of
             them spelt exactly so.
     """
     gallery: dict[str, Float32] = {}
     skipped: list[ImageError] = []
     people = stills.people(folder)
-    _check_names(folder, [one.name for one in people])
+    _check_names(people)
     for person in progress(people, total=len(people), what="people"):
         rows = _all_encoded(person.paths, models, settings, skipped)
-        if not len(rows):
-            problem = "has no still that can be used, so nobody was enrolled"
-            refusal = ImageError(folder / person.name, problem, "add better ones")
-            for one in skipped:
-                refusal.add_note(f"skipped {one}")
-            raise refusal
+        _check_some(rows, person.folder, skipped)
         gallery[person.name] = rows
     others = None
     if strangers is not None:
         paths = progress(found := stills.pictures(strangers), total=len(found), what="strangers")
         others = _all_encoded(paths, models, settings, skipped)
+        _check_some(others, strangers, skipped)
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         ids, cast = _with_gallery(now, gallery)
         stick = models.encoder.yardstick
@@ -102,19 +100,30 @@ def enroll(  # noqa: PLR0913 - the last by name
     return Enrolled(enrolled, skipped, len(judged.identities), changed)
 
 
-def _check_names(folder: Path, names: Sequence[str]) -> None:
-    first: dict[str, str] = {}
-    for name in names:
-        _check_name(folder, name)
-        other = first.setdefault(labels.folded(name), name)
-        if other != name:
-            problem = f"is the same name as {other}, in another spelling"
-            raise ImageError(folder / name, problem, "put their stills into one folder")
+def _check_some(rows: Float32, folder: Path, skipped: Sequence[ImageError]) -> None:
+    """Raise if a folder gave no vector, with what was skipped as notes."""
+    if len(rows):
+        return
+    problem = "has no still that can be used, so nobody was enrolled"
+    refusal = ImageError(folder, problem, "add better ones")
+    for one in skipped:
+        refusal.add_note(f"skipped {one}")
+    raise refusal
 
 
-def _check_name(folder: Path, name: str) -> None:
-    if problem := labels.against(name):
-        path = str(folder / name)
+def _check_names(people: Sequence[Person]) -> None:
+    first: dict[str, Path] = {}
+    for one in people:
+        _check_name(one)
+        other = first.setdefault(labels.folded(one.name), one.folder)
+        if other != one.folder:
+            problem = f"is the same name as {other.name}, in another spelling"
+            raise ImageError(one.folder, problem, "put their stills into one folder")
+
+
+def _check_name(person: Person) -> None:
+    if problem := labels.against(person.name):
+        path = str(person.folder)
         path = path if path.isprintable() else f"{path!a}"
         raise ImageError(path, problem, "rename the folder")
 

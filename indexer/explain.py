@@ -146,6 +146,8 @@ def explain(library: Library, episode: str, time_s: float, stick: Yardstick) -> 
     tracks = read.read_tracks(library, episode)
     places = read.places_in(library, library.episode(episode), frame, frame)
     settings, _ = read.read_judgement(library, episode)
+    if not tracks:
+        return Explained(episode, time_s, frame, library.encoder_id, settings, [])
     made = _Evidence.of(library, episode, tracks, stick, settings)
     order = np.argsort(places.boxes[:, 0], kind="stable").tolist()
     rows = {track.uid: n for n, track in enumerate(tracks)}

@@ -125,7 +125,9 @@ def identify(
     among = related.only(np.array(rest, dtype=np.int64))
     odds = affinity.helped(among, stick)
     groups = cluster.group(odds, together[np.ix_(rest, rest)], settings.cluster)
-    earlier = cluster.Known(met, barred, cast.next_id, cast.next_person)
+    names = frozenset(one.id for one in met if decided.merged.get(one.id) in own)
+    sure = thresholds.log_odds_of_a_name(settings.recognize)
+    earlier = cluster.Known(met, barred, cast.next_id, cast.next_person, names, sure)
     strangers = [tracks[n] for n in rest]
     people = cluster.people(strangers, groups, earlier, among, stick, settings.cluster)
     for n, person in zip(rest, people.identities, strict=True):
@@ -227,8 +229,13 @@ def _apart(
 
 def _forbidden(tracks: Sequence[Track], people: Sequence[Character], decided: Constraints) -> Bool:
     """Return which of the people each track cannot be by users' decisions, (N, K)."""
-    rows = [[(track.uid, one.id) in decided.barred for one in people] for track in tracks]
-    return np.array(rows, dtype=bool).reshape(len(tracks), len(people))
+    row = {track.uid: place for place, track in enumerate(tracks)}
+    column = {one.id: place for place, one in enumerate(people)}
+    found = np.zeros((len(tracks), len(people)), dtype=bool)
+    for uid, person in decided.barred:
+        if uid in row and person in column:
+            found[row[uid], column[person]] = True
+    return found
 
 
 def _pinned(judged: Identity, decided: Constraints) -> Identity:
@@ -292,4 +299,4 @@ def _barred(people: Sequence[Character], identities: Sequence[Identity], togethe
     """Return which people are already on screen with each track, so cannot be it, (N, K)."""
     ids = np.array([person.id for person in people], dtype=np.int64)
     taken = np.array([i.character for i in identities], dtype=np.int64)[:, None] == ids  # (M, K)
-    return np.asarray(together.astype(np.int64) @ taken > 0)
+    return np.asarray(together.astype(np.float32) @ taken.astype(np.float32) > 0)

@@ -221,7 +221,8 @@ def judge(  # noqa: PLR0913 - the last by name
 ) -> Judged:
     """Return who the tracks of a library are; nothing is written.
 
-    Tracks that an earlier episode already showed are judged there, and have that identity here.
+    Tracks that an earlier episode already showed are judged there, and have that identity here, as
+    users decided there.
 
     Args:
         library: locked by whoever will publish it.
@@ -247,7 +248,7 @@ def judge(  # noqa: PLR0913 - the last by name
             taken = reuse.known_from(again[one], said)
         else:  # the episodes that it repeats are not judged now: their identities hold
             taken = reuse.known_from(again[one], reuse.identities_of(library, again[one]))
-        heard = Heard(before, holding(decided, held), taken)
+        heard = Heard(before, holding(reuse.carried(decided, again[one]), held), taken)
         cast = identify(read.read_tracks(library, one), cast, stick, settings, heard)
         identities[one], audits[one] = kept(cast.identities, before, held), cast.audit
         said |= {i.track: i for i in cast.identities}

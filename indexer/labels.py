@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 _PERSON = "Person"
+_JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))
+"""Characters without width that names in Persian and in languages of India are spelt with."""
 NOBODY = "unknown"
 """The label of a track that shows nobody of the gallery."""
 
@@ -43,8 +45,12 @@ def next_person(labels: Iterable[str], least: int) -> int:
 
 
 def folded(label: str) -> str:
-    """Return a form that is equal for labels that are one name, whatever case or composition."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", label).casefold())
+    """Return a form that is equal for labels that are one name.
+
+    Case, composition and the number of spaces do not matter.
+    """
+    text = unicodedata.normalize("NFC", label).casefold()
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def called(name: str, labels: Sequence[str]) -> list[int]:
@@ -61,4 +67,5 @@ def against(name: str) -> str:
         return "is reserved for people without a name"
     if folded(name.strip()) == NOBODY:
         return "is reserved for tracks that show nobody known"
-    return "" if name.isprintable() else "contains characters that cannot be shown"
+    shown = name.translate(_JOINERS)
+    return "" if shown.isprintable() else "contains characters that cannot be shown"

@@ -6,7 +6,7 @@
 const UID = 0, EPISODE = 1, START = 2, SECONDS = 3, COUNTS = 4;
 const folded = text => text.toUpperCase().toLowerCase();
 const counted = (count, one) => count + " " + one + (count === 1 ? "" : "s");
-const tidy = text => text.replace(/[\p{C}\p{Z}]+/gu, " ").trim();
+const tidy = text => text.replace(/(?:(?![\u200c\u200d])[\p{C}\p{Z}])+/gu, " ").trim();
 
 function labels(data) {
   return new Map([...data.people, ...data.others].map(one => [folded(one.label), one.id]));

@@ -85,7 +85,7 @@ def write_page(
         resources.files("indexer").joinpath(name).read_text(encoding="utf-8")
         for name in ("page.html", "page.js")
     )
-    with disk.explained(path), disk.replacing(path) as file:
+    with disk.explained(path), disk.written(path) as file:
         filled = Template(page).substitute(data=encoded, script=script, command=command)
         file.write(filled.encode())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
@@ -81,7 +82,7 @@ def read_file(path: Path) -> File:
         StoreError: it cannot be read, or holds something that is no decision.
     """
     try:
-        return TypeAdapter(File).validate_json(path.read_bytes())
+        return TypeAdapter(File).validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         problem = f"cannot be read: {error.strerror}"
         raise StoreError(path, problem, "check the path") from error

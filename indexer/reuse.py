@@ -13,7 +13,7 @@ from indexer import repeats
 from indexer.config import RepeatSettings
 from indexer.errors import StoreError
 from indexer.pictures import Past
-from indexer.records import BLANK, Identity, Int64, Repeat
+from indexer.records import BLANK, Constraints, Identity, Int64, Repeat
 from indexer.store import read
 from indexer.store.library import Library
 from indexer.store.write import StagedEpisode
@@ -75,6 +75,28 @@ def known_from(
         for mine, theirs in zip(one.tracks, one.their_tracks, strict=True)
         if theirs in identities
     }
+
+
+def carried(decided: Constraints, stretches: Sequence[Repeat]) -> Constraints:
+    """Return users' decisions, those about an earlier episode's tracks holding for their repeats.
+
+    Args:
+        decided: what users decided. What they decided about a repeat itself goes first.
+        stretches: of one episode.
+    """
+    pairs = [pair for one in stretches for pair in zip(one.tracks, one.their_tracks, strict=True)]
+    pinned = {mine: decided.pinned[theirs] for mine, theirs in pairs if theirs in decided.pinned}
+    pinned |= decided.pinned
+    barred: dict[int, list[int]] = {}
+    for uid, person in decided.barred:
+        barred.setdefault(uid, []).append(person)
+    also = {
+        (mine, person)
+        for mine, theirs in pairs
+        for person in barred.get(theirs, [])
+        if pinned.get(mine) != person
+    }
+    return dataclasses.replace(decided, pinned=pinned, barred=decided.barred | also)
 
 
 def identities_of(library: Library, stretches: Iterable[Repeat]) -> dict[int, Identity]:

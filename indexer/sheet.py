@@ -84,7 +84,7 @@ class Sheet:
         """
         content = io.BytesIO()
         Image.fromarray(self._pixels).save(content, "PNG")
-        with disk.explained(path), disk.replacing(path) as file:
+        with disk.explained(path), disk.written(path) as file:
             file.write(content.getvalue())
 
 

@@ -36,8 +36,14 @@ _ODD_EXIF = (
 class Person:
     """A name and the files that show the person of that name."""
 
-    name: str
+    folder: Path
+    """Called as the person is."""
     paths: Sequence[Path]
+
+    @property
+    def name(self) -> str:
+        """Return the folder's name, without spaces at its ends and doubled ones."""
+        return " ".join(part for part in self.folder.name.split(" ") if part)
 
 
 def read(path: Path) -> UInt8:
@@ -99,6 +105,8 @@ def pictures(folder: Path) -> list[Path]:
 def people(folder: Path) -> list[Person]:
     """Return the people of a gallery, a folder each, in order of name; hidden files are left out.
 
+    A person whose folder holds no file has no paths.
+
     Raises:
         ImageError: there is no such folder, or it holds no folder with files.
         OSError: it, or a folder in it, may not be read.
@@ -107,12 +115,11 @@ def people(folder: Path) -> list[Person]:
         problem = "is not a folder" if folder.exists() else "no such folder"
         raise ImageError(folder, problem, "name a folder with a folder of stills per person")
     found = [
-        Person(inside.name, sorted(p for p in inside.iterdir() if _is_visible_file(p)))
+        Person(inside, sorted(p for p in inside.iterdir() if _is_visible_file(p)))
         for inside in sorted(folder.iterdir())
         if inside.is_dir() and not inside.name.startswith(".")
     ]
-    found = [person for person in found if person.paths]
-    if not found:
+    if not any(person.paths for person in found):
         raise ImageError(folder, "holds nobody", "put a folder of stills per person into it")
     return found
 

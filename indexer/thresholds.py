@@ -167,10 +167,15 @@ def least_probability(settings: RecognizeSettings) -> float:
     return max(settings.min_probability, 1 - settings.max_wrong_names)
 
 
+def log_odds_of_a_name(settings: RecognizeSettings) -> float:
+    """Return the log-odds of the least probability with which a name is given."""
+    return float(logit(min(least_probability(settings), _SURE)))
+
+
 def least_log_odds(count: int, stick: Yardstick, settings: RecognizeSettings) -> float:
     """Return the log-odds against a stranger that give a lone candidate the least probability."""
     slope, offset = stick.belief
-    wanted = (logit(min(least_probability(settings), _SURE)) - offset) / slope
+    wanted = (log_odds_of_a_name(settings) - offset) / slope
     return float(wanted - prior_log_odds(count, settings))
 
 

@@ -169,7 +169,7 @@ def test_people_info_and_verify(library: Indexed) -> None:
     assert times == sorted(times, reverse=True)
     assert {p["label"] for p in people if p["named"]} == set(CAST)
     info = run("info", "--library", library.library)
-    assert (info.status, "1 episodes" in info.out) == (0, True)
+    assert (info.status, "1 episode\n" in info.out) == (0, True)
     evidence = json.loads(
         run("info", "--character", "Cleo", "--json", "--library", library.library).out
     )

@@ -150,7 +150,10 @@ def test_the_picture_shows_faces_of_the_candidates(pilot: Library, tmp_path: Pat
     assert grey == pytest.approx((len(found.faces) + len(beside)) * SIDE * SIDE, rel=0.02)
 
 
-def test_nobody_on_screen_and_no_such_time(pilot: Library) -> None:
+def test_nobody_on_screen_and_no_such_time(pilot: Library, tmp_path: Path) -> None:
+    empty = libraries.episode("Empty.mp4", [30])
+    alone = libraries.put(libraries.new(tmp_path), empty, [])
+    assert explain.explain(alone, empty.id, 0.4, STICK).faces == []
     assert explain.explain(pilot, PILOT.id, 1.6, STICK).faces == []
     with pytest.raises(StoreError, match="has no frame at 99 s"):
         explain.explain(pilot, PILOT.id, 99, STICK)

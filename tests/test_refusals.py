@@ -137,10 +137,20 @@ def test_a_gallery_of_nobody_is_refused(
         shutil.copytree(unusable / "Ann", odd / name)
         said = say(capfd, "enroll", odd, "--library", copy)
         assert (said.status, said.err.count("\n"), problem in said.err) == (2, 1, True), said.err
-    for name in ("Zoe", "ZOE"):
-        shutil.copytree(unusable / "Ann", tmp_path / "twice" / name)
-    said = say(capfd, "enroll", tmp_path / "twice", "--library", copy)
-    assert_refused(said, tmp_path / "twice" / "Zoe", "is the same name as ZOE, in another spelling")
+    for one, other in [("Zoe", "ZOE"), ("Ann  Lee", "Ann Lee"), ("Bo ", " Bo")]:
+        twice = tmp_path / f"twice {one}"
+        for name in (one, other):
+            shutil.copytree(unusable / "Ann", twice / name)
+        said = say(capfd, "enroll", twice, "--library", copy)
+        assert (said.status, said.err.count("\n")) == (2, 1)
+        assert f"is the same name as {' '.join(min(one, other).split())}" in said.err
+    (tmp_path / "some" / "Bob" / "season 1").mkdir(parents=True)
+    shutil.copytree(show.gallery / "Ada", tmp_path / "some" / "Ada")
+    said = say(capfd, "enroll", tmp_path / "some", "--library", copy)
+    assert_refused(said, tmp_path / "some" / "Bob", "has no still that can be used")
+    said = say(capfd, "enroll", show.gallery, "--strangers", unusable / "Ann", "--library", copy)
+    *_, refusal = said.err.splitlines(keepends=True)
+    assert_refused(Said(said.status, refusal), unusable / "Ann", "has no still that can be used")
     assert tree(copy) == before
 
 
@@ -195,6 +205,9 @@ def test_what_cannot_be_parsed_is_one_line(capfd: pytest.CaptureFixture[str]) ->
         (["query", "--min-seconds", "x"], "query", "x is not a number of seconds"),
         (["undo", "0"], "undo", "0 is less than 1"),
         (["people", "--page"], "people", "--page"),
+        (["index", "https://example.org/ep.mp4"], "index", "is an address: download"),
+        (["people", "--library", ""], "people", "name is empty"),
+        (["people", "--library", os.fsdecode(b"a\xff")], "people", "is not in UTF-8"),
         (["sing\nsong"], "", "invalid choice"),
         ([], "", "required: COMMAND"),
     ]:
@@ -214,6 +227,47 @@ def test_an_output_that_takes_no_more_is_one_line(library: Indexed) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert_refused(Said(done.returncode, done.stderr), "output", "No space left")
+
+
+def test_no_output_and_one_that_cannot_show_a_name_are_done_without(
+    library: Indexed, tmp_path: Path
+) -> None:
+    root = tmp_path / "library"
+    shutil.copytree(library.library, root)
+    assert run("name", "Ada", "Жанна 007", "--library", root).status == 0
+    command = [sys.executable, "-m", "indexer", "people", "--library", str(root)]
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command], capture_output=True, text=True, check=False
+    )
+    assert (closed.returncode, closed.stderr) == (0, "")
+    plain = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (plain.returncode, plain.stderr) == (0, "")
+    assert "\\u0416\\u0430\\u043d\\u043d\\u0430 007" in plain.stdout
+
+
+def test_pages_and_sheets_go_where_they_are_asked_to(
+    library: Indexed, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    target, link, pipe = tmp_path / "target.html", tmp_path / "link.html", tmp_path / "pipe"
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+    said = say(capfd, "people", "--page", link, "--library", library.library)
+    assert (said.status, link.is_symlink()) == (0, True)
+    page = target.read_bytes()
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as cat:
+        assert say(capfd, "people", "--page", pipe, "--library", library.library).status == 0
+        assert cat.stdout is not None
+        assert cat.stdout.read() == page
+    assert pipe.is_fifo()
+    for option in ("--page", "--sheet"):
+        said = say(capfd, "people", option, tmp_path, "--library", library.library)
+        assert_refused(said, tmp_path, "is a folder")
 
 
 def test_there_is_no_library_and_no_image(

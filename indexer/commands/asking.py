@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,6 +150,8 @@ def _export(options: argparse.Namespace) -> int:
         raise StoreError("--json", problem, "leave one of them out")
     opened = library.open_library(options.library)
     episode = read.find_episode(opened, options.episode)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as in a file, whatever the terminal's is
     target = options.output or sys.stdout
     export.export_to(opened, episode, options.format, target, repeats=options.repeats)
     return DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
@@ -128,6 +129,33 @@ def count(text: str) -> int:
     return count
 
 
+def library_folder(text: str) -> Path:
+    """Return the folder of a library."""
+    if not text:
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        problem = f"{text!a} is not in UTF-8: rename the folder"
+        raise argparse.ArgumentTypeError(problem) from error
+    return Path(text)
+
+
+def video(text: str) -> Path:
+    """Return the path of a video."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} is an address: download the video first")
+    return Path(text)
+
+
+def prepare_output() -> None:
+    """Make stdout take every name, whatever the terminal can show, and do without one."""
+    if sys.stdout is None:  # it was closed
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - for as long as the process lives
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the parsed command and return its exit status, expected errors printed on stderr."""
     try:
@@ -199,7 +227,14 @@ def print_rows(rows: Sequence[dict[str, Any]], options: argparse.Namespace, noth
     if options.json:
         print_json(rows)
     else:
-        print(tabulate(rows, headers="keys", floatfmt=".3f", missingval="") if rows else nothing)
+        print(_table(rows) if rows else nothing)
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> str:
+    words = [n for n, value in enumerate(rows[0].values()) if isinstance(value, str)]
+    return tabulate(  # a name is no number, even if it is 007
+        rows, headers="keys", floatfmt=".3f", missingval="", disable_numparse=words
+    )
 
 
 def print_json(value: object) -> None:

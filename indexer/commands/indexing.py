@@ -22,6 +22,7 @@ from indexer.commands.console import (
     print_json,
     print_rows,
     settings_of,
+    video,
 )
 from indexer.errors import IndexerError
 from indexer.labels import counted
@@ -40,7 +41,7 @@ _FRAME_BYTES = 1 << 20
 def add(parsers: Parsers) -> None:
     """Add these commands to the parser."""
     index = parsers.add("index", _index, "put videos into the library", settings=True)
-    index.add_argument("videos", nargs="+", type=Path, metavar="VIDEO")
+    index.add_argument("videos", nargs="+", type=video, metavar="VIDEO")
     index.add_argument(
         "--budget",
         type=duration,

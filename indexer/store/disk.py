@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -83,6 +83,21 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def written(target: Path) -> AbstractContextManager[IO[bytes]]:
+    """Return a file for what a user asked to be written: whole or not at all, as `replacing`.
+
+    A pipe or a device cannot be replaced and is written as it is; of a link, its target is written.
+
+    Raises:
+        OSError: it is a folder, or cannot be opened.
+    """
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if target.exists() and not target.is_file():
+        return target.open("wb")
+    return replacing(target.resolve())
 
 
 @contextmanager

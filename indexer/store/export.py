@@ -7,11 +7,10 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from html import escape
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 import pyarrow.compute as pc
 from webvtt import Caption, WebVTT
@@ -114,16 +113,10 @@ def export_to(
     if not isinstance(target, Path):
         FORMATS[form](library, episode, target, repeats=repeats)
         return
-    with disk.explained(target), _opened(target) as file:
+    with disk.explained(target), disk.written(target) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
         FORMATS[form](library, episode, text, repeats=repeats)
         text.detach()
-
-
-def _opened(target: Path) -> AbstractContextManager[IO[bytes]]:
-    if target.exists() and not target.is_file():  # a pipe or a device cannot be replaced
-        return target.open("wb")
-    return disk.replacing(target.resolve())
 
 
 def _labels(library: Library) -> dict[int, str]:

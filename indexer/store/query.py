@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from indexer.records import UNKNOWN, Character, Float32, Hit
 from indexer.store import appearances as seen
-from indexer.store import read, schema, tables
+from indexer.store import decisions, read, schema, tables
 from indexer.store.appearances import Appearance
 from indexer.store.library import Library
 
@@ -48,7 +48,8 @@ class ScreenTime:
     """Seconds in which they are on screen at least once."""
     expected_s: float | None
     """Seconds of the tracks, weighted by the probability that each shows the character, tracks
-    without a name included; None for an unnamed character."""
+    without a name included; None for an unnamed character. What a name that a user gave weighs
+    there is known once tracks are judged anew."""
     tracks: int
     episodes: int
 
@@ -177,7 +178,16 @@ def repeated_s(library: Library, episode: str) -> float:
 def screen_times(library: Library, appearances: pa.Table) -> list[ScreenTime]:
     """Return every character with their screen time in some appearances, longest first."""
     everybody = read.read_table(library, library.root / schema.CHARACTERS, ["id", "label", "named"])
-    rows = read.ask(_SCREEN_TIMES, appearances=seen.by_start(appearances), characters=everybody)
+    ends = decisions.read_constraints(library).merged
+    merged = pa.table(
+        {"one": pa.array(list(ends), "i8"), "other": pa.array(list(ends.values()), "i8")}
+    )
+    rows = read.ask(
+        _SCREEN_TIMES,
+        appearances=seen.by_start(appearances),
+        characters=everybody,
+        merged=merged,
+    )
     return [ScreenTime(**row) for row in rows.to_pylist()]
 
 
@@ -185,15 +195,16 @@ def screen_times(library: Library, appearances: pa.Table) -> list[ScreenTime]:
 # The high bits of a uid are the episode's.
 _SCREEN_TIMES = """
     WITH new AS (
-        SELECT character, track, end_s, greatest(start_s, coalesce(max(end_s) OVER (
+        SELECT character, track, probability, end_s, greatest(start_s, coalesce(max(end_s) OVER (
             PARTITION BY track >> 20, character ORDER BY start_s, track
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), start_s)) AS start_s
         FROM appearances),
     weighed AS (
         SELECT who, sum(seconds) AS expected FROM (
-            SELECT character AS who, probability * (end_s - start_s) AS seconds FROM appearances
+            SELECT character AS who, probability * greatest(end_s - start_s, 0) AS seconds FROM new
             UNION ALL
-            SELECT likely, chance * (end_s - start_s) FROM appearances)
+            SELECT coalesce(other, likely), chance * (end_s - start_s)
+            FROM appearances LEFT JOIN merged ON likely = one)
         GROUP BY who)
     SELECT id, label, named,
            round(coalesce(sum(greatest(end_s - start_s, 0)), 0), 6) AS screen_time_s,

@@ -55,15 +55,20 @@ def read_table(
     _check_there(path, repair)
     with disk.explained(path), path.open("rb") as file:
         try:
+            # One thread: a process that exits while Arrow starts another is sometimes aborted.
             if where is None:  # takes a third of the time
-                # One thread: a process that exits while Arrow starts another is sometimes aborted.
                 opened = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
                 table = opened.read(names, use_threads=False)
                 if set(opened.schema_arrow.names) < set(wanted.names):
                     table = _since(path, table, names)
             else:
                 table = pq.read_table(
-                    file, columns=names, filters=where, page_checksum_verification=True
+                    file,
+                    columns=names,
+                    filters=where,
+                    page_checksum_verification=True,
+                    pre_buffer=False,
+                    use_threads=False,
                 )
         except (pa.ArrowException, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno:  # the disk's fault, not the file's
@@ -280,7 +285,10 @@ def find_episode(library: Library, name: str) -> str:
     if name in ids:
         return name
     videos = {one: Path(read_manifest(library, one)["video"]["path"]) for one in ids}
-    called = [one for one, video in videos.items() if name in {video.name, video.stem, str(video)}]
+    path = Path(name).absolute()
+    called = [
+        one for one, video in videos.items() if name in {video.name, video.stem} or path == video
+    ]
     found = called or [one for one in ids if name and one.startswith(name)]
     if len(found) == 1:
         return found[0]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from indexer import thresholds
 from indexer.config import Settings
 from indexer.identify import Cast, Heard, identify
 from indexer.records import UNKNOWN, Character, Constraints, Identity, Track
@@ -119,3 +120,22 @@ def test_two_names_of_one_person_do_not_compete() -> None:
     cast = identify([ann], both, STICK, SETTINGS, merged)
     assert seen(cast) == {1: 1}
     assert [(one.id, len(one.prototypes)) for one in cast.characters] == [(1, 1), (2, 1)]
+
+
+def test_whoever_is_somebody_with_a_name_has_it_as_surely_as_any_other() -> None:
+    """To be like a person whom a user merged into Ann is to be Ann: it takes what a name takes."""
+    person = Character(1, "Person 1", False, axis(3)[None], 0.9, 1.0, 0.9, 0, 0, 48.0)  # noqa: FBT003
+    known = Cast([person, character(2, axis(0))], [], 3)
+    heard = Heard(decided=Constraints(merged={1: 2}))
+    least = thresholds.least_probability(Settings().recognize)
+    found = []
+    for cosine in np.arange(0.9, 1.0, 0.002):
+        one = track(1, at_cosine(axis(3), float(cosine)))
+        [alone] = identify([one], known, STICK, Settings()).identities
+        [said] = identify([one], known, STICK, Settings(), heard).identities
+        assert said.character in {2, 3}
+        assert alone.character == 1 or said.character == 3
+        assert said.character == 3 or least <= said.probability < alone.probability
+        found.append((alone.character, said.character))
+    assert {(3, 3), (1, 3), (1, 2)} == set(found)
+    assert sorted(found, key=lambda pair: -sum(n == 3 for n in pair)) == found

@@ -29,7 +29,12 @@ def test_a_name_is_found_as_it_is_spelt_or_else_whatever_the_case() -> None:
     assert labels.called("LOUIS", known) == [0, 1]
     assert labels.called("zoë", known) == [2]
     assert labels.called("straße", known) == [3]
+    assert labels.called("Ann  Lee ", ["Ann", "ann lee"]) == [1]
     assert labels.called("Ann", known) == labels.called("Ann", []) == []
+
+
+def test_a_name_may_be_spelt_with_joiners_of_no_width() -> None:
+    assert labels.against("علی\u200cرضا") == ""  # noqa: RUF001 - Persian
 
 
 @pytest.mark.parametrize("name", ["", " ", "person 3", "Unknown", " unknown ", "A\nB"])

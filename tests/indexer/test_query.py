@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from indexer.errors import StoreError
 from indexer.records import Bool, Float64, Hit, Repeat
-from indexer.store import read, schema
-from indexer.store.library import Library, open_library
+from indexer.store import publish, read, schema
+from indexer.store.decisions import Decision
+from indexer.store.library import Library, locked, open_library
 from indexer.store.query import BRIDGE_S, SceneQuery, people, repeated_s, scenes, similar
 from tests import libraries
 from tests.libraries import (
@@ -318,6 +319,26 @@ def test_expected_time_counts_tracks_without_a_name_by_their_chance(tmp_path: Pa
     library = put(new(tmp_path / "other"), stranger, CAST)
     expected = {row.label: row.expected_s for row in people(library)}
     assert expected == {"Ann": 0.0, "Bob": pytest.approx(0.648), "Person 3": None}
+
+
+def test_expected_time_counts_a_mirror_image_once_and_a_merged_name_as_the_other(
+    tmp_path: Path,
+) -> None:
+    twice = unsure(episode("Pilot.mp4", (20,), [Shown(0, 9, ANN), Shown(0, 9, ANN)]))
+    [ann, *_] = people(put(new(tmp_path), twice, CAST))
+    assert ann.screen_time_s == pytest.approx(0.4)
+    assert ann.expected_s == pytest.approx(0.36)
+    pilot = episode("Pilot.mp4", (20, 5), [Shown(0, 9, ANN), Shown(2, 19, BOB), Shown(20, 24, 0)])
+    library = put(new(tmp_path / "other"), unsure(pilot), CAST)
+    before = {row.label: row.expected_s for row in people(library)}
+    log = [Decision(1, "", "merge", "Bob is Ann", merged=((BOB, ANN),))]
+    with locked(library) as now:
+        publish.publish(
+            now, episodes=[], characters=CAST, identities={}, next_character_id=9, decisions=log
+        )
+    after = {row.label: row.expected_s for row in people(open_library(library.root))}
+    added = (after["Ann"] or 0) - (before["Ann"] or 0)
+    assert added == pytest.approx(0.35 * 0.2)
 
 
 def test_what_was_shown_before_counts_unless_it_is_left_out(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from indexer.config import RepeatSettings
-from indexer.records import UNKNOWN, Identity, Repeat
-from indexer.reuse import identities_of, in_order, known_from, repeated, repeated_by
+from indexer.records import UNKNOWN, Constraints, Identity, Repeat
+from indexer.reuse import carried, identities_of, in_order, known_from, repeated, repeated_by
 from indexer.store import read, schema
 from indexer.store.library import Library, locked, open_library
 from indexer.store.publish import publish
@@ -126,3 +126,12 @@ def test_a_repeat_of_what_is_not_in_the_library_is_refused(tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"expected .* to repeat others, got {'gone'}"):
         put(new(tmp_path), FIRST, CAST, [Repeat(0, 0, 9, "gone", 0, 0.0)])
     assert not (tmp_path / schema.LIBRARY).exists()
+
+
+def test_what_users_decided_about_a_track_holds_for_its_repeats_unless_they_decided_there() -> None:
+    one = Repeat(0, 0, 9, "a", 0, 0.0, (1, 2, 3), (11, 12, 13))
+    decided = Constraints({11: 7, 12: 8, 2: 9}, frozenset({(12, 9), (13, 5), (13, 6), (3, 4)}))
+    found = carried(decided, [one])
+    assert found.pinned == {11: 7, 12: 8, 1: 7, 2: 9}
+    assert found.barred == decided.barred | {(3, 5), (3, 6)}  # of 2 a user said that it is 9
+    assert carried(decided, []) == decided

@@ -121,13 +121,21 @@ def test_a_damaged_or_missing_still_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_people_are_folders_in_order_and_hidden_files_nobody(tmp_path: Path) -> None:
-    for name in ("Zoe/2.png", "Zoe/1.png", "Ann Lee/a.jpg", "Zoe/.DS_Store", ".git/x", "Empty/.x"):
+    for name in (
+        "Zoe/2.png",
+        "Zoe/1.png",
+        " Ann  Lee/a.jpg",
+        "Zoe/.DS_Store",
+        ".git/x",
+        "Empty/.x",
+    ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
     people = stills.people(tmp_path)
     assert [(p.name, [one.name for one in p.paths]) for p in people] == [
         ("Ann Lee", ["a.jpg"]),
+        ("Empty", []),
         ("Zoe", ["1.png", "2.png"]),
     ]
 

@@ -273,14 +273,14 @@ def test_a_still_must_show_one_face() -> None:
 def test_stills_of_no_use_are_listed_and_somebody_without_any_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((60, 90, 3), np.uint8)).save(tmp_path / "good.png")
     (tmp_path / "notes.txt").write_text("not a picture")
-    both = Person("Ada", sorted(tmp_path.iterdir()))
+    both = Person(Path("Ada"), sorted(tmp_path.iterdir()))
     found = read_people([both], boxes_at((40, 35, 70, 75)))
     assert [head.label for head in found.heads["Ada"]] == ["Ada/good.png"]
     assert [skipped.path for skipped in found.skipped] == ["Ada/notes.txt"]
     with pytest.raises(ImageError, match="no face was found"):
-        read_people([Person("Ada", [tmp_path / "good.png"])], no_face)
+        read_people([Person(Path("Ada"), [tmp_path / "good.png"])], no_face)
     with pytest.raises(ImageError, match="there is none"):
-        read_people([Person("Ada", [])], no_face)
+        read_people([Person(Path("Ada"), [])], no_face)
     with pytest.raises(ValueError, match="differ"):
         read_people([both, both], boxes_at((40, 35, 70, 75)))
 
@@ -293,7 +293,7 @@ def test_a_picture_lying_on_its_side_is_read_upright(tmp_path: Path, detector: D
     with Image.open(plain) as image:
         image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "side.png", exif=exif)
     paths = [plain, tmp_path / "side.png"]
-    upright, turned = read_people([Person("Ada", paths)], detector).heads["Ada"]
+    upright, turned = read_people([Person(Path("Ada"), paths)], detector).heads["Ada"]
     np.testing.assert_array_equal(upright.pixels, turned.pixels)
 
 

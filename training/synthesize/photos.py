@@ -21,7 +21,8 @@ def names(source: Path) -> dict[str, list[str]]:
     """
     if lfw.archive_of(source).is_file():
         return lfw.people(source)
-    return {person.name: [path.name for path in person.paths] for person in stills.people(source)}
+    people = stills.people(source)
+    return {one.folder.name: [path.name for path in one.paths] for one in people if one.paths}
 
 
 def read_heads(
