@@ -21,6 +21,7 @@ The modules, from the command line down. A module imports only modules further d
     judging             everybody in a library re-judged; names change only if accepted
     crowd               everybody with their tracks, and the screen time that each more name covers
     roster              a library's people and tracks while decisions are carried out
+    prototypes          the faces that people are known by, once decisions are carried out
     again  alike  book  tracks of a video indexed again; who may be one person; records of frames
     sheet               pictures of tracks, with captions, on one PNG
     identify  models    who an episode's tracks are: names, then unnamed people; the networks loaded

@@ -15,7 +15,7 @@ from pathlib import Path
 from indexer import labels
 from indexer import request as requests
 from indexer.errors import StoreError
-from indexer.records import UNKNOWN, Identity
+from indexer.records import UNKNOWN, Constraints, Identity
 from indexer.request import Merge, Move, Name, NotThis, Request, Split
 from indexer.roster import Roster
 from indexer.store import decisions as log
@@ -96,10 +96,7 @@ def undo(library: Library, number: int = 0) -> Decided:
 
 def _decided(roster: Roster, known: int) -> Decided:
     new = roster.log[known:]
-    seconds = {
-        one.number: sum(roster.tracks[u].end_s - roster.tracks[u].start_s for u in one.tracks)
-        for one in new
-    }
+    seconds = {one.number: roster.seconds(one.tracks) for one in new}
     return Decided(new, seconds)
 
 
@@ -126,7 +123,7 @@ def _name(roster: Roster, request: Name) -> Decision:
     if roster.others_called(name, person.id):
         remedy = f"merge {person.label} into {name}"
         raise StoreError(name, "is already somebody's name", remedy)
-    mine = [uid for uid, who in roster.shown().items() if who == person.id]
+    mine = roster.tracks_of(person.id)
     called = Called(person.id, name, named=True)
     says = f"{person.label} is {name}"
     return _entry(roster, "name", says, dict.fromkeys(mine, person.id), called=(called,))
@@ -138,9 +135,7 @@ def _merge(roster: Roster, request: Merge) -> Decision:
         raise StoreError(person.label, "is that person already", "give two different people")
     if person.named and not into.named:  # in either order, the name stays
         person, into = into, person
-    both = {person.id, into.id}
-    mine = [uid for uid, who in roster.shown().items() if who in both]
-    apart = roster.seen_together(mine)
+    apart = roster.seen_together(person.id, into.id)
     if apart:
         problem = f"is on screen together with {into.label} (track {apart})"
         remedy = (
@@ -148,18 +143,19 @@ def _merge(roster: Roster, request: Merge) -> Decision:
         )
         raise StoreError(person.label, problem, remedy)
     says = f"{person.label} is {into.label}"
+    mine = roster.tracks_of(person.id, into.id)
     # A merged person stays in the table, without tracks, so that the merge can be undone.
     both_ways = ((person.id, into.id),)
     return _entry(roster, "merge", says, dict.fromkeys(mine, into.id), merged=both_ways)
 
 
 def _split(roster: Roster, request: Split) -> Decision:
-    person, shown = roster.find(request.person), roster.shown()
+    person = roster.find(request.person)
     tracks = tuple(dict.fromkeys(request.tracks))
     if not tracks:
         raise StoreError(f"split {person.label}", "names no track", "say which tracks")
     for uid in tracks:
-        if shown.get(uid) != person.id:
+        if uid not in roster.theirs.get(person.id, ()):
             problem = f"is not a track of {person.label}"
             raise StoreError(f"track {uid}", problem, "see their tracks on the people page")
     new = roster.new_person()
@@ -182,7 +178,7 @@ def _not_this(roster: Roster, request: NotThis) -> Decision:
     roster.check_track(request.track)
     person = roster.find(request.person)
     tracks = {}
-    if roster.shown()[request.track] == person.id:
+    if roster.said[request.track].character == person.id:
         tracks = {request.track: roster.new_person().id}
     says = f"track {request.track} is not {person.label}"
     return _entry(roster, "not-this", says, tracks, never=((request.track, person.id),))
@@ -205,7 +201,7 @@ def _entry(  # noqa: PLR0913 - the last by name
         do=do,
         says=says,
         tracks=dict(sorted(tracks.items())),
-        before={uid: one for uid, one in sorted(roster.said().items()) if uid in tracks},
+        before={uid: roster.said[uid] for uid in sorted(tracks)},
         never=never,
         merged=merged,
         called=called,
@@ -216,9 +212,16 @@ def _entry(  # noqa: PLR0913 - the last by name
 def _add(roster: Roster, decision: Decision) -> None:
     """Carry a decision out."""
     roster.log.append(decision)
-    said = roster.said()
-    roster.settle({uid: _by_word(said[uid], who) for uid, who in decision.tracks.items()})
+    ends = log.merges(roster.log)
+    rows = {uid: (roster.said[uid], ends.get(who, who)) for uid, who in decision.tracks.items()}
+    roster.settle({uid: _by_word(*row) for uid, row in rows.items()})
     roster.call(decision.called)
+    roster.touched |= _about(decision)
+
+
+def _about(decision: Decision) -> set[int]:
+    """Return the ids of people about whom a decision says more than which tracks show them."""
+    return {who for _, who in decision.never} | {who for pair in decision.merged for who in pair}
 
 
 def _take_back(roster: Roster, chosen: Decision) -> None:
@@ -226,17 +229,39 @@ def _take_back(roster: Roster, chosen: Decision) -> None:
     says = f"not so: {chosen.says}"
     number, time = len(roster.log) + 1, datetime.now(UTC).isoformat(timespec="seconds")
     entry = Decision(number, time, "undo", says, undoes=chosen.number)
-    was = log.constraints(roster.log).pinned
+    was = log.constraints(roster.log)
     roster.log.append(entry)
-    now = log.constraints(roster.log).pinned
-    back, said = _before(roster), roster.said()
-    rows = {
-        uid: _by_word(said[uid], now[uid]) if uid in now else back[uid]
-        for uid in {*was, *now}
-        if was.get(uid) != now.get(uid) and uid in said
-    }
+    rows = _given_back(roster, was, log.constraints(roster.log))
     roster.settle({uid: _of_somebody(roster, row) for uid, row in rows.items()})
+    meant = chosen
+    while meant.undoes:
+        meant = roster.log[meant.undoes - 1]
+    roster.touched |= _about(meant)
     _call_again(roster, chosen)
+
+
+def _given_back(roster: Roster, was: Constraints, now: Constraints) -> dict[int, Identity]:
+    """Return the identities of the tracks about which other decisions are in force by now."""
+    back, found = _before(roster), dict[int, Identity]()
+    for uid in {*was.pinned, *now.pinned, *back} & roster.said.keys():
+        row = roster.said[uid]
+        if uid in now.pinned:
+            if was.pinned.get(uid) != now.pinned[uid]:
+                found[uid] = _by_word(row, now.pinned[uid])
+            continue
+        free = _merged(roster, back[uid], now)
+        undecided = row.character == _merged(roster, back[uid], was).character
+        if uid in was.pinned or (undecided and row.character != free.character):
+            found[uid] = free
+    return found
+
+
+def _merged(roster: Roster, row: Identity, decided: Constraints) -> Identity:
+    """Return an identity before any decision, with whoever the character was merged into."""
+    end = roster.people.get(decided.merged.get(row.character, row.character))
+    if end is None or end.id == row.character or (row.track, end.id) in decided.barred:
+        return row
+    return dataclasses.replace(row, character=end.id, reason="" if end.named else row.reason)
 
 
 def _call_again(roster: Roster, chosen: Decision) -> None:
@@ -253,9 +278,8 @@ def _call_again(roster: Roster, chosen: Decision) -> None:
     rightly = [one for one in {**first, **last}.values() if one.id in roster.people]
     changed = [one for one in rightly if roster.people[one.id].label != one.label]
     roster.call(rightly)
-    shown = set(roster.shown().values())
     for called in changed:
-        is_seen = called.id in shown or len(roster.people[called.id].prototypes)
+        is_seen = roster.is_seen(called.id) or len(roster.people[called.id].prototypes)
         if called.named and not is_seen:
             problem = f"would give the name {called.label} to somebody who has no tracks any more"
             remedy = "first undo the later decisions on those tracks; see the command decisions"
