@@ -123,7 +123,8 @@ def _name(roster: Roster, request: Name) -> Decision:
     if roster.others_called(name, person.id):
         remedy = f"merge {person.label} into {name}"
         raise StoreError(name, "is already somebody's name", remedy)
-    mine = roster.tracks_of(person.id)
+    # Whoever has a name keeps tracks that nobody decided on free for better stills to correct.
+    mine = [] if person.named else roster.tracks_of(person.id)
     called = Called(person.id, name, named=True)
     says = f"{person.label} is {name}"
     return _entry(roster, "name", says, dict.fromkeys(mine, person.id), called=(called,))
@@ -143,7 +144,8 @@ def _merge(roster: Roster, request: Merge) -> Decision:
         )
         raise StoreError(person.label, problem, remedy)
     says = f"{person.label} is {into.label}"
-    mine = roster.tracks_of(person.id, into.id)
+    # As with a name: what whoever has a name was taken for without a decision stays free.
+    mine = roster.tracks_of(person.id, *(() if into.named else (into.id,)))
     # A merged person stays in the table, without tracks, so that the merge can be undone.
     both_ways = ((person.id, into.id),)
     return _entry(roster, "merge", says, dict.fromkeys(mine, into.id), merged=both_ways)
