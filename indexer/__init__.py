@@ -17,6 +17,7 @@ The modules, from the command line down. A module imports only modules further d
     standing            how well a character's threshold holds on trials with known answers
     admit               an episode's tracks into the library, judged by who is known by then
     instalments         a video indexed within a time budget, and the rest of it in later runs
+    undoing             a decision taken back
     looking             the faces of the frames worth looking at, found by several workers
     judging             everybody in a library re-judged; names change only if accepted
     crowd               everybody with their tracks, and the screen time that each more name covers

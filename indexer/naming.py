@@ -6,16 +6,14 @@ it states. So a name that a user gave stays.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from indexer import labels
+from indexer import labels, undoing
 from indexer import request as requests
 from indexer.errors import StoreError
-from indexer.records import UNKNOWN, Constraints, Identity
 from indexer.request import Merge, Move, Name, NotThis, Request, Split
 from indexer.roster import Roster
 from indexer.store import decisions as log
@@ -89,7 +87,7 @@ def undo(library: Library, number: int = 0) -> Decided:
         if chosen is None:
             problem = f"has no decision {number} in force" if number else "has nothing to undo"
             raise StoreError(log.path_of(now), problem, "see the command decisions")
-        _take_back(roster, chosen)
+        undoing.take_back(roster, chosen)
         roster.publish(now)
     return _decided(roster, known)
 
@@ -146,9 +144,22 @@ def _merge(roster: Roster, request: Merge) -> Decision:
     says = f"{person.label} is {into.label}"
     # As with a name: what whoever has a name was taken for without a decision stays free.
     mine = roster.tracks_of(person.id, *(() if into.named else (into.id,)))
+    tracks = dict.fromkeys(mine, into.id)
+    tracks |= {uid: roster.new_person().id for uid in _neither(roster, person.id, into.id)}
     # A merged person stays in the table, without tracks, so that the merge can be undone.
-    both_ways = ((person.id, into.id),)
-    return _entry(roster, "merge", says, dict.fromkeys(mine, into.id), merged=both_ways)
+    return _entry(roster, "merge", says, tracks, merged=((person.id, into.id),))
+
+
+def _neither(roster: Roster, person: int, into: int) -> list[int]:
+    """Return tracks taken for one of two people, which users said are not the other."""
+    decided = log.constraints(roster.log)
+    other = {person: into, into: person}
+    pairs = ((uid, who) for uid, who in decided.barred if uid in roster.said)
+    return sorted(
+        uid
+        for uid, who in pairs
+        if uid not in decided.pinned and other.get(roster.said[uid].character) == who
+    )
 
 
 def _split(roster: Roster, request: Split) -> Decision:
@@ -215,105 +226,7 @@ def _add(roster: Roster, decision: Decision) -> None:
     """Carry a decision out."""
     roster.log.append(decision)
     ends = log.merges(roster.log)
-    rows = {uid: (roster.said[uid], ends.get(who, who)) for uid, who in decision.tracks.items()}
-    roster.settle({uid: _by_word(*row) for uid, row in rows.items()})
+    tracks = {uid: ends.get(who, who) for uid, who in decision.tracks.items()}
+    roster.settle({uid: roster.by_word(uid, who) for uid, who in tracks.items()})
     roster.call(decision.called)
-    roster.touched |= _about(decision)
-
-
-def _about(decision: Decision) -> set[int]:
-    """Return the ids of people about whom a decision says more than which tracks show them."""
-    return {who for _, who in decision.never} | {who for pair in decision.merged for who in pair}
-
-
-def _take_back(roster: Roster, chosen: Decision) -> None:
-    """Undo a decision, or an undo."""
-    says = f"not so: {chosen.says}"
-    number, time = len(roster.log) + 1, datetime.now(UTC).isoformat(timespec="seconds")
-    entry = Decision(number, time, "undo", says, undoes=chosen.number)
-    was = log.constraints(roster.log)
-    roster.log.append(entry)
-    rows = _given_back(roster, was, log.constraints(roster.log))
-    roster.settle({uid: _of_somebody(roster, row) for uid, row in rows.items()})
-    meant = chosen
-    while meant.undoes:
-        meant = roster.log[meant.undoes - 1]
-    roster.touched |= _about(meant)
-    _call_again(roster, chosen)
-
-
-def _given_back(roster: Roster, was: Constraints, now: Constraints) -> dict[int, Identity]:
-    """Return the identities of the tracks about which other decisions are in force by now."""
-    back, found = _before(roster), dict[int, Identity]()
-    for uid in {*was.pinned, *now.pinned, *back} & roster.said.keys():
-        row = roster.said[uid]
-        if uid in now.pinned:
-            if was.pinned.get(uid) != now.pinned[uid]:
-                found[uid] = _by_word(row, now.pinned[uid])
-            continue
-        free = _merged(roster, back[uid], now)
-        undecided = row.character == _merged(roster, back[uid], was).character
-        if uid in was.pinned or (undecided and row.character != free.character):
-            found[uid] = free
-    return found
-
-
-def _merged(roster: Roster, row: Identity, decided: Constraints) -> Identity:
-    """Return an identity before any decision, with whoever the character was merged into."""
-    end = roster.people.get(decided.merged.get(row.character, row.character))
-    if end is None or end.id == row.character or (row.track, end.id) in decided.barred:
-        return row
-    return dataclasses.replace(row, character=end.id, reason="" if end.named else row.reason)
-
-
-def _call_again(roster: Roster, chosen: Decision) -> None:
-    """Give people the labels of the decisions in force, now that one is undone.
-
-    Raises:
-        StoreError: a label is somebody else's by now, or no track shows who would have the name.
-    """
-    first: dict[int, Called] = {}
-    for one in roster.log:
-        for called in one.were:
-            first.setdefault(called.id, called)
-    last = {called.id: called for one in log.in_force(roster.log) for called in one.called}
-    rightly = [one for one in {**first, **last}.values() if one.id in roster.people]
-    changed = [one for one in rightly if roster.people[one.id].label != one.label]
-    roster.call(rightly)
-    for called in changed:
-        is_seen = roster.is_seen(called.id) or len(roster.people[called.id].prototypes)
-        if called.named and not is_seen:
-            problem = f"would give the name {called.label} to somebody who has no tracks any more"
-            remedy = "first undo the later decisions on those tracks; see the command decisions"
-            raise StoreError(f"undo {chosen.number}", problem, remedy)
-        if roster.others_called(called.label, called.id):
-            problem = f"would give back the name {called.label}, which somebody else has now"
-            remedy = f'first give them another name: name "{called.label}" NAME'
-            raise StoreError(f"undo {chosen.number}", problem, remedy)
-
-
-def _of_somebody(roster: Roster, row: Identity) -> Identity:
-    """Return an identity, with UNKNOWN for a character that was forgotten since."""
-    known = row.character in roster.people
-    return row if known else dataclasses.replace(row, character=UNKNOWN)
-
-
-def _before(roster: Roster) -> dict[int, Identity]:
-    """Return the identity of each decided track before any decision, by the uid it has now."""
-    found: dict[int, Identity] = {}
-    for one in roster.log:
-        if one.again is not None:
-            moved = {one.place(uid): row for uid, row in found.items()}
-            found = {
-                uid: dataclasses.replace(row, track=uid)
-                for uid, row in moved.items()
-                if uid is not None
-            }
-        for uid, row in one.before.items():
-            found.setdefault(uid, row)
-    return found
-
-
-def _by_word(row: Identity, person: int) -> Identity:
-    """Return the identity of a track once a user has decided whom it shows."""
-    return dataclasses.replace(row, character=person, probability=1.0, margin=1.0, reason="")
+    roster.touch(decision)

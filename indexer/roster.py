@@ -184,6 +184,16 @@ class Roster:
             self.touched |= {was, row.character}
         self.changed |= set(said)
 
+    def by_word(self, uid: int, person: int) -> Identity:
+        """Return the identity of a track once a user has decided whom it shows."""
+        said = self.said[uid]
+        return dataclasses.replace(said, character=person, probability=1.0, margin=1.0, reason="")
+
+    def touch(self, decision: Decision) -> None:
+        """Note about whom a decision says more than which tracks show them."""
+        self.touched |= {who for _, who in decision.never}
+        self.touched |= {who for pair in decision.merged for who in pair}
+
     def call(self, called: Sequence[Called]) -> None:
         """Set the labels of people, and whether these are names."""
         for one in called:

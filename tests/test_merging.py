@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from indexer import naming
 from indexer.errors import StoreError
-from indexer.records import Constraints, Identity
+from indexer.records import UNKNOWN, Constraints, Identity
 from indexer.request import Merge, Move, Name, NotThis, Request
 from indexer.store import decisions, read
 from indexer.store.decisions import Decision
@@ -142,3 +142,24 @@ def test_who_is_not_somebody_is_not_who_that_is_either(library: Library) -> None
     undo(library)
     undo(library)
     assert decided(library).barred == {(FOURTH, BOB)}
+
+
+def test_a_track_that_is_not_one_of_two_is_neither_once_they_are_one(library: Library) -> None:
+    """Unless users said whose it is."""
+    before = shown(library)
+    decide(library, NotThis(track=FIRST, person="Bob"), NotThis(track=SECOND, person="Ann"))
+    decide(library, NotThis(track=THIRD, person="Ann"), Move(track=THIRD, to="Bob"))
+    decide(library, Merge(person="Bob", into="Ann"))
+    assert shown(library) == [4, 5, ANN, CARL]
+    assert decided(library).pinned == {FIRST: 4, SECOND: 5, THIRD: ANN}
+    assert {(FIRST, ANN), (SECOND, ANN)} < decided(library).barred
+    undo(library)
+    assert shown(library) == before
+
+
+def test_undoing_does_not_show_whom_users_ruled_out(library: Library) -> None:
+    decide(library, Move(track=SECOND, to="Ann"), NotThis(track=SECOND, person="Bob"))
+    undo(library, 1)
+    assert shown(library)[1] == UNKNOWN
+    undo(library, 2)
+    assert shown(library)[1] == BOB
