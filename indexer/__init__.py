@@ -17,10 +17,12 @@ The modules, from the command line down. A module imports only modules further d
     standing            how well a character's threshold holds on trials with known answers
     admit               an episode's tracks into the library, judged by who is known by then
     instalments         a video indexed within a time budget, and the rest of it in later runs
+    undoing             a decision taken back
     looking             the faces of the frames worth looking at, found by several workers
     judging             everybody in a library re-judged; names change only if accepted
     crowd               everybody with their tracks, and the screen time that each more name covers
     roster              a library's people and tracks while decisions are carried out
+    prototypes          the faces that people are known by, once decisions are carried out
     again  alike  book  tracks of a video indexed again; who may be one person; records of frames
     sheet               pictures of tracks, with captions, on one PNG
     identify  models    who an episode's tracks are: names, then unnamed people; the networks loaded

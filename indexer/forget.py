@@ -89,8 +89,9 @@ def forget(
         state = _State.of(now, person, _How(stick, settings))
         gone = state.named() | state.alike()
         log = decisions.read_decisions(now)
-        shorter = decisions.without(log, gone, state.ids)
         people = state.people_left(now, gone)
+        nobody = {one.id for one in state.people} - {one.id for one in people}
+        shorter = decisions.without(log, gone, nobody)
         changed = sum(a.says != b.says for a, b in zip(log, shorter, strict=True))
         done = state.summary(gone, people, read.read_strangers(now), changed)
         if not dry:
@@ -106,6 +107,8 @@ class _State:
     ids: set[int]
     """The person's id, and those of people who were merged into the person."""
     people: Sequence[Character]
+    merged: Mapping[int, int]
+    """Id of somebody who was merged → id of who that is now."""
     said: Mapping[str, Sequence[Identity]]
     chances: Mapping[int, float]
     """Uid → how likely the track shows the person and nobody else of the gallery."""
@@ -127,7 +130,7 @@ class _State:
             said[episode] = read.read_identities(library, episode)
             chances |= _chances(tracks, ids, gallery, how)
             seconds |= {one.uid: one.end_s - one.start_s for one in tracks}
-        return _State(person, ids, people, said, chances, seconds, how)
+        return _State(person, ids, people, merged, said, chances, seconds, how)
 
     def named(self) -> set[int]:
         """Return the uids of the person's tracks."""
@@ -156,11 +159,10 @@ class _State:
         ]
         chances = [chance for uid, chance in self.chances.items() if uid not in gone]
         mine = [one for one in self.people if one.id in self.ids]
-        gallery = [one for one in self.people if one.named or one.id in self.ids]
         rest = {f"stored faces of {one.label}": one.prototypes for one in people}
         rest |= {"a still given with --strangers": strangers}
         for what, rows in rest.items():
-            chance = float(_by_look(rows, self.ids, gallery, self.how).max(initial=0.0))
+            chance = self.chance(rows)
             chances += [chance] * len(rows)
             if chance >= _EVEN:
                 left.append(Left(what, chance))
@@ -181,6 +183,7 @@ class _State:
         """Return who is left; unnamed people who lose tracks are known by the rest, if any."""
         named = {one.id for one in self.people if one.named}
         touched = {i.character for rows in self.said.values() for i in rows if i.track in gone}
+        rest = {i.character for rows in self.said.values() for i in rows if i.track not in gone}
         touched -= self.ids | named
         shown: dict[int, list[Track]] = {}
         for episode, rows in self.said.items():
@@ -189,11 +192,31 @@ class _State:
                 for track in read.read_tracks(library, episode):
                     if who.get(track.uid) in touched:
                         shown.setdefault(who[track.uid], []).append(track)
+        nobody = self.ids | (touched - shown.keys()) | self.earlier()
+        nobody |= {one for one, end in self.merged.items() if end in nobody} - named - rest
         return [
             _known_by(one, shown[one.id]) if one.id in shown else one
             for one in self.people
-            if one.id not in self.ids | (touched - shown.keys())
+            if one.id not in nobody
         ]
+
+    def earlier(self) -> set[int]:
+        """Return the ids of the unnamed people that the person was before stills were enrolled.
+
+        No track shows them any more, and they were not merged.
+        """
+        seen = {i.character for rows in self.said.values() for i in rows}
+        others = seen | self.merged.keys() | set(self.merged.values())
+        return {
+            one.id
+            for one in self.people
+            if not one.named and one.id not in others and self.chance(one.prototypes) >= _EVEN
+        }
+
+    def chance(self, rows: Float32) -> float:
+        """Return how likely the likeliest of clear faces, (M, D), is the person; 0 if none is."""
+        gallery = [one for one in self.people if one.named or one.id in self.ids]
+        return float(_by_look(rows, self.ids, gallery, self.how).max(initial=0.0))
 
     def publish(
         self,

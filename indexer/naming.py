@@ -6,16 +6,14 @@ it states. So a name that a user gave stays.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from indexer import labels
+from indexer import labels, undoing
 from indexer import request as requests
 from indexer.errors import StoreError
-from indexer.records import UNKNOWN, Identity
 from indexer.request import Merge, Move, Name, NotThis, Request, Split
 from indexer.roster import Roster
 from indexer.store import decisions as log
@@ -89,17 +87,14 @@ def undo(library: Library, number: int = 0) -> Decided:
         if chosen is None:
             problem = f"has no decision {number} in force" if number else "has nothing to undo"
             raise StoreError(log.path_of(now), problem, "see the command decisions")
-        _take_back(roster, chosen)
+        undoing.take_back(roster, chosen)
         roster.publish(now)
     return _decided(roster, known)
 
 
 def _decided(roster: Roster, known: int) -> Decided:
     new = roster.log[known:]
-    seconds = {
-        one.number: sum(roster.tracks[u].end_s - roster.tracks[u].start_s for u in one.tracks)
-        for one in new
-    }
+    seconds = {one.number: roster.seconds(one.tracks) for one in new}
     return Decided(new, seconds)
 
 
@@ -126,7 +121,8 @@ def _name(roster: Roster, request: Name) -> Decision:
     if roster.others_called(name, person.id):
         remedy = f"merge {person.label} into {name}"
         raise StoreError(name, "is already somebody's name", remedy)
-    mine = [uid for uid, who in roster.shown().items() if who == person.id]
+    # Whoever has a name keeps tracks that nobody decided on free for better stills to correct.
+    mine = [] if person.named else roster.tracks_of(person.id)
     called = Called(person.id, name, named=True)
     says = f"{person.label} is {name}"
     return _entry(roster, "name", says, dict.fromkeys(mine, person.id), called=(called,))
@@ -138,9 +134,7 @@ def _merge(roster: Roster, request: Merge) -> Decision:
         raise StoreError(person.label, "is that person already", "give two different people")
     if person.named and not into.named:  # in either order, the name stays
         person, into = into, person
-    both = {person.id, into.id}
-    mine = [uid for uid, who in roster.shown().items() if who in both]
-    apart = roster.seen_together(mine)
+    apart = roster.seen_together(person.id, into.id)
     if apart:
         problem = f"is on screen together with {into.label} (track {apart})"
         remedy = (
@@ -148,18 +142,33 @@ def _merge(roster: Roster, request: Merge) -> Decision:
         )
         raise StoreError(person.label, problem, remedy)
     says = f"{person.label} is {into.label}"
+    # As with a name: what whoever has a name was taken for without a decision stays free.
+    mine = roster.tracks_of(person.id, *(() if into.named else (into.id,)))
+    tracks = dict.fromkeys(mine, into.id)
+    tracks |= {uid: roster.new_person().id for uid in _neither(roster, person.id, into.id)}
     # A merged person stays in the table, without tracks, so that the merge can be undone.
-    both_ways = ((person.id, into.id),)
-    return _entry(roster, "merge", says, dict.fromkeys(mine, into.id), merged=both_ways)
+    return _entry(roster, "merge", says, tracks, merged=((person.id, into.id),))
+
+
+def _neither(roster: Roster, person: int, into: int) -> list[int]:
+    """Return tracks taken for one of two people, which users said are not the other."""
+    decided = log.constraints(roster.log)
+    other = {person: into, into: person}
+    pairs = ((uid, who) for uid, who in decided.barred if uid in roster.said)
+    return sorted(
+        uid
+        for uid, who in pairs
+        if uid not in decided.pinned and other.get(roster.said[uid].character) == who
+    )
 
 
 def _split(roster: Roster, request: Split) -> Decision:
-    person, shown = roster.find(request.person), roster.shown()
+    person = roster.find(request.person)
     tracks = tuple(dict.fromkeys(request.tracks))
     if not tracks:
         raise StoreError(f"split {person.label}", "names no track", "say which tracks")
     for uid in tracks:
-        if shown.get(uid) != person.id:
+        if uid not in roster.theirs.get(person.id, ()):
             problem = f"is not a track of {person.label}"
             raise StoreError(f"track {uid}", problem, "see their tracks on the people page")
     new = roster.new_person()
@@ -182,7 +191,7 @@ def _not_this(roster: Roster, request: NotThis) -> Decision:
     roster.check_track(request.track)
     person = roster.find(request.person)
     tracks = {}
-    if roster.shown()[request.track] == person.id:
+    if roster.said[request.track].character == person.id:
         tracks = {request.track: roster.new_person().id}
     says = f"track {request.track} is not {person.label}"
     return _entry(roster, "not-this", says, tracks, never=((request.track, person.id),))
@@ -205,7 +214,7 @@ def _entry(  # noqa: PLR0913 - the last by name
         do=do,
         says=says,
         tracks=dict(sorted(tracks.items())),
-        before={uid: one for uid, one in sorted(roster.said().items()) if uid in tracks},
+        before={uid: roster.said[uid] for uid in sorted(tracks)},
         never=never,
         merged=merged,
         called=called,
@@ -216,78 +225,8 @@ def _entry(  # noqa: PLR0913 - the last by name
 def _add(roster: Roster, decision: Decision) -> None:
     """Carry a decision out."""
     roster.log.append(decision)
-    said = roster.said()
-    roster.settle({uid: _by_word(said[uid], who) for uid, who in decision.tracks.items()})
+    ends = log.merges(roster.log)
+    tracks = {uid: ends.get(who, who) for uid, who in decision.tracks.items()}
+    roster.settle({uid: roster.by_word(uid, who) for uid, who in tracks.items()})
     roster.call(decision.called)
-
-
-def _take_back(roster: Roster, chosen: Decision) -> None:
-    """Undo a decision, or an undo."""
-    says = f"not so: {chosen.says}"
-    number, time = len(roster.log) + 1, datetime.now(UTC).isoformat(timespec="seconds")
-    entry = Decision(number, time, "undo", says, undoes=chosen.number)
-    was = log.constraints(roster.log).pinned
-    roster.log.append(entry)
-    now = log.constraints(roster.log).pinned
-    back, said = _before(roster), roster.said()
-    rows = {
-        uid: _by_word(said[uid], now[uid]) if uid in now else back[uid]
-        for uid in {*was, *now}
-        if was.get(uid) != now.get(uid) and uid in said
-    }
-    roster.settle({uid: _of_somebody(roster, row) for uid, row in rows.items()})
-    _call_again(roster, chosen)
-
-
-def _call_again(roster: Roster, chosen: Decision) -> None:
-    """Give people the labels of the decisions in force, now that one is undone.
-
-    Raises:
-        StoreError: a label is somebody else's by now, or no track shows who would have the name.
-    """
-    first: dict[int, Called] = {}
-    for one in roster.log:
-        for called in one.were:
-            first.setdefault(called.id, called)
-    last = {called.id: called for one in log.in_force(roster.log) for called in one.called}
-    rightly = [one for one in {**first, **last}.values() if one.id in roster.people]
-    changed = [one for one in rightly if roster.people[one.id].label != one.label]
-    roster.call(rightly)
-    shown = set(roster.shown().values())
-    for called in changed:
-        is_seen = called.id in shown or len(roster.people[called.id].prototypes)
-        if called.named and not is_seen:
-            problem = f"would give the name {called.label} to somebody who has no tracks any more"
-            remedy = "first undo the later decisions on those tracks; see the command decisions"
-            raise StoreError(f"undo {chosen.number}", problem, remedy)
-        if roster.others_called(called.label, called.id):
-            problem = f"would give back the name {called.label}, which somebody else has now"
-            remedy = f'first give them another name: name "{called.label}" NAME'
-            raise StoreError(f"undo {chosen.number}", problem, remedy)
-
-
-def _of_somebody(roster: Roster, row: Identity) -> Identity:
-    """Return an identity, with UNKNOWN for a character that was forgotten since."""
-    known = row.character in roster.people
-    return row if known else dataclasses.replace(row, character=UNKNOWN)
-
-
-def _before(roster: Roster) -> dict[int, Identity]:
-    """Return the identity of each decided track before any decision, by the uid it has now."""
-    found: dict[int, Identity] = {}
-    for one in roster.log:
-        if one.again is not None:
-            moved = {one.place(uid): row for uid, row in found.items()}
-            found = {
-                uid: dataclasses.replace(row, track=uid)
-                for uid, row in moved.items()
-                if uid is not None
-            }
-        for uid, row in one.before.items():
-            found.setdefault(uid, row)
-    return found
-
-
-def _by_word(row: Identity, person: int) -> Identity:
-    """Return the identity of a track once a user has decided whom it shows."""
-    return dataclasses.replace(row, character=person, probability=1.0, margin=1.0, reason="")
+    roster.touch(decision)

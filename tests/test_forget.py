@@ -13,7 +13,7 @@ import pytest
 from indexer import forget, naming
 from indexer.config import Settings
 from indexer.errors import StoreError
-from indexer.records import Calibration, Line, Repeat, Yardstick
+from indexer.records import Calibration, Constraints, Line, Repeat, Yardstick
 from indexer.request import Merge, Name, Split
 from indexer.store import appearances, decisions, nearest, read, schema, tables, vectors
 from indexer.store.library import Library, open_library
@@ -165,6 +165,48 @@ def test_whoever_was_said_to_be_the_person_goes_too(pilot: Library) -> None:
     assert forgotten(pilot, "Ann").tracks == 3
     labels = {one.label for one in read.read_characters(open_library(pilot.root))}
     assert not labels & {"Ann", "Bob"}
+
+
+def test_the_unnamed_person_of_before_the_stills_goes_too(pilot: Library) -> None:
+    """Indexed, enrolled, forgotten: no track shows Person 4 since Ann's stills were enrolled."""
+    ann = CAST[0].prototypes
+    before = replace(libraries.character(4, named=False), prototypes=ann[:1])
+    split = replace(libraries.character(5, named=False), prototypes=ann[:0])
+    now = libraries.put(open_library(pilot.root), PILOT, [*CAST, before, split])
+    assert forgotten(now, "Ann", dry=True).left == []
+    assert forgotten(now, "Bob", dry=True).left == []
+    forgotten(now, "Ann")
+    left = [one.label for one in read.read_characters(open_library(pilot.root))]
+    assert left == ["Bob", "Person 3", "Person 5"]
+
+
+def test_who_is_somebody_else_by_a_decision_stays(pilot: Library) -> None:
+    """Person 3 looks like Ann, but users said that this is Bob."""
+    people = [*CAST[:2], replace(CAST[2], prototypes=CAST[0].prototypes[:1])]
+    libraries.put(open_library(pilot.root), PILOT, people)
+    naming.decide(open_library(pilot.root), [Merge(person="Person 3", into="Bob")])
+    assert [one.what for one in forgotten(pilot, "Ann").left] == ["stored faces of Person 3"]
+    now = open_library(pilot.root)
+    assert [one.label for one in read.read_characters(now)] == ["Bob", "Person 3"]
+    assert decisions.read_constraints(now).merged == {CARL: BOB}
+
+
+def test_no_merge_leads_to_somebody_whose_tracks_all_go(pilot: Library) -> None:
+    """All tracks of Person 3 are likeliest Bob's, and Person 4 was merged into Person 3."""
+    carl = PILOT.tracks[1].embedding
+    third = PILOT.tracks[2]
+    third = replace(third, embeddings=np.tile(carl, (len(third.quality), 1)), embedding=carl)
+    said = [replace(i, character=4 if i.track == THIRD else i.character) for i in PILOT.identities]
+    people = [CAST[0], replace(CAST[1], prototypes=carl[None]), CAST[2]]
+    people.append(libraries.character(4, named=False))
+    made = replace(PILOT, tracks=[*PILOT.tracks[:2], third], identities=said)
+    libraries.put(open_library(pilot.root), made, people)
+    naming.decide(open_library(pilot.root), [Merge(person="Person 4", into="Person 3")])
+    assert forgotten(pilot, "Bob").alike == 2
+    now = open_library(pilot.root)
+    assert [one.label for one in read.read_characters(now)] == ["Ann"]
+    assert decisions.read_constraints(now) == Constraints()
+    assert verify(now) == []
 
 
 def test_by_command(library: Indexed, tmp_path: Path) -> None:

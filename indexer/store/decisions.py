@@ -208,10 +208,13 @@ def _redacted(one: Decision, gone: Set[int], people: Set[int]) -> Decision:
 
 
 def constraints(decisions: Sequence[Decision]) -> Constraints:
-    """Return what the decisions in force demand of every later judgement."""
+    """Return what the decisions in force demand of every later judgement.
+
+    A track that does not show somebody does not show whom that person was merged into, either,
+    unless it is decided that it does.
+    """
     pinned: dict[int, int] = {}
     barred: set[tuple[int, int]] = set()
-    merged: dict[int, int] = {}
     for one in in_force(decisions):
         if one.again is not None:
             pinned = {
@@ -219,24 +222,31 @@ def constraints(decisions: Sequence[Decision]) -> Constraints:
             }
             barred = {(new, who) for uid, who in barred if (new := one.place(uid)) is not None}
         barred.update(one.never)
-        merged.update(one.merged)
         for uid, person in one.tracks.items():
             pinned[uid] = person
             barred.discard((uid, person))
-    ends = {one: _end(merged, one) for one in merged}
-    return Constraints(
-        {uid: ends.get(who, who) for uid, who in pinned.items()},
-        frozenset(barred),
-        {one: end for one, end in ends.items() if one != end},
-    )
+    ends = merges(decisions)
+    pinned = {uid: ends.get(who, who) for uid, who in pinned.items()}
+    others = {(uid, ends[who]) for uid, who in barred if who in ends}
+    return Constraints(pinned, frozenset(barred | (others - pinned.items())), ends)
+
+
+def merges(decisions: Sequence[Decision]) -> dict[int, int]:
+    """Return who was merged → who they are now, at the end of the chain."""
+    merged: dict[int, int] = {}
+    for one in in_force(decisions):
+        for person, into in one.merged:
+            merged.pop(person, None)  # what is said last counts
+            if _end(merged, into) == person:
+                del merged[into]
+            merged[person] = into
+    return {one: _end(merged, one) for one in merged}
 
 
 def _end(merged: Mapping[int, int], person: int) -> int:
-    """Return who a person is after all merges; in a circle, the last one before it closes."""
-    seen = {person}
-    while (following := merged.get(person)) is not None and following not in seen:
+    """Return who a person is after all merges, which lead back to nobody."""
+    while (following := merged.get(person)) is not None:
         person = following
-        seen.add(person)
     return person
 
 
