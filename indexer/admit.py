@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from indexer import again, config, evidence, judging, reuse
-from indexer.diff import NO_DIFF, Diff
+from indexer.diff import NO_DIFF, Change, Diff
 from indexer.errors import StoreError
 from indexer.identify import Cast, Heard, identify
 from indexer.judging import Accept, Judged, People
@@ -16,8 +16,9 @@ from indexer.looking import Looker
 from indexer.records import Identity, Track
 from indexer.store import decisions, read
 from indexer.store import library as libraries
+from indexer.store.decisions import Decision
 from indexer.store.library import Library
-from indexer.store.write import EpisodeWriter
+from indexer.store.write import EpisodeWriter, StagedEpisode
 
 
 def admit(
@@ -37,7 +38,7 @@ def admit(
         staged = dataclasses.replace(staged, repeats=tuple(shown), repeated_by=rest)
         taken = reuse.known_from(shown, reuse.identities_of(now, shown))
         log = decisions.read_decisions(now)
-        found = again.places(now, staged) if episode in read.episodes(now) else {}
+        found = _found(now, staged, tracks, accept)
         entry = again.moved(log, staged, found)
         log += [entry] if entry else []
         decided, earlier = decisions.constraints(log), again.said(now, episode, found)
@@ -52,9 +53,73 @@ def admit(
 
         before = People.of(now, [episode]).at(found)
         # Names given when only a part of the video was indexed were provisional.
-        accept = accept if coverage(now, episode) == 1 else judging.always
+        accept = judging.always if _is_partial(now, episode) else accept
         judged, changed = judging.settled(judge, before, {episode: tracks}, accept)
         return judged.published(now, [staged], log if entry else None), changed
+
+
+def check_decisions(library: Library, episode: str, accept: Accept, coverage: float = 1.0) -> None:
+    """Check that decisions about an episode's tracks outlive that it is indexed again.
+
+    Tracks of an index that cannot be read are known by their uids alone, which mean other tracks
+    in an index by other settings.
+
+    Args:
+        library: as it is now, with the settings of the new index.
+        episode: its id; one that is not in the library loses nothing.
+        accept: asked whether the decisions may be lost.
+        coverage: of the new index.
+
+    Raises:
+        StoreError: they would be lost, and that is not accepted.
+    """
+    if episode not in read.episodes(library):
+        return
+    log = decisions.read_decisions(library)
+    about = again.decided(log, episode)
+    if not about or again.can_be_read(library, episode):
+        return
+    if again.is_alike(library, episode, coverage) or accept(_lost(library, episode, log)):
+        return
+    problem = (
+        f"cannot be read, so the decisions about {len(about)} of its tracks would be lost with "
+        "other settings"
+    )
+    remedy = "index it with the settings it was made with, restore it from a copy, or add --accept"
+    raise StoreError(library.episode(episode), problem, remedy)
+
+
+def _lost(library: Library, episode: str, log: Sequence[Decision]) -> Diff:
+    """Return the diff in which the tracks with decisions lose whom they were decided to show."""
+    labels = {one.id: one.label for one in read.read_characters(library)}
+    pinned = decisions.constraints(log).pinned
+    seen, why = People.of(library, [episode]).tracks, "the decision would be lost"
+    changes = [
+        Change(uid, episode, seen[uid].seconds, labels[who], "unknown", why)
+        for uid in sorted(again.decided(log, episode) & seen.keys())
+        if (who := pinned.get(uid, seen[uid].character)) in labels
+    ]
+    return Diff({}, {}, 0.0, changes)
+
+
+def _found(
+    library: Library, staged: StagedEpisode, tracks: Sequence[Track], accept: Accept
+) -> dict[int, int]:
+    """Return the new uid of each track that the library has already, by old uid.
+
+    Raises:
+        StoreError: as `check_decisions`.
+    """
+    if staged.episode not in read.episodes(library):
+        return {}
+    found = again.places(library, staged)
+    if found is not None:
+        return found
+    coverage = float(read.manifest_in(staged.folder).get("coverage", 1.0))
+    if again.is_alike(library, staged.episode, coverage):
+        return {one.uid: one.uid for one in tracks}
+    check_decisions(library, staged.episode, accept, coverage)
+    return {}
 
 
 def judged_anew(
@@ -90,6 +155,13 @@ def _shown(library: Library, but: str) -> Iterator[tuple[Sequence[Track], Sequen
                 shown = {uid for part in read.read_repeats(library, one) for uid in part.tracks}
                 tracks = [each for each in read.read_tracks(library, one) if each.uid not in shown]
                 yield tracks, read.read_identities(library, one)
+
+
+def _is_partial(library: Library, episode: str) -> bool:
+    """Return whether an index is known to be of a part of its video; a damaged one is not."""
+    with suppress(StoreError):
+        return float(read.read_manifest(library, episode).get("coverage", 1.0)) < 1
+    return False
 
 
 def coverage(library: Library, episode: str) -> float:

@@ -138,6 +138,7 @@ def index(  # noqa: PLR0913 - the last by name
             unfinished.forget(library, sha256)  # of a run killed after publishing
             now, changed = admit.judged_anew(library, known, looker, accept)
             return _summary(now, known, None, changed)
+        admit.check_decisions(library, known, accept)  # before hours of looking
         # A renamed copy stays the same episode.
         episode = known or schema.episode_id(path, sha256)
         if budget_s is None and not unfinished.exists(library, sha256):

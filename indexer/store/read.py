@@ -263,9 +263,19 @@ def find_by_sha256(library: Library, sha256: str) -> str:
     """Return the id of the episode of the video with this digest, "" if there is none."""
     for episode in episodes(library):
         alike = schema.id_digits(episode) == sha256[: len(schema.id_digits(episode))]
-        if alike and read_manifest(library, episode)["video"]["sha256"] == sha256:
+        if alike and _is_of(library, episode, sha256):
             return episode
     return ""
+
+
+def _is_of(library: Library, episode: str, sha256: str) -> bool:
+    """Return whether an episode, with the digits of a digest in its id, is of that video."""
+    try:
+        return bool(read_manifest(library, episode)["video"]["sha256"] == sha256)
+    except StoreError:
+        if not (library.episode(episode) / schema.MANIFEST).exists():
+            raise
+        return True  # a damaged manifest cannot tell: the digits must do, so that it can be mended
 
 
 def find_episode(library: Library, name: str) -> str:
