@@ -34,12 +34,13 @@ def admit(
     with libraries.locked(library, settings.store.lock_wait_s) as now:
         staged = writer.finish(manifest)
         shown = reuse.repeated(now, staged, settings.repeats)
-        rest = reuse.repeated_by(now, staged)
-        staged = dataclasses.replace(staged, repeats=tuple(shown), repeated_by=rest)
+        staged = dataclasses.replace(staged, repeats=tuple(shown))
+        rest = reuse.repeated_by(now, staged, settings.repeats)
+        staged = dataclasses.replace(staged, repeated_by=rest)
         taken = reuse.known_from(shown, reuse.identities_of(now, shown))
         log = decisions.read_decisions(now)
         found = _found(now, staged, tracks, accept)
-        entry = again.moved(log, staged, found)
+        about, entry = again.decided(log, episode), again.moved(log, staged, found)
         log += [entry] if entry else []
         decided, earlier = decisions.constraints(log), again.said(now, episode, found)
         known = _known(now, episode)
@@ -55,6 +56,7 @@ def admit(
         # Names given when only a part of the video was indexed were provisional.
         accept = judging.always if _is_partial(now, episode) else accept
         judged, changed = judging.settled(judge, before, {episode: tracks}, accept)
+        changed = dataclasses.replace(changed, decided=len(about), lost=len(about - found.keys()))
         return judged.published(now, [staged], log if entry else None), changed
 
 

@@ -5,45 +5,70 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from indexer import config, repeats
 from indexer.errors import StoreError
-from indexer.records import Identity, Repeat
+from indexer.records import Float64, Identity, Places, Repeat
 from indexer.store import decisions, read, schema
 from indexer.store.decisions import Decision, spoken_of
 from indexer.store.library import Library
 from indexer.store.write import StagedEpisode
 
-_LAST = 1 << 40
-"""A frame that is later than any."""
-
 
 def places(library: Library, staged: StagedEpisode) -> dict[int, int] | None:
     """Return the new uid of each track of an episode's older index that still exists, by old uid.
 
-    Other settings give other tracks; two are the same if their faces are at the same places of
-    the same frames. None if the older index cannot be read, so that nothing is known of it.
+    Other settings give other tracks; two are the same if their faces are at the same places at
+    the same times. None if the older index cannot be read, so that nothing is known of it.
 
     Args:
         library: which holds the older index.
         staged: the new one.
     """
-    mine = read.places_in(library, staged.folder, 0, _LAST)
+    mine = _at_times(library, staged.folder)
     try:
-        theirs = read.places_in(library, library.episode(staged.episode), 0, _LAST)
+        theirs = _at_times(library, library.episode(staged.episode))
     except StoreError:
         return None
-    whole = Repeat(0, 0, _LAST, staged.episode, 0, 0.0)
-    return {old: new for new, old in reversed(repeats.same_tracks(whole, mine, theirs).items())}
+    clock = np.unique(np.concatenate([mine.times, theirs.times]))
+    whole = Repeat(0, 0, len(clock), staged.episode, 0, 0.0)
+    found = repeats.same_tracks(whole, mine.by(clock), theirs.by(clock))
+    return {old: new for new, old in reversed(found.items())}
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """The faces of an index, and when its frames are shown.
+
+    Other frames of one video may be decoded, and are then numbered otherwise: a frame is the same
+    if its time is.
+    """
+
+    times: Float64
+    """(F,), in seconds."""
+    places: Places
+
+    def by(self, clock: Float64) -> Places:
+        """Return the faces, their frames numbered by the place of their times in a clock."""
+        frames = np.searchsorted(clock, self.times[self.places.frames])
+        return replace(self.places, frames=frames)
+
+
+def _at_times(library: Library, folder: Path) -> _Timed:
+    times = read.times_in(library, folder)
+    return _Timed(times, read.places_in(library, folder, 0, len(times) - 1))
 
 
 def can_be_read(library: Library, episode: str) -> bool:
     """Return whether `places` can read an episode's index."""
     try:
-        read.places_in(library, library.episode(episode), 0, _LAST)
+        _at_times(library, library.episode(episode))
     except StoreError:
         return False
     return True

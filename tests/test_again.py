@@ -9,11 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer import admit, again, judging, naming
+from indexer.commands import indexing
 from indexer.config import Settings
 from indexer.diff import Diff
 from indexer.errors import StoreError
@@ -105,14 +107,19 @@ def test_a_track_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     assert "1 of 2" in entry.says
 
 
-def indexed(library: Library, made: Episode, accept: Accept = never) -> Library:
-    """Index an episode into a library as it is now, with its settings."""
+def changes(library: Library, made: Episode, accept: Accept = never) -> Diff:
+    """Index an episode into a library as it is now, with its settings; return what changed."""
     encoder = SimpleNamespace(yardstick=STICK)
     looker = cast(Looker, SimpleNamespace(models=SimpleNamespace(encoder=encoder), settings=USUAL))
     now = replace(open_library(library.root), settings=library.settings)
     with EpisodeWriter(now, made.id, made.sha256) as writer:
         libraries.fill(writer, made)
-        admit.admit(now, writer, made.manifest(), made.tracks, looker, accept)
+        return admit.admit(now, writer, made.manifest(), made.tracks, looker, accept)[1]
+
+
+def indexed(library: Library, made: Episode, accept: Accept = never) -> Library:
+    """Index an episode likewise; return the library."""
+    changes(library, made, accept)
     return open_library(library.root)
 
 
@@ -206,6 +213,49 @@ def test_a_damaged_index_is_refused_before_anything_is_looked_at(
     assert done.status == 0, done.err
     assert decisions.read_constraints(open_library(root)) == decided
     assert run("verify", "--library", root).status == 0
+
+
+def film(step: int) -> Episode:
+    """An empty shot, then two people at one place of the picture, of which some frames are read."""
+    empty, cut, end = 30 // step, 102 // step, 198 // step
+    shown = [Shown(empty, cut - 1, ANN), Shown(cut, end - 1, CARL)]
+    times = [frame * step / libraries.RATE for frame in range(end + 1)]
+    made = libraries.episode(shots=(empty, cut - empty, end - cut), shown=shown, times=times)
+    box = np.array([300, 100, 400, 200], np.float32)
+    traces = [replace(one, boxes=np.tile(box, (len(one.frames), 1))) for one in made.traces]
+    return replace(made, traces=traces)
+
+
+@settings(max_examples=6)
+@given(before=st.integers(1, 3), after=st.integers(1, 3))
+def test_frames_are_the_same_at_the_same_time_however_many_are_decoded(
+    before: int, after: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("again") / "library"
+    library = libraries.put(libraries.new(root), film(before), CAST)
+    made = film(after)
+    with EpisodeWriter(library, made.id, made.sha256) as writer:
+        found = again.places(library, libraries.write(writer, made))
+    assert found == {FIRST: FIRST, SECOND: SECOND}
+
+
+def test_no_decision_moves_to_another_person_with_the_frames_numbers(tmp_path: Path) -> None:
+    library = libraries.put(libraries.new(tmp_path / "library"), film(1), CAST)
+    naming.decide(library, [Move(track=FIRST, to="Bob"), NotThis(track=SECOND, person="Ann")])
+    before = decisions.read_decisions(open_library(library.root))
+    assert decisions.read_decisions(indexed(library, film(2))) == before
+
+
+def test_lost_decisions_are_counted(told: Library) -> None:
+    one = replace(PILOT, tracks=PILOT.tracks[:1], traces=PILOT.traces[:1])
+    changed = changes(replace(told, settings=OTHER), one)
+    assert (changed.decided, changed.lost) == (2, 1)
+    assert "decisions lost: 1 of the 2 tracks that they were about are gone" in "".join(
+        indexing._diff_lines(changed)
+    )
+    changed = changes(told, one)
+    assert (changed.decided, changed.lost) == (1, 0)
+    assert "decisions lost" not in "".join(indexing._diff_lines(changed))
 
 
 def test_a_name_given_by_hand_outlives_other_settings(library: Indexed, tmp_path: Path) -> None:

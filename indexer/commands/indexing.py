@@ -182,6 +182,11 @@ def _diff_lines(changed: Diff) -> list[str]:
     if changed.kept:
         lines.append("  these tracks keep their names; --accept would change them:")
         lines += _change_lines(changed.kept)
+    if changed.lost:
+        lines.append(
+            f"  decisions lost: {changed.lost} of the {changed.decided} tracks that they were "
+            "about are gone"
+        )
     return lines
 
 

@@ -182,14 +182,19 @@ def frame_at(library: Library, episode: str, time_s: float) -> tuple[int, Float6
     Raises:
         StoreError: the table is missing or damaged, or the time is outside the video.
     """
-    path = library.episode(episode) / schema.FRAMES
-    times = np.array(read_table(library, path, ["time_s"])["time_s"].to_pylist(), np.float64)
+    times = times_in(library, library.episode(episode))
     end_s = read_manifest(library, episode)["video"]["duration_s"]
     frame = int(np.searchsorted(times, time_s + _TOLERANCE_S, side="right")) - 1
     if frame < 0 or time_s > end_s:
         problem = f"has no frame at {time_s:g} s"
         raise StoreError(episode, problem, f"it runs from 0 to {end_s:.3f} s")
     return frame, times
+
+
+def times_in(library: Library, folder: Path) -> Float64:
+    """Return the times of all frames of the episode in a folder, in seconds, (F,)."""
+    table = read_table(library, folder / schema.FRAMES, ["time_s"])
+    return np.array(table["time_s"].to_pylist(), np.float64)
 
 
 def places_in(library: Library, folder: Path, first: int, last: int) -> Places:
