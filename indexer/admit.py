@@ -13,6 +13,7 @@ from indexer.errors import StoreError
 from indexer.identify import Cast, Heard, identify
 from indexer.judging import Accept, Judged, People
 from indexer.looking import Looker
+from indexer.progress import Say, mute
 from indexer.records import Identity, Track
 from indexer.store import decisions, read
 from indexer.store import library as libraries
@@ -21,43 +22,69 @@ from indexer.store.library import Library
 from indexer.store.write import EpisodeWriter, StagedEpisode
 
 
-def admit(
+def admit(  # noqa: PLR0913 - the last by name
     library: Library,
     writer: EpisodeWriter,
     manifest: Mapping[str, Any],
     tracks: Sequence[Track],
     looker: Looker,
     accept: Accept,
+    *,
+    say: Say = mute,
 ) -> tuple[Library, Diff]:
-    """Return the library with the episode, judged by who is known now, and what that changed."""
-    stick, settings, episode = looker.models.encoder.yardstick, looker.settings, writer.episode
-    with libraries.locked(library, settings.store.lock_wait_s) as now:
-        staged = writer.finish(manifest)
-        shown = reuse.repeated(now, staged, settings.repeats)
-        staged = dataclasses.replace(staged, repeats=tuple(shown))
-        rest = reuse.repeated_by(now, staged, settings.repeats)
-        staged = dataclasses.replace(staged, repeated_by=rest)
-        taken = reuse.known_from(shown, reuse.identities_of(now, shown))
-        log = decisions.read_decisions(now)
-        found = _found(now, staged, tracks, accept)
-        about, entry = again.decided(log, episode), again.moved(log, staged, found)
-        log += [entry] if entry else []
-        decided, earlier = decisions.constraints(log), again.said(now, episode, found)
-        known = _known(now, episode)
-        stick = evidence.among(stick, read.read_strangers(now))
+    """Return the library with the episode, judged by who is known now, and what that changed.
 
-        def judge(held: Mapping[int, int]) -> Judged:
-            heard = Heard(decided=judging.holding(decided, held), taken=taken)
-            cast = identify(tracks, known, stick, settings, heard)
-            rows = judging.kept(cast.identities, earlier, held)
-            return Judged(cast.characters, {episode: rows}, {episode: cast.audit}, cast.next_id)
+    Args:
+        library: where to.
+        writer: which has all of the episode.
+        manifest: of the episode.
+        tracks: of the episode.
+        looker: who looked.
+        accept: whether tracks that had a name may get another; the library is free meanwhile.
+        say: told when another run is using the library, which may take any time.
 
-        before = People.of(now, [episode]).at(found)
-        # Names given when only a part of the video was indexed were provisional.
-        accept = judging.always if _is_partial(now, episode) else accept
-        judged, changed = judging.settled(judge, before, {episode: tracks}, accept)
-        changed = dataclasses.replace(changed, decided=len(about), lost=len(about - found.keys()))
-        return judged.published(now, [staged], log if entry else None), changed
+    Raises:
+        StoreError: the library cannot be read or written; or as `check_decisions`.
+    """
+    staged = writer.finish(manifest)
+
+    def attempt(answer: Accept) -> tuple[Library, Diff]:
+        with libraries.awaited(library, looker.settings.store.lock_wait_s, say) as now:
+            return _admitted(now, staged, tracks, looker, answer)
+
+    return judging.answered(accept, attempt)
+
+
+def _admitted(
+    now: Library, staged: StagedEpisode, tracks: Sequence[Track], looker: Looker, accept: Accept
+) -> tuple[Library, Diff]:
+    """Return what `admit` does, of the library as it is under its lock."""
+    stick, settings, episode = looker.models.encoder.yardstick, looker.settings, staged.episode
+    shown = reuse.repeated(now, staged, settings.repeats)
+    staged = dataclasses.replace(staged, repeats=tuple(shown))
+    rest = reuse.repeated_by(now, staged, settings.repeats)
+    staged = dataclasses.replace(staged, repeated_by=rest)
+    taken = reuse.known_from(shown, reuse.identities_of(now, shown))
+    log = decisions.read_decisions(now)
+    found = _found(now, staged, tracks, accept)
+    about, entry = again.decided(log, episode), again.moved(log, staged, found)
+    log += [entry] if entry else []
+    decided, earlier = decisions.constraints(log), again.said(now, episode, found)
+    known = _known(now, episode)
+    stick = evidence.among(stick, read.read_strangers(now))
+
+    def judge(held: Mapping[int, int]) -> Judged:
+        heard = Heard(decided=judging.holding(decided, held), taken=taken)
+        cast = identify(tracks, known, stick, settings, heard)
+        rows = judging.kept(cast.identities, earlier, held)
+        return Judged(cast.characters, {episode: rows}, {episode: cast.audit}, cast.next_id)
+
+    before = People.of(now, [episode]).at(found)
+    # Names given when only a part of the video was indexed were provisional.
+    accept = judging.always if _is_partial(now, episode) else accept
+    judged, changed = judging.settled(judge, before, {episode: tracks}, accept)
+    changed = dataclasses.replace(changed, decided=len(about), lost=len(about - found.keys()))
+    return judged.published(now, [staged], log if entry else None), changed
 
 
 def check_decisions(library: Library, episode: str, accept: Accept, coverage: float = 1.0) -> None:
@@ -128,19 +155,30 @@ def judged_anew(
     library: Library, episode: str, looker: Looker, accept: Accept
 ) -> tuple[Library, Diff]:
     """Return the library, an episode re-judged if by other settings before, and the changes."""
+
+    def attempt(answer: Accept) -> tuple[Library, Diff]:
+        with libraries.locked(library, looker.settings.store.lock_wait_s) as now:
+            return _judged_anew(now, episode, looker, answer)
+
+    return judging.answered(accept, attempt)
+
+
+def _judged_anew(
+    now: Library, episode: str, looker: Looker, accept: Accept
+) -> tuple[Library, Diff]:
+    """Return what `judged_anew` does, of the library as it is under its lock."""
     settings, stick = looker.settings, looker.models.encoder.yardstick
-    stick = evidence.among(stick, read.read_strangers(library))
-    with libraries.locked(library, settings.store.lock_wait_s) as now:
-        judged_by, _ = read.read_judgement(now, episode)
-        if config.of_judging(judged_by) == config.of_judging(config.that_matter(settings)):
-            return library, NO_DIFF
-        cast = _known(now, episode)
+    judged_by, _ = read.read_judgement(now, episode)
+    if config.of_judging(judged_by) == config.of_judging(config.that_matter(settings)):
+        return now, NO_DIFF
+    stick = evidence.among(stick, read.read_strangers(now))
+    cast = _known(now, episode)
 
-        def judge(held: Mapping[int, int]) -> Judged:
-            return judging.judge(now, cast, stick, settings, episodes=[episode], held=held)
+    def judge(held: Mapping[int, int]) -> Judged:
+        return judging.judge(now, cast, stick, settings, episodes=[episode], held=held)
 
-        judged, changed = judging.settled(judge, People.of(now, [episode]), {}, accept)
-        return judged.published(now), changed
+    judged, changed = judging.settled(judge, People.of(now, [episode]), {}, accept)
+    return judged.published(now), changed
 
 
 def _known(library: Library, but: str) -> Cast:
