@@ -172,7 +172,8 @@ class StoreSettings:
     """How the library is kept."""
 
     lock_wait_s: NotNegative = 60.0
-    """How long a run waits for another that is publishing into the same library."""
+    """How long a run waits for another that is publishing into the same library; one that has
+    indexed a video says so then, and waits on."""
 
 
 @dataclass(config=_STRICT)

@@ -53,6 +53,10 @@ class Diff:
     """Label of each unnamed person seen, and the labels of who else it may be."""
     kept: Sequence[Change] = ()
     """The tracks that would have lost or changed their name; they kept it, as nobody accepted."""
+    decided: int = 0
+    """How many tracks of a video that was indexed again users had decided about."""
+    lost: int = 0
+    """How many of these are gone, and the decisions with them."""
 
 
 NO_DIFF = Diff({}, {}, 1.0, ())

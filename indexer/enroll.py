@@ -60,7 +60,7 @@ def enroll(  # noqa: PLR0913 - the last by name
         models: detector and encoder.
         settings: of all stages.
         progress: shows how far it is.
-        accept: whether tracks that had a name may get another.
+        accept: whether tracks that had a name may get another; the library is free meanwhile.
         strangers: a folder of stills, in subfolders or not, of people who are not in the gallery:
             whoever looks like several needs more to get a name. They replace those given before.
 
@@ -84,18 +84,22 @@ def enroll(  # noqa: PLR0913 - the last by name
         paths = progress(found := stills.pictures(strangers), total=len(found), what="strangers")
         others = _all_encoded(paths, models, settings, skipped)
         _check_some(others, strangers, skipped)
-    with libraries.locked(library, settings.store.lock_wait_s) as now:
-        ids, cast = _with_gallery(now, gallery)
-        stick = models.encoder.yardstick
-        known = read.read_strangers(now) if others is None else others
 
-        def judge(held: Mapping[int, int]) -> Judged:
-            among = evidence.among(stick, known)
-            return judging.judge(now, cast, among, settings, progress=progress, held=held)
+    def attempt(answer: Accept) -> tuple[set[int], Judged, Diff]:
+        with libraries.locked(library, settings.store.lock_wait_s) as now:
+            ids, cast = _with_gallery(now, gallery)
+            known = read.read_strangers(now) if others is None else others
 
-        before = People.of(now, read.episodes(now))
-        judged, changed = judging.settled(judge, before, {}, accept)
-        judged.published(now, strangers=others)
+            def judge(held: Mapping[int, int]) -> Judged:
+                among = evidence.among(models.encoder.yardstick, known)
+                return judging.judge(now, cast, among, settings, progress=progress, held=held)
+
+            before = People.of(now, read.episodes(now))
+            judged, changed = judging.settled(judge, before, {}, answer)
+            judged.published(now, strangers=others)
+            return ids, judged, changed
+
+    ids, judged, changed = judging.answered(accept, attempt)
     enrolled = [one for one in judged.characters if one.id in ids]
     return Enrolled(enrolled, skipped, len(judged.identities), changed)
 

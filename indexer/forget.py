@@ -233,7 +233,6 @@ class _State:
             if gone & {i.track for i in rows}
             or erase.names_any(read.read_repeats(library, one), gone)
         ]
-        begun = {read.read_manifest(library, one)["video"]["sha256"] for one in self.said}
         with libraries.staging(library.root) as folder:
             publish(
                 library,
@@ -246,7 +245,7 @@ class _State:
                 next_character_id=library.next_character_id,
                 decisions=log,
             )
-        for sha256 in sorted(begun):  # what is begun holds crops of faces not judged yet
+        for sha256 in unfinished.begun(library):  # it holds crops of faces not judged yet
             unfinished.forget(library, sha256)
 
 

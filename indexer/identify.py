@@ -89,7 +89,7 @@ def identify(
     unnamed = [character for character in cast.characters if not character.named]
     own = {character.id: character for character in cast.characters if character.named}
     others = [one for one in own.values() if one.id in decided.merged]
-    gallery = _gallery(own, decided)
+    gallery = merged_gallery(own, decided)
     # Stored thresholds rest on the gallery alone, whatever was indexed in which order.
     named = thresholds.calibrate(gallery, None, together[:0, :0], stick, settings.recognize)
     named = [dataclasses.replace(one, prototypes=own[one.id].prototypes) for one in named]
@@ -161,7 +161,7 @@ def weigh(
         decided: what users decided.
     """
     together = affinity.cooccurring(tracks)
-    gallery = _gallery({one.id: one for one in characters if one.named}, decided)
+    gallery = merged_gallery({one.id: one for one in characters if one.named}, decided)
     related = evidence.related(tracks, gallery, stick, settings)
     seen = evidence.gather(tracks, related, together, settings)
     here = thresholds.calibrate(gallery, seen, together, stick, settings)
@@ -172,7 +172,7 @@ def _by_id(*some: Sequence[Character]) -> list[Character]:
     return sorted([one for group in some for one in group], key=lambda one: one.id)
 
 
-def _gallery(named: Mapping[int, Character], decided: Constraints) -> list[Character]:
+def merged_gallery(named: Mapping[int, Character], decided: Constraints) -> list[Character]:
     """Return the characters that tracks may show, each with the stills of those merged into it."""
     lent: dict[int, list[Character]] = {}
     for one in named.values():

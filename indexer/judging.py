@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TypeVar
 
 from indexer import reuse
 from indexer.alike import alike
 from indexer.config import Settings
-from indexer.diff import Diff, Seen, diff, seconds_of
+from indexer.diff import Change, Diff, Seen, diff, seconds_of
 from indexer.identify import Cast, Heard, identify
 from indexer.progress import Progress, silent
 from indexer.records import (
@@ -35,6 +36,7 @@ from indexer.store.library import Library
 from indexer.store.publish import publish
 from indexer.store.write import StagedEpisode
 
+T = TypeVar("T")
 Accept = Callable[[Diff], bool]
 """Decides whether names may change as a diff states."""
 _ROUNDS = 3
@@ -166,6 +168,41 @@ def settled(
         if not found.changes:
             break
     return done, dataclasses.replace(found, kept=wanted)
+
+
+class _Unanswered(Exception):  # noqa: N818 - it is a question, not an error
+    """Whether names may change has to be asked."""
+
+    def __init__(self, changed: Diff) -> None:
+        super().__init__(changed)
+        self.changed = changed
+
+
+def answered(accept: Accept, attempt: Callable[[Accept], T]) -> T:
+    """Return what an attempt comes to that locks the library, which is free while `accept` asks.
+
+    An attempt that meets a question ends there, with nothing published; once that is answered it is
+    made anew, on the library as it is by then. What has changed meanwhile is asked about again.
+
+    Args:
+        accept: may take as long as a person does.
+        attempt: is given what accepts changes; it must not publish before it has asked.
+    """
+    if accept in (always, never):
+        return attempt(accept)
+    answers: dict[tuple[Change, ...], bool] = {}
+
+    def known(changed: Diff) -> bool:
+        if tuple(changed.changes) not in answers:
+            raise _Unanswered(changed)
+        return answers[tuple(changed.changes)]
+
+    while True:
+        try:
+            return attempt(known)
+        except _Unanswered as question:
+            changed = question.changed
+        answers[tuple(changed.changes)] = accept(changed)
 
 
 def proposed(library: Library, episodes: Sequence[str]) -> list[tuple[str, Sequence[str]]]:

@@ -22,7 +22,7 @@ from indexer.errors import StoreError
 from indexer.judging import Accept, never
 from indexer.looking import Looker
 from indexer.models import Models, check_encoder
-from indexer.progress import Progress, Stopwatch, silent
+from indexer.progress import Progress, Say, Stopwatch, mute, silent
 from indexer.records import (
     UNKNOWN,
     Audit,
@@ -112,6 +112,7 @@ def index(  # noqa: PLR0913 - the last by name
     budget_s: float | None = None,
     *,
     accept: Accept = never,
+    say: Say = mute,
 ) -> Indexed:
     """Put a video into a library and return what was found in it.
 
@@ -124,6 +125,7 @@ def index(  # noqa: PLR0913 - the last by name
         budget_s: about how many seconds it may take; what is missing then is looked at by the
             next run, with a budget or without.
         accept: whether tracks that had a name may get another, where a video is indexed again.
+        say: told when the video is indexed, but another run is using the library.
 
     Raises:
         VideoError: the video cannot be read.
@@ -138,11 +140,12 @@ def index(  # noqa: PLR0913 - the last by name
             unfinished.forget(library, sha256)  # of a run killed after publishing
             now, changed = admit.judged_anew(library, known, looker, accept)
             return _summary(now, known, None, changed)
+        admit.check_decisions(library, known, accept)  # before hours of looking
         # A renamed copy stays the same episode.
         episode = known or schema.episode_id(path, sha256)
         if budget_s is None and not unfinished.exists(library, sha256):
             source = _whole(path, sha256, video, looker, progress)
-            now, changed = _write(source, episode, library, looker, accept)
+            now, changed = _write(source, episode, library, looker, accept, say=say)
             return _summary(now, episode, looker.watch, changed)
     with unfinished.resumed(library, sha256) as work:
         instalments.go_on(path, work, looker, budget_s, progress)
@@ -152,7 +155,7 @@ def index(  # noqa: PLR0913 - the last by name
             done = _summary(library, known, looker.watch, NO_DIFF)
             return dataclasses.replace(done, coverage=seen, published=False)
         source = _so_far(path, sha256, video.facts, work)
-        now, changed = _write(source, episode, library, looker, accept)
+        now, changed = _write(source, episode, library, looker, accept, say=say)
     if seen == 1:
         unfinished.forget(now, sha256)
     return _summary(now, episode, looker.watch, changed)
@@ -187,7 +190,7 @@ def _so_far(path: Path, sha256: str, facts: VideoFacts, work: Unfinished) -> _So
 
 
 def _write(
-    source: _Source, episode: str, library: Library, looker: Looker, accept: Accept
+    source: _Source, episode: str, library: Library, looker: Looker, accept: Accept, *, say: Say
 ) -> tuple[Library, Diff]:
     """Admit a video to the library, and return what `admit.admit` returns."""
     with EpisodeWriter(library, episode, source.sha256) as writer:
@@ -195,7 +198,7 @@ def _write(
         tracks = list(_tracks(source, book, looker))
         manifest = _manifest(source, book)
         with looker.watch.on("publish"):
-            return admit.admit(library, writer, manifest, tracks, looker, accept)
+            return admit.admit(library, writer, manifest, tracks, looker, accept, say=say)
 
 
 def _manifest(source: _Source, book: Book) -> dict[str, Any]:

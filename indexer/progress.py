@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+Say = Callable[[str], None]
+"""Takes a line for whoever waits for the run."""
 
 
 class Progress(Protocol):
@@ -22,6 +24,10 @@ class Progress(Protocol):
 def silent(items: Iterable[T], /, *, total: int, what: str) -> Iterable[T]:
     """Return the items and show nothing."""
     return items
+
+
+def mute(_: str) -> None:
+    """Say nothing."""
 
 
 class Stopwatch:

@@ -39,18 +39,27 @@ def repeated(library: Library, staged: StagedEpisode, settings: RepeatSettings) 
     return [_matched(library, staged.folder, library.episode(one.episode), one) for one in found]
 
 
-def repeated_by(library: Library, staged: StagedEpisode) -> dict[str, list[Repeat]]:
+def repeated_by(
+    library: Library, staged: StagedEpisode, settings: RepeatSettings
+) -> dict[str, list[Repeat]]:
     """Return all repeats of each episode that repeats this one, by id, with tracks matched anew.
+
+    If other frames of this one were decoded than before, so that their numbers say nothing, its
+    pictures are sought anew, too.
 
     Args:
         library: as it is now.
         staged: the episode, indexed again: its tracks are others than before.
+        settings: what counts as a repeat.
     """
     found = {}
+    is_same = _has_same_frames(library, staged)
     for one in read.episodes(library):
         with suppress(StoreError):  # as in `_earlier`
             stretches = read.read_repeats(library, one)
             if one != staged.episode and staged.episode in _sources(stretches):
+                if not is_same:
+                    stretches = _sought_anew(library, one, staged, settings)
                 found[one] = [
                     _matched(library, library.episode(one), staged.folder, again)
                     if again.episode == staged.episode
@@ -58,6 +67,27 @@ def repeated_by(library: Library, staged: StagedEpisode) -> dict[str, list[Repea
                     for again in stretches
                 ]
     return found
+
+
+def _has_same_frames(library: Library, staged: StagedEpisode) -> bool:
+    """Return whether an episode's frames are at the same times as in its older index."""
+    with suppress(StoreError):
+        before = read.times_in(library, library.episode(staged.episode))
+        return np.array_equal(before, read.times_in(library, staged.folder))
+    return False
+
+
+def _sought_anew(
+    library: Library, episode: str, staged: StagedEpisode, settings: RepeatSettings
+) -> list[Repeat]:
+    """Return the repeats of an episode; those of the staged one are found by its new pictures."""
+    known = read.read_repeats(library, episode)
+    others = [one for one in known if one.episode != staged.episode]
+    mine = _own(read.read_hashes(library, library.episode(episode)), others)
+    theirs = _own(read.read_hashes(library, staged.folder), staged.repeats)
+    shots = read.read_shots(library, episode)
+    found = repeats.find(shots, mine, [Past(staged.episode, theirs)], settings)
+    return sorted([*others, *found], key=lambda one: one.start_frame)
 
 
 def known_from(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from indexer import affinity, evidence, likeness, recognize, thresholds
+from indexer import affinity, evidence, identify, likeness, recognize, thresholds
 from indexer.config import RecognizeSettings
 from indexer.errors import StoreError
 from indexer.labels import counted
@@ -88,7 +88,7 @@ def standing(
 
     Args:
         library: that knows the character.
-        name: of the character.
+        name: of the character, or of somebody who was merged into it: their stills are its own.
         stick: of the encoder that made the library.
         settings: of recognition.
 
@@ -99,25 +99,28 @@ def standing(
     if not asked.named:
         remedy = f'give one: name "{asked.label}" NAME'
         raise StoreError(asked.label, "has no name, so no threshold either", remedy)
-    gallery = [one for one in read.read_characters(library) if one.named]
-    [person] = [one for one in gallery if one.id == asked.id]
+    decided = decisions.read_constraints(library)
+    known = {one.id: one for one in read.read_characters(library) if one.named}
+    gallery = identify.merged_gallery(known, decided)
+    mine = decided.merged.get(asked.id, asked.id)
+    [person] = [one for one in gallery if one.id == mine]
     stick = evidence.among(stick, read.read_strangers(library))
     said = _Trials.of(library, person, gallery, (stick, settings))
     genuine, impostors = ([one] for one in said.stills())
     given_from = 1.0
-    pinned = decisions.read_constraints(library).pinned
+    pinned = decided.pinned
     for episode in read.episodes(library):
         tracks = read.read_tracks(library, episode)
         who = {one.track: one for one in read.read_identities(library, episode)}
-        mine = np.array([who[one.uid].character == person.id for one in tracks], bool)
-        if not mine.any():
+        shown = np.array([who[one.uid].character == person.id for one in tracks], bool)
+        if not shown.any():
             continue
         chances = said.tracks(tracks)
         given_from = min(
             given_from,
             *(who[t.uid].probability for t in tracks if who[t.uid].character == person.id),
         )
-        beside = affinity.cooccurring(tracks)[mine].any(axis=0) & ~mine
+        beside = affinity.cooccurring(tracks)[shown].any(axis=0) & ~shown
         impostors.append(chances[beside])
         by_word = np.array([pinned.get(one.uid) == person.id for one in tracks], bool)
         genuine.append(chances[by_word & ~said.taught(tracks)])

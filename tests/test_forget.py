@@ -15,7 +15,7 @@ from indexer.config import Settings
 from indexer.errors import StoreError
 from indexer.records import Calibration, Constraints, Line, Repeat, Yardstick
 from indexer.request import Merge, Name, Split
-from indexer.store import appearances, decisions, nearest, read, schema, tables, vectors
+from indexer.store import appearances, decisions, nearest, read, schema, tables, unfinished, vectors
 from indexer.store.library import Library, open_library
 from indexer.store.verify import verify
 from tests import libraries
@@ -121,6 +121,16 @@ def test_who_is_likelier_somebody_else_stays(pilot: Library) -> None:
     now = libraries.put(open_library(pilot.root), PILOT, people)
     assert forgotten(now, "Bob", dry=True).alike == 0
     assert forgotten(now, "Ann", dry=True).alike == 1
+
+
+def test_what_is_begun_of_any_video_goes_as_it_may_show_the_person(pilot: Library) -> None:
+    other = libraries.episode("other.mkv", shots=(3,))
+    with unfinished.resumed(pilot, other.sha256) as work:
+        work.add(other.frames, [], [])
+    forgotten(pilot, "Ann", dry=True)
+    assert unfinished.exists(pilot, other.sha256)
+    forgotten(pilot, "Ann")
+    assert not (pilot.root / "unfinished").exists()
 
 
 def test_the_log_falls_silent(pilot: Library) -> None:

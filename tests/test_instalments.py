@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from indexer import instalments, pipeline
-from indexer.config import DetectSettings, EmbedSettings, Settings
+from indexer.config import DetectSettings, EmbedSettings, Settings, that_matter
 from indexer.models import Models, load_models
 from indexer.pipeline import Indexed
 from indexer.store import schema, unfinished
 from indexer.store.library import open_library
 from indexer.store.verify import verify
+from tests import libraries
 from tests.conftest import Show, run
 from tests.videos import Recipe, make
 
@@ -147,6 +148,22 @@ def test_what_was_seen_with_other_settings_or_is_damaged_is_seen_anew(
     begun.write_bytes(b"SQLite format 3\0 and then nothing of the kind" * 100)
     assert put(show.video, root, models, None).coverage == 1
     assert files(root) == files(whole)
+
+
+def test_settings_of_judging_do_not_matter_while_nobody_is_judged(tmp_path: Path) -> None:
+    tables = that_matter(Settings())
+    library = replace(libraries.new(tmp_path / "library"), settings=tables)
+    judging = {"recognize": tables["recognize"] | {"max_wrong_names": 0.02}}
+    looking = {"detect": tables["detect"] | {"every_s": 0.9}}
+    made = libraries.episode(shots=(3,))
+    with unfinished.resumed(library, made.sha256) as work:
+        work.add(made.frames, [], [])
+    assert unfinished.begun(library) == [made.sha256]
+    with unfinished.resumed(replace(library, settings=tables | judging), made.sha256) as work:
+        assert [one.index for one in work.frames()] == [0, 1, 2]
+    with unfinished.resumed(replace(library, settings=tables | looking), made.sha256) as work:
+        assert work.last() is None
+    assert unfinished.begun(library) == []
 
 
 def test_a_sliver_does_not_take_the_place_of_the_whole(

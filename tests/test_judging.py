@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.alike import alike
-from indexer.diff import Diff, Seen
-from indexer.judging import Judged, People, settled
+from indexer.diff import Change, Diff, Seen
+from indexer.judging import Accept, Judged, People, always, answered, never, settled
 from indexer.records import UNKNOWN, Character, Float32, Identity
 from indexer.store.appearances import Appearance
+from indexer.store.library import locked, open_library
+from tests import libraries
 from tests.conftest import Indexed, run
 from tests.libraries import ANN, BOB, CARL, CAST
 
@@ -71,6 +74,44 @@ def test_nobody_is_asked_about_those_without_a_name() -> None:
     done, changed = settled(judge, people({1: CARL, 2: CARL}), {}, asked)
     assert who(done) == {1: ANN, 2: UNKNOWN}
     assert changed.kept == ()
+
+
+def change(was: str) -> Diff:
+    return Diff({}, {}, 0.0, [Change(1, "pilot", 2.0, was, "unknown")])
+
+
+def test_the_library_is_free_while_a_user_thinks(tmp_path: Path) -> None:
+    pilot, root = libraries.episode(shots=(5,)), tmp_path / "library"
+    library = libraries.put(libraries.new(root), pilot, CAST)
+    questions, seen, asked = {1: "Ann", 2: "Bob"}, list[int](), list[Diff]()
+
+    def attempt(accept: Accept) -> bool:
+        with locked(library) as now:
+            seen.append(now.revision)
+            return accept(change(questions.get(now.revision, "Bob")))
+
+    def thought(changed: Diff) -> bool:
+        asked.append(changed)
+        with FileLock(root / ".lock", timeout=0):
+            pass
+        libraries.put(open_library(root), pilot, CAST)  # another run, meanwhile
+        return changed == change("Bob")
+
+    assert answered(thought, attempt)
+    assert seen == [1, 2, 3]  # judged anew each time, on what the library is by then
+    assert asked == [change("Ann"), change("Bob")]  # each once
+
+
+def test_who_need_not_be_asked_costs_no_second_attempt() -> None:
+    attempts: list[bool] = []
+
+    def attempt(accept: Accept) -> bool:
+        attempts.append(accept(change("Ann")))
+        return attempts[-1]
+
+    assert answered(always, attempt)
+    assert not answered(never, attempt)
+    assert attempts == [True, False]
 
 
 CHARACTERS = st.sampled_from([UNKNOWN, ANN, BOB, CARL])

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from indexer.__main__ import main
-from indexer.commands import console
+from indexer.commands import console, indexing
 from indexer.nets import encoder, weights
 from tests.conftest import Indexed, Show, run
 from tests.videos import Recipe, cut, make, make_audio
@@ -444,8 +444,13 @@ def test_two_runs_on_one_library_at_once_both_end_well(tmp_path: Path) -> None:
 
 
 def test_a_run_that_finds_the_library_taken_waits_and_then_says_so(
-    copy: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    copy: Path,
+    library: Indexed,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """What took long is not thrown away for it."""
     holder = subprocess.Popen(
         [sys.executable, "-c",
          "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); lock.acquire();"
@@ -455,8 +460,18 @@ def test_a_run_that_finds_the_library_taken_waits_and_then_says_so(
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
     before = tree(copy)
-    video = make(tmp_path / "other.mp4", Recipe(count=30))
-    said = say(capfd, "index", video, "--library", copy, *FAST, "--set", "store.lock_wait_s=0.2")
-    holder.communicate("")
-    assert_refused(said, copy, "another run")
+    soon = ("--library", copy, "--set", "store.lock_wait_s=0.2")
+    assert_refused(say(capfd, "enroll", library.show.gallery, *soon), copy, "another run")
     assert tree(copy) == before
+    print_line = indexing._say
+
+    def let_go(line: str) -> None:
+        print_line(line)
+        holder.communicate("")
+
+    monkeypatch.setattr(indexing, "_say", let_go)
+    video = make(tmp_path / "other.mp4", Recipe(count=30))
+    said = say(capfd, "index", video, *FAST, *soon)
+    line = f"{copy}: another run is using the library; waiting until it is done\n"
+    assert said == Said(0, line)
+    assert len(list((copy / "episodes").iterdir())) == 2

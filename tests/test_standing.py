@@ -16,7 +16,7 @@ from PIL import Image
 from indexer import naming, standing
 from indexer.config import RecognizeSettings
 from indexer.errors import StoreError
-from indexer.request import Name
+from indexer.request import Merge, Name
 from indexer.standing import Share
 from indexer.store import read
 from indexer.store.library import Library, open_library
@@ -75,6 +75,16 @@ def test_one_who_looks_like_another_is_caught(pilot: Library) -> None:
     alike = of(libraries.put(open_library(pilot.root), PILOT, twins), "Ann")
     assert alike.genuine.count < 3
     assert alike.reliability[-1].most < apart.reliability[-1].most
+
+
+def test_who_was_merged_lends_the_stills_that_tracks_are_judged_by(pilot: Library) -> None:
+    stills = sum(len(one.prototypes) for one in CAST if one.named)
+    naming.decide(open_library(pilot.root), [Merge(person="Bob", into="Ann")])
+    found = of(pilot, "Ann")
+    assert found.stills == stills
+    assert found.genuine.of == stills + 2  # the tracks of both show her, by the user's word
+    assert found.impostors.of == 1  # Carl is on screen with her; nobody else has stills
+    assert of(pilot, "Bob") == found
 
 
 def test_who_has_no_name_has_no_threshold(pilot: Library) -> None:

@@ -67,16 +67,30 @@ def _add_accept(parser: argparse.ArgumentParser) -> None:
 
 def _accepts(options: argparse.Namespace) -> Accept:
     """Return what decides whether names may change: --accept, or a question at a terminal."""
+    from indexer.judging import always, never  # noqa: PLC0415
+
+    if options.accept or not sys.stdin.isatty():
+        return always if options.accept else never
+    answers: dict[tuple[Change, ...], bool] = {}
 
     def accepted(changed: Diff) -> bool:
-        if options.accept or not sys.stdin.isatty():
-            return bool(options.accept)
-        lines = ["These tracks would change their names:", *_change_lines(changed.changes)]
-        print("\n".join(lines), file=sys.stderr)
-        print("Accept the new names? [y/N] ", end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        changes = tuple(changed.changes)
+        if changes not in answers:  # asked before a video is looked at, and met again afterwards
+            answers[changes] = _asked(changed)
+        return answers[changes]
 
     return accepted
+
+
+def _asked(changed: Diff) -> bool:
+    lines = ["These tracks would change their names:", *_change_lines(changed.changes)]
+    print("\n".join(lines), file=sys.stderr)
+    print("Accept the new names? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def let_go_of_frames() -> None:
@@ -102,7 +116,9 @@ def _index(options: argparse.Namespace) -> int:
         budget_s = max(share, 0.0) if options.budget else None
         try:
             library = pipeline.open_or_create(options.library, ready, settings)
-            done = pipeline.index(path, library, ready, settings, bar, budget_s, accept=accept)
+            done = pipeline.index(
+                path, library, ready, settings, bar, budget_s, accept=accept, say=_say
+            )
         except IndexerError as error:
             status = complain(error)
             continue
@@ -185,6 +201,11 @@ def _diff_lines(changed: Diff) -> list[str]:
     if changed.kept:
         lines.append("  these tracks keep their names; --accept would change them:")
         lines += _change_lines(changed.kept)
+    if changed.lost:
+        lines.append(
+            f"  decisions lost: {changed.lost} of the {changed.decided} tracks that they were "
+            "about are gone"
+        )
     return lines
 
 

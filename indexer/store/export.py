@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 from webvtt import Caption, WebVTT
 from webvtt.models import Timestamp
 
+from indexer.errors import StoreError
 from indexer.records import UNKNOWN
 from indexer.store import appearances as seen
 from indexer.store import disk, query, read, schema
 from indexer.store.appearances import Appearance
-from indexer.store.library import Library
+from indexer.store.library import Library, open_library
 
 SCHEMA = "timeline/1"
 _FRAMES_AT_ONCE = 1024
@@ -50,15 +51,18 @@ def write_json(library: Library, episode: str, stream: TextIO, *, repeats: bool 
     for frame in _frames(library, episode, appearances):
         stream.write(before + encode(frame))
         before = ",\n"
+    _check_same(library)
     stream.write("\n]}\n")
 
 
 def write_csv(library: Library, episode: str, stream: TextIO, *, repeats: bool = True) -> None:
     """Write a line for every track, by start: who it is (empty if unknown), when, in which shot."""
     labels = _labels(library)
+    shown = seen.of_episode(library, episode, repeats=repeats)
+    _check_same(library)
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_CSV_COLUMNS)
-    for one in seen.of_episode(library, episode, repeats=repeats):
+    for one in shown:
         line = _interval(one) | {"character": labels[one.character]}
         writer.writerow([line[column] for column in _CSV_COLUMNS])
 
@@ -71,12 +75,24 @@ def write_webvtt(library: Library, episode: str, stream: TextIO, *, repeats: boo
     labels = _labels(library)
     captions = WebVTT()
     shown = seen.of_episode(library, episode, repeats=repeats)
+    _check_same(library)
     known = [one for one in shown if one.character != UNKNOWN]
     for start_s, end_s, people in _cues(known):
         names = sorted(escape(" ".join(labels[one].split()), quote=False) for one in people)
         start, end = (str(Timestamp.from_seconds(one)) for one in (start_s, end_s))
         captions.captions.append(Caption(start, end, names))
     captions.write(stream)
+
+
+def _check_same(library: Library) -> None:
+    """Check that all that was read of a library is of one state: the one it was opened in.
+
+    Raises:
+        StoreError: another run has published meanwhile.
+    """
+    if open_library(library.root).revision != library.revision:
+        problem = "was changed by another run while it was exported"
+        raise StoreError(library.root, problem, "export it again")
 
 
 class Form(Protocol):
@@ -108,7 +124,8 @@ def export_to(
         repeats: whether to include faces that an earlier episode showed already.
 
     Raises:
-        StoreError: the episode cannot be read, or the file not be written.
+        StoreError: the episode cannot be read, or changes meanwhile, or the file cannot be
+            written; a stream has then got a part that is not valid JSON, or nothing.
     """
     if not isinstance(target, Path):
         FORMATS[form](library, episode, target, repeats=repeats)

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from indexer.errors import StoreError
+from indexer.progress import Say
 from indexer.store import disk, journal, schema
 
 _LOCK = ".lock"
@@ -123,11 +124,36 @@ def locked(library: Library, wait_s: float = _WAIT_S) -> Iterator[Library]:
         StoreError: another run kept the lock for longer than `wait_s` seconds, or published a
             library of another encoder.
     """
+    with _as_it_is(library, _lock(library.root, wait_s)) as current:
+        yield current
+
+
+@contextmanager
+def awaited(library: Library, wait_s: float, say: Say) -> Iterator[Library]:
+    """Yield the library as `locked` does, however long another run keeps the lock.
+
+    For work that took long and would be lost.
+
+    Args:
+        library: which to lock.
+        wait_s: seconds after which `say` is told, once, what is being waited for.
+        say: takes a line.
+
+    Raises:
+        StoreError: another run published a library of another encoder.
+    """
+    with _as_it_is(library, _lock(library.root, wait_s, say)) as current:
+        yield current
+
+
+@contextmanager
+def _as_it_is(library: Library, lock: AbstractContextManager[None]) -> Iterator[Library]:
+    """Yield the library as it is now, under a lock."""
     current = library
     with ExitStack() as stack:
         with disk.explained(library.root):
             stack.enter_context(disk.made(library.root))
-            stack.enter_context(_lock(library.root, wait_s))
+            stack.enter_context(lock)
             _recover(library.root)
             if (library.root / schema.LIBRARY).exists():
                 current = _same_encoder(library, _read(library.root))
@@ -175,16 +201,20 @@ def _sweep(root: Path) -> None:
 
 
 @contextmanager
-def _lock(root: Path, wait_s: float) -> Iterator[None]:
+def _lock(root: Path, wait_s: float, say: Say | None = None) -> Iterator[None]:
+    """Hold the lock; after `wait_s` seconds go on waiting if `say` can be told so, else refuse."""
     lock = FileLock(root / _LOCK, is_singleton=True)
     try:
         lock.acquire(timeout=wait_s)
     except Timeout as error:
-        raise StoreError(
-            root,
-            f"another run is still using the library after {wait_s:g} s",
-            "wait for it, or raise store.lock_wait_s",
-        ) from error
+        if say is None:
+            raise StoreError(
+                root,
+                f"another run is still using the library after {wait_s:g} s",
+                "wait for it, or raise store.lock_wait_s",
+            ) from error
+        say(f"{root}: another run is using the library; waiting until it is done")
+        lock.acquire()
     try:
         yield
     finally:

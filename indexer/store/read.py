@@ -187,14 +187,19 @@ def frame_at(library: Library, episode: str, time_s: float) -> tuple[int, Float6
     Raises:
         StoreError: the table is missing or damaged, or the time is outside the video.
     """
-    path = library.episode(episode) / schema.FRAMES
-    times = np.array(read_table(library, path, ["time_s"])["time_s"].to_pylist(), np.float64)
+    times = times_in(library, library.episode(episode))
     end_s = read_manifest(library, episode)["video"]["duration_s"]
     frame = int(np.searchsorted(times, time_s + _TOLERANCE_S, side="right")) - 1
     if frame < 0 or time_s > end_s:
         problem = f"has no frame at {time_s:g} s"
         raise StoreError(episode, problem, f"it runs from 0 to {end_s:.3f} s")
     return frame, times
+
+
+def times_in(library: Library, folder: Path) -> Float64:
+    """Return the times of all frames of the episode in a folder, in seconds, (F,)."""
+    table = read_table(library, folder / schema.FRAMES, ["time_s"])
+    return np.array(table["time_s"].to_pylist(), np.float64)
 
 
 def places_in(library: Library, folder: Path, first: int, last: int) -> Places:
@@ -268,9 +273,19 @@ def find_by_sha256(library: Library, sha256: str) -> str:
     """Return the id of the episode of the video with this digest, "" if there is none."""
     for episode in episodes(library):
         alike = schema.id_digits(episode) == sha256[: len(schema.id_digits(episode))]
-        if alike and read_manifest(library, episode)["video"]["sha256"] == sha256:
+        if alike and _is_of(library, episode, sha256):
             return episode
     return ""
+
+
+def _is_of(library: Library, episode: str, sha256: str) -> bool:
+    """Return whether an episode, with the digits of a digest in its id, is of that video."""
+    try:
+        return bool(read_manifest(library, episode)["video"]["sha256"] == sha256)
+    except StoreError:
+        if not (library.episode(episode) / schema.MANIFEST).exists():
+            raise
+        return True  # a damaged manifest cannot tell: the digits must do, so that it can be mended
 
 
 def find_episode(library: Library, name: str) -> str:

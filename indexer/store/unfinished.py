@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from indexer import config
 from indexer.errors import StoreError
 from indexer.records import DecodeReport, Detections, Faces, Float32, Frame, gone
 from indexer.store import disk, schema
@@ -35,6 +36,11 @@ _TABLES = (
 def exists(library: Library, sha256: str) -> bool:
     """Return whether a video has been indexed in part."""
     return _path(library, sha256).exists()
+
+
+def begun(library: Library) -> list[str]:
+    """Return the digests of the videos that have been indexed in part, sorted."""
+    return sorted(path.stem for path in (library.root / _FOLDER).glob("*.sqlite"))
 
 
 def forget(library: Library, sha256: str) -> None:
@@ -58,11 +64,13 @@ def _path(library: Library, sha256: str) -> Path:
 def resumed(library: Library, sha256: str) -> Iterator[Unfinished]:
     """Yield what has been seen of a video with the same encoder and settings, maybe nothing.
 
+    Settings that only affect who tracks are may be others: nobody is judged yet.
+
     Raises:
         StoreError: the disk fails, or another run is indexing the same video.
     """
     path = _path(library, sha256)
-    facts = [schema.SCHEMA_VERSION, library.encoder_id, library.settings]
+    facts = [schema.SCHEMA_VERSION, library.encoder_id, config.of_looking(library.settings)]
     made_with = json.dumps(facts, sort_keys=True)
     with disk.explained(path), disk.made(path.parent), ExitStack() as stack:
         try:

@@ -298,3 +298,29 @@ def test_what_was_shown_before_is_said_and_can_be_left_out(tmp_path: Path) -> No
     assert [len(frame["faces"]) for frame in rest["frames"]] == [0] * 25 + [1] * 20 + [0] * 30
     assert len(streams["csv"].getvalue().splitlines()) == 2
     assert streams["webvtt"].getvalue().count("-->") == 1
+
+
+class Meanwhile(io.StringIO):
+    """A stream that publishes an episode into a library before it takes its first text."""
+
+    def __init__(self, library: Library, made: Episode) -> None:
+        super().__init__()
+        self._publish = [lambda: put(library, made, CAST)]
+
+    def write(self, text: str) -> int:
+        while self._publish:
+            self._publish.pop()()
+        return super().write(text)
+
+
+def test_no_timeline_is_of_two_indexes(pilot: tuple[Library, Episode], tmp_path: Path) -> None:
+    library, made = pilot
+    stream = Meanwhile(library, made)
+    with pytest.raises(StoreError, match=r"was changed by another run .*\(export it again\)"):
+        export_to(library, made.id, "json", stream)
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(stream.getvalue())
+    for form in FORMATS:  # the library is not what it was when it was opened
+        with pytest.raises(StoreError, match="was changed by another run"):
+            export_to(library, made.id, form, tmp_path / "file")
+    assert not (tmp_path / "file").exists()

@@ -75,7 +75,7 @@ def test_tracks_are_matched_anew_when_what_is_repeated_is_indexed_again(tmp_path
     )
     with EpisodeWriter(library, swapped.id, swapped.sha256) as writer:
         staged = write(writer, swapped)
-        staged = replace(staged, repeated_by=repeated_by(library, staged))
+        staged = replace(staged, repeated_by=repeated_by(library, staged, SETTINGS))
         with locked(library) as current:
             who = {swapped.id: swapped.identities}
             publish(
@@ -87,6 +87,27 @@ def test_tracks_are_matched_anew_when_what_is_repeated_is_indexed_again(tmp_path
         (swapped.tracks[1].uid,),
     )
     assert verify(open_library(tmp_path)) == []
+
+
+def test_pictures_are_sought_anew_when_other_frames_are_decoded(tmp_path: Path) -> None:
+    library = put(new(tmp_path), FIRST, CAST)
+    made = recap("two.mp4", 50, 30, 100)
+    library = put(library, made, CAST, found(library, made))
+
+    def anew(source: Episode) -> list[Repeat]:
+        with EpisodeWriter(library, source.id, source.sha256) as writer:
+            return repeated_by(library, write(writer, source), SETTINGS)[made.id]
+
+    times = [frame / 25 for frame in range(101)]
+    shown = [Shown(20, 49, ANN), Shown(0, 19, BOB)]
+    half = episode("one.mp4", [20, 30], shown, times[::2], HASHES[:100:2])
+    assert anew(half) == []  # frame 50, where the repeat began, is after its end
+    shown = [Shown(30, 89, ANN), Shown(0, 29, BOB)]
+    late = episode("one.mp4", [30, 60], shown, times[10:], HASHES[10:100])
+    traces = [replace(late.traces[0], boxes=FIRST.traces[0].boxes), late.traces[1]]
+    [one] = anew(replace(late, traces=traces))
+    mine, ann = made.tracks[0].uid, late.tracks[0].uid
+    assert one == Repeat(0, 0, 29, FIRST.id, 40, 0.0, (mine,), (ann,))
 
 
 def test_an_empty_library_and_a_damaged_episode_show_nothing(tmp_path: Path) -> None:

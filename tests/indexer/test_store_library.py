@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from indexer.errors import StoreError
 from indexer.store import library as libraries
-from indexer.store.library import Library, locked, open_library, open_or_create
+from indexer.store.library import Library, awaited, locked, open_library, open_or_create
 from tests.libraries import CAST, DIMENSION, ENCODER, SETTINGS, Shown, episode, new, put
 
 MADE = episode("Pilot.mp4", (10,), [Shown(0, 9, 1)])
@@ -163,6 +163,22 @@ def test_a_library_in_use_is_waited_for_and_then_refused(tmp_path: Path) -> None
         assert open_library(tmp_path) == library
     with locked(library, 0), locked(library, 0) as current:
         assert current == library
+
+
+def test_what_would_be_lost_waits_as_long_as_it_takes_and_says_so_once(tmp_path: Path) -> None:
+    library = put(new(tmp_path), MADE, CAST)
+    other, said = FileLock(tmp_path / ".lock"), list[str]()
+
+    def say(line: str) -> None:
+        said.append(line)
+        other.release()
+
+    with awaited(library, 0.1, say) as current:
+        assert (current, said) == (library, [])
+    other.acquire()
+    with awaited(library, 0.1, say) as current:
+        assert current == library
+    assert said == [f"{tmp_path}: another run is using the library; waiting until it is done"]
 
 
 def test_a_lock_is_the_whole_machines(tmp_path: Path) -> None:
