@@ -16,20 +16,34 @@ def take_back(roster: Roster, chosen: Decision) -> None:
     """Undo a decision, or an undo: tracks and labels are as the decisions in force say.
 
     Raises:
-        StoreError: a label is somebody else's by now, or no track shows who would have the name.
+        StoreError: a label is somebody else's by now, or no track shows who would have the name; or
+            later decisions about the same tracks leave nothing to take back.
     """
     says = f"not so: {chosen.says}"
     number, time = len(roster.log) + 1, datetime.now(UTC).isoformat(timespec="seconds")
     entry = Decision(number, time, "undo", says, undoes=chosen.number)
     was = log.constraints(roster.log)
     roster.log.append(entry)
-    rows = _given_back(roster, was, log.constraints(roster.log))
+    now = log.constraints(roster.log)
+    if was.pinned == now.pinned and not chosen.called:
+        _check_not_decided_since(roster, chosen)
+    rows = _given_back(roster, was, now)
     roster.settle({uid: _of_somebody(roster, row) for uid, row in rows.items()})
     meant = chosen
     while meant.undoes:
         meant = roster.log[meant.undoes - 1]
     roster.touch(meant)
     _call_again(roster, chosen)
+
+
+def _check_not_decided_since(roster: Roster, chosen: Decision) -> None:
+    """Raise if later decisions in force are about the same tracks."""
+    later = log.in_force(roster.log[chosen.number :])
+    numbers = [one.number for one in later if one.tracks.keys() & chosen.tracks.keys()]
+    if numbers:
+        problem = "would change nothing, as a later decision is about the same tracks"
+        remedy = f"first undo {numbers[-1]}"
+        raise StoreError(f"undo {chosen.number}", problem, remedy)
 
 
 def _given_back(roster: Roster, was: Constraints, now: Constraints) -> dict[int, Identity]:

@@ -163,3 +163,15 @@ def test_undoing_does_not_show_whom_users_ruled_out(library: Library) -> None:
     assert shown(library)[1] == UNKNOWN
     undo(library, 2)
     assert shown(library)[1] == BOB
+
+
+def test_an_undo_that_would_change_nothing_says_what_to_undo_first(library: Library) -> None:
+    before = said(library)
+    decide(library, Move(SECOND, "Ann"), Move(SECOND, "Person 3"))
+    with pytest.raises(StoreError, match=r"as a later decision .* \(first undo 2\)"):
+        undo(library, 1)
+    decide(library, Move(SECOND, "Person 3"))
+    undo(library)  # nobody decided after it, so it is taken back, although that changes nothing
+    undo(library)
+    undo(library)
+    assert said(library) == before

@@ -91,7 +91,8 @@ def resumed(library: Library, sha256: str) -> Iterator[Unfinished]:
 
 def _locked(path: Path) -> sqlite3.Connection:
     """Return the database, locked against all other processes."""
-    database = sqlite3.connect(path, timeout=0)
+    # A relative path that begins with "file:" would be taken for a URI.
+    database = sqlite3.connect(path.absolute(), timeout=0)
     try:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("BEGIN EXCLUSIVE")
