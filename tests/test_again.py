@@ -201,7 +201,7 @@ def test_a_damaged_index_is_refused_before_anything_is_looked_at(
     root = tmp_path / "library"
     shutil.copytree(library.library, root)
     [episode] = read.episodes(open_library(root))
-    assert run("name", "Ada", "Ida", "--library", root).status == 0
+    assert run("name", "Person 1", "Zoe", "--library", root).status == 0
     decided = decisions.read_constraints(open_library(root))
     manifest = root / schema.EPISODES / episode / schema.MANIFEST
     manifest.write_text(manifest.read_text()[:-20])

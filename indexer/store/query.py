@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from indexer.records import UNKNOWN, Character, Float32, Hit
 from indexer.store import appearances as seen
-from indexer.store import decisions, read, schema, tables
+from indexer.store import read, schema, tables
 from indexer.store.appearances import Appearance
 from indexer.store.library import Library
 
@@ -178,6 +178,8 @@ def repeated_s(library: Library, episode: str) -> float:
 def screen_times(library: Library, appearances: pa.Table) -> list[ScreenTime]:
     """Return every character with their screen time in some appearances, longest first."""
     everybody = read.read_table(library, library.root / schema.CHARACTERS, ["id", "label", "named"])
+    from indexer.store import decisions  # noqa: PLC0415 - scenes need no pydantic
+
     ends = decisions.read_constraints(library).merged
     merged = pa.table(
         {"one": pa.array(list(ends), "i8"), "other": pa.array(list(ends.values()), "i8")}
