@@ -125,9 +125,9 @@ def _lost(library: Library, episode: str, log: Sequence[Decision]) -> Diff:
     pinned = decisions.constraints(log).pinned
     seen, why = People.of(library, [episode]).tracks, "the decision would be lost"
     changes = [
-        Change(uid, episode, seen[uid].seconds, labels[who], "unknown", why)
+        Change(uid, episode, seen[uid].seconds, labels.get(who, "unknown"), "unknown", why)
         for uid in sorted(again.decided(log, episode) & seen.keys())
-        if (who := pinned.get(uid, seen[uid].character)) in labels
+        for who in [pinned.get(uid, seen[uid].character)]
     ]
     return Diff({}, {}, 0.0, changes)
 

@@ -258,8 +258,8 @@ def judge(  # noqa: PLR0913 - the last by name
 ) -> Judged:
     """Return who the tracks of a library are; nothing is written.
 
-    Tracks that an earlier episode already showed are judged there, and have that identity here, as
-    users decided there.
+    Tracks that an earlier episode already showed are judged there, and have that identity here,
+    also what users decided there, once that is accepted.
 
     Args:
         library: locked by whoever will publish it.

@@ -1,8 +1,8 @@
 """Decisions in, the faces that people are known by out.
 
 Stills that were enrolled stay. Somebody named without stills is known by the best faces of the
-tracks that users say show them, so that correcting a wrong track takes its faces away; somebody
-without a name, by all of their tracks.
+tracks that users say show them, so that correcting a wrong track takes its faces away, or, if there
+are none, of those where they were recognised; somebody without a name, by all of their tracks.
 """
 
 from __future__ import annotations

@@ -103,7 +103,11 @@ def standing(
     known = {one.id: one for one in read.read_characters(library) if one.named}
     gallery = identify.merged_gallery(known, decided)
     mine = decided.merged.get(asked.id, asked.id)
-    [person] = [one for one in gallery if one.id == mine]
+    person = next((one for one in gallery if one.id == mine), None)
+    if person is None:  # merged into somebody who has lost the name since
+        label = next(one.label for one in read.read_characters(library) if one.id == mine)
+        problem = f"was merged into {label}, who has no name, so no threshold either"
+        raise StoreError(asked.label, problem, f'give one: name "{label}" NAME')
     stick = evidence.among(stick, read.read_strangers(library))
     said = _Trials.of(library, person, gallery, (stick, settings))
     genuine, impostors = ([one] for one in said.stills())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import UTC, datetime
 
+from indexer import labels
 from indexer.errors import StoreError
 from indexer.records import UNKNOWN, Constraints, Identity
 from indexer.roster import Roster
@@ -19,14 +20,14 @@ def take_back(roster: Roster, chosen: Decision) -> None:
         StoreError: a label is somebody else's by now, or no track shows who would have the name; or
             later decisions about the same tracks leave nothing to take back.
     """
-    says = f"not so: {chosen.says}"
     number, time = len(roster.log) + 1, datetime.now(UTC).isoformat(timespec="seconds")
-    entry = Decision(number, time, "undo", says, undoes=chosen.number)
+    entry = Decision(number, time, "undo", "", undoes=chosen.number)
     was = log.constraints(roster.log)
     roster.log.append(entry)
     now = log.constraints(roster.log)
-    if was.pinned == now.pinned and not chosen.called:
+    if was == now and not chosen.called:
         _check_not_decided_since(roster, chosen)
+    roster.log[-1] = dataclasses.replace(entry, says=_in_words(chosen, was, now))
     rows = _given_back(roster, was, now)
     roster.settle({uid: _of_somebody(roster, row) for uid, row in rows.items()})
     meant = chosen
@@ -34,6 +35,13 @@ def take_back(roster: Roster, chosen: Decision) -> None:
         meant = roster.log[meant.undoes - 1]
     roster.touch(meant)
     _call_again(roster, chosen)
+
+
+def _in_words(chosen: Decision, was: Constraints, now: Constraints) -> str:
+    """Return what is undone, and how many of its tracks show nobody else for all that."""
+    stay = sum(now.pinned.get(uid, UNKNOWN) == was.pinned.get(uid) for uid in chosen.tracks)
+    more = f"; {labels.counted(stay, 'track')} as other decisions say" if stay else ""
+    return f"not so: {chosen.says}{more}"
 
 
 def _check_not_decided_since(roster: Roster, chosen: Decision) -> None:

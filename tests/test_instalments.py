@@ -159,6 +159,11 @@ def test_settings_of_judging_do_not_matter_while_nobody_is_judged(tmp_path: Path
     with unfinished.resumed(library, made.sha256) as work:
         work.add(made.frames, [], [])
     assert unfinished.begun(library) == [made.sha256]
+    [begun] = (library.root / "unfinished").iterdir()
+    older = json.dumps([schema.SCHEMA_VERSION, library.encoder_id, tables], sort_keys=True)
+    with sqlite3.connect(begun) as database:  # older versions kept all settings
+        database.execute("UPDATE facts SET value = ? WHERE name = 'made with'", (older,))
+    database.close()
     with unfinished.resumed(replace(library, settings=tables | judging), made.sha256) as work:
         assert [one.index for one in work.frames()] == [0, 1, 2]
     with unfinished.resumed(replace(library, settings=tables | looking), made.sha256) as work:

@@ -165,6 +165,18 @@ def test_undoing_does_not_show_whom_users_ruled_out(library: Library) -> None:
     assert shown(library)[1] == BOB
 
 
+def test_an_undo_says_which_tracks_stay_as_other_decisions_say(library: Library) -> None:
+    decide(library, NotThis(SECOND, "Bob"), Move(SECOND, "Ann"))
+    undo(library, 1)  # the track is Ann's still, but may be Bob's again
+    assert (decided(library).pinned, decided(library).barred) == ({SECOND: ANN}, frozenset())
+    decide(library, Merge("Person 3", "Bob"), Move(FOURTH, "Bob"))
+    undo(library, 4)
+    assert (decided(library).merged, shown(library)[3]) == ({}, BOB)
+    words = [one.says for one in decisions.read_decisions(open_library(library.root))]
+    assert words[2] == f"not so: {words[0]}; 1 track as other decisions say"
+    assert words[5] == f"not so: {words[3]}; 1 track as other decisions say"
+
+
 def test_an_undo_that_would_change_nothing_says_what_to_undo_first(library: Library) -> None:
     before = said(library)
     decide(library, Move(SECOND, "Ann"), Move(SECOND, "Person 3"))

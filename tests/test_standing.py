@@ -92,6 +92,14 @@ def test_who_has_no_name_has_no_threshold(pilot: Library) -> None:
         of(pilot, "Person 3")
 
 
+def test_who_was_merged_into_somebody_without_a_name_has_none(pilot: Library) -> None:
+    library = open_library(pilot.root)
+    naming.decide(library, [Name("Person 3", "Carl"), Merge(person="Bob", into="Carl")])
+    naming.undo(open_library(pilot.root), 1)
+    with pytest.raises(StoreError, match="Bob: was merged into Person 3, who has no name"):
+        of(pilot, "Bob")
+
+
 def test_tracks_that_teach_do_not_testify(pilot: Library) -> None:
     naming.decide(open_library(pilot.root), [Name("Person 3", "Carl")])
     stills = len(read.find_character(open_library(pilot.root), "Carl").prototypes)

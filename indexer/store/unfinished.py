@@ -10,7 +10,7 @@ import dataclasses
 import io
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,7 @@ def resumed(library: Library, sha256: str) -> Iterator[Unfinished]:
         StoreError: the disk fails, or another run is indexing the same video.
     """
     path = _path(library, sha256)
-    facts = [schema.SCHEMA_VERSION, library.encoder_id, config.of_looking(library.settings)]
-    made_with = json.dumps(facts, sort_keys=True)
+    made_with = _made_with(schema.SCHEMA_VERSION, library.encoder_id, library.settings)
     with disk.explained(path), disk.made(path.parent), ExitStack() as stack:
         try:
             database = stack.enter_context(closing(_opened(path, made_with)))
@@ -111,7 +110,7 @@ def _opened(path: Path, made_with: str) -> sqlite3.Connection:
         database = _locked(path)
         found = database.execute("SELECT value FROM facts WHERE name = 'made with'").fetchone()
         whole = database.execute("PRAGMA quick_check").fetchone() == ("ok",)
-        if whole and found == (made_with,):
+        if whole and found and _of_looking(found[0]) == made_with:
             return database
         database.close()
     except sqlite3.OperationalError:
@@ -123,6 +122,16 @@ def _opened(path: Path, made_with: str) -> sqlite3.Connection:
     with database:
         database.execute("INSERT INTO facts VALUES ('made with', ?)", (made_with,))
     return database
+
+
+def _of_looking(made_with: str) -> str:
+    """Return what work was made with, without settings of judging, which older versions kept."""
+    version, encoder_id, tables = json.loads(made_with)
+    return _made_with(version, encoder_id, tables)
+
+
+def _made_with(version: int, encoder_id: str, tables: Mapping[str, Any]) -> str:
+    return json.dumps([version, encoder_id, config.of_looking(tables)], sort_keys=True)
 
 
 class Unfinished:
