@@ -64,6 +64,15 @@ def decide(library: Library, *requests: Request) -> None:
     naming.decide(open_library(library.root), requests)
 
 
+def attempt(library: Library, step: Request | int) -> None:
+    """Make a decision, or undo the one of that number; it may be refused."""
+    with suppress(StoreError):  # no other error may come
+        if isinstance(step, int):
+            naming.undo(open_library(library.root), step)
+        else:
+            decide(library, step)
+
+
 def called(person: str, name: str) -> Name:
     return Name(person, name)
 
@@ -338,11 +347,7 @@ def test_whatever_is_decided_and_undone_a_number_is_one_persons(
     library = libraries.put(libraries.new(root), PILOT, CAST)
     owners: dict[str, int] = {}
     for step in steps:
-        with suppress(StoreError):  # no other error may come
-            if isinstance(step, int):
-                naming.undo(open_library(root), step)
-            else:
-                decide(library, step)
+        attempt(library, step)
         for one in read.read_characters(open_library(root)):
             if labels.is_person(one.label):
                 assert owners.setdefault(one.label, one.id) == one.id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from indexer.store import decisions, read
 from indexer.store.library import Library, open_library
 from tests import libraries
 from tests.libraries import ANN, CARL, CAST, Shown
-from tests.test_naming import FIRST, PILOT, REQUESTS, SECOND, THIRD, decide, shown
+from tests.test_naming import FIRST, PILOT, REQUESTS, SECOND, THIRD, attempt, decide, shown
 
 FACES = {one.uid: one.embeddings for one in PILOT.tracks}
 
@@ -119,11 +118,7 @@ def test_nobody_is_known_by_a_face_that_users_say_is_anothers(
     root = tmp_path_factory.mktemp("law") / "library"
     library = libraries.put(libraries.new(root), PILOT, CAST)
     for step in [Name("Person 3", "Carl"), *steps]:
-        with suppress(StoreError):
-            if isinstance(step, int):
-                naming.undo(open_library(root), step)
-            else:
-                decide(library, step)
+        attempt(library, step)
     decided = decisions.read_constraints(open_library(root))
     for one in read.read_characters(open_library(root)):
         for uid in decided.pinned if one.named else ():

@@ -300,7 +300,7 @@ def find_episode(library: Library, name: str) -> str:
     if name in ids:
         return name
     videos = {one: Path(read_manifest(library, one)["video"]["path"]) for one in ids}
-    path = Path(name).absolute()
+    path = Path(name).resolve()  # as the manifest has it
     called = [
         one for one, video in videos.items() if name in {video.name, video.stem} or path == video
     ]

@@ -212,6 +212,18 @@ def test_the_nearest_tracks_come_first(two_episodes: tuple[Path, Episode, Episod
     assert similar(library, asked.embedding, 1) == hits[:1]
 
 
+def test_an_episode_is_found_by_the_path_of_its_video_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (episode(str(tmp_path / show / "ep.mp4"), [5]) for show in ("one", "two"))
+    library = put(put(new(tmp_path / "library"), one, CAST), two, CAST)
+    monkeypatch.chdir(tmp_path)
+    assert read.find_episode(library, "two/ep.mp4") == two.id
+    assert read.find_episode(library, str(tmp_path / "one" / "ep.mp4")) == one.id
+    with pytest.raises(StoreError, match=r"more than one episode is called 'ep\.mp4'"):
+        read.find_episode(library, "ep.mp4")
+
+
 def test_an_episode_goes_by_its_id_its_start_or_its_file(
     two_episodes: tuple[Path, Episode, Episode],
 ) -> None:
